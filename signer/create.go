@@ -1,0 +1,301 @@
+package signer
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"golang.org/x/text/unicode/norm"
+
+	"tekend/consent"
+	"tekend/pdf"
+)
+
+const (
+	maxDocuments = 70 // itsme §3.3: what fits into the text of 7500 characters
+	maxReference = 128
+	maxURL       = 2048
+	minLifetime  = time.Minute
+)
+
+// Order is what a client asks for, besides the documents.
+type Order struct {
+	Level       string        // B-T (default) or B-B
+	Language    string        // en (default) or nl; the person may choose another one
+	Reference   string        // the client's own opaque name of the person; "" makes the credential known to this request only
+	RedirectURL string        // where the person goes afterwards; optional
+	Lifetime    time.Duration // 0: Config.Lifetime
+}
+
+// Upload yields the documents of an order one after the other; io.EOF ends them. The reader of a
+// document is used up before Next is called again.
+type Upload interface {
+	Next(ctx context.Context) (name string, r io.Reader, err error)
+}
+
+// Create takes an order: it streams the documents to disk while hashing them, looks at the structure of
+// each at once, and stores the request in state created. Nothing is kept of a refused order.
+func (s *Service) Create(ctx context.Context, client string, o Order, up Upload) (*Request, error) {
+	rec, err := s.newRecord(client, o)
+	if err != nil {
+		return nil, err
+	}
+	kept := false
+	defer func() {
+		if !kept {
+			s.drop(rec.Documents)
+		}
+	}()
+	if err := s.receive(ctx, rec, up); err != nil {
+		return nil, err
+	}
+	if err := s.dep.Requests.Insert(ctx, rec); err != nil {
+		// Unknown whether it was stored: the blobs stay, the sweep at the next start decides.
+		kept = true
+		return nil, fmt.Errorf("store request: %w", err)
+	}
+	kept = true
+	s.jobs.wakeUp() // its end may be nearer than what Run waits for
+	return view(rec), nil
+}
+
+func (s *Service) newRecord(client string, o Order) (*Record, error) {
+	setDefault(&o.Level, "B-T")
+	setDefault(&o.Language, "en")
+	setDefault(&o.Lifetime, s.cfg.Lifetime)
+	switch {
+	case o.Level != "B-T" && o.Level != "B-B":
+		return nil, ErrLevel
+	case !language(o.Language):
+		return nil, ErrLanguage
+	case o.Reference != "" && !visibleASCII(o.Reference, maxReference):
+		return nil, ErrReference
+	case o.RedirectURL != "" && !redirectAllowed(o.RedirectURL):
+		return nil, ErrRedirect
+	case o.Lifetime < minLifetime || o.Lifetime > s.cfg.MaxLifetime:
+		return nil, ErrLifetime
+	}
+	now := s.now()
+	token := make([]byte, 32)
+	if _, err := rand.Read(token); err != nil {
+		return nil, err
+	}
+	id, err := newID("sr_")
+	if err != nil {
+		return nil, err
+	}
+	rec := &Record{
+		ID: id, Client: client, State: Created, Token: base64.RawURLEncoding.EncodeToString(token),
+		Level: o.Level, Language: o.Language, Reference: o.Reference, RedirectURL: o.RedirectURL,
+		CreatedAt: now, ExpiresAt: now.Add(o.Lifetime),
+	}
+	rec.NextAt = rec.ExpiresAt
+	ev, err := s.event(Created)
+	if err != nil {
+		return nil, err
+	}
+	rec.Events = []Event{*ev}
+	return rec, nil
+}
+
+// receive stores every document of up and fills rec.Documents, also when it fails half way.
+func (s *Service) receive(ctx context.Context, rec *Record, up Upload) error {
+	room := s.cfg.MaxRequestBytes
+	for {
+		name, r, err := up.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if len(rec.Documents) == s.cfg.MaxDocuments {
+			return ErrManyDocuments
+		}
+		doc, err := newDocument(name, len(rec.Documents)+1)
+		if err != nil {
+			return err
+		}
+		blob, err := s.dep.Blobs.Put(ctx, r, min(room, s.cfg.MaxDocumentBytes))
+		if err != nil {
+			return putError(err, room < s.cfg.MaxDocumentBytes)
+		}
+		room -= blob.Size
+		doc.Blob, doc.Size, doc.SHA256 = blob.Name, blob.Size, blob.SHA256
+		rec.Documents = append(rec.Documents, doc)
+		if err := s.inspect(ctx, doc); err != nil {
+			return numbered(err, len(rec.Documents))
+		}
+	}
+	if len(rec.Documents) == 0 {
+		return ErrNoDocument
+	}
+	return nil
+}
+
+// inspect reads the structure of a document, so that one that cannot be signed is refused at once and not
+// when the person has confirmed.
+func (s *Service) inspect(ctx context.Context, d Document) error {
+	f, err := s.dep.Blobs.Open(ctx, d.Blob)
+	if err != nil {
+		return fmt.Errorf("open document: %w", err)
+	}
+	defer f.Close()
+	// The reserve only has to be a possible one here; the real one needs the certificate.
+	err = pdf.Check(f, d.Size, pdf.Options{SignatureTime: s.now(), Reserve: 16 << 10, Hash: crypto.SHA256, Budget: s.cfg.PDF})
+	return pdfError(err)
+}
+
+// numbered says which document is meant, by its place: its name is not for errors.
+func numbered(err error, n int) error {
+	var own *Error
+	if errors.As(err, &own) && n > 1 {
+		return own.with(fmt.Sprintf("document %d: %s", n, own.Detail))
+	}
+	return err
+}
+
+func putError(err error, whole bool) error {
+	switch {
+	case errors.Is(err, ErrTooLarge) && whole:
+		return ErrRequestSize
+	case errors.Is(err, ErrTooLarge):
+		return ErrDocumentSize
+	case errors.Is(err, ErrStorageFull):
+		return ErrStorage
+	}
+	return fmt.Errorf("store document: %w", err)
+}
+
+func newDocument(name string, n int) (Document, error) {
+	id, err := newID("doc_")
+	if err != nil {
+		return Document{}, err
+	}
+	name = cleanName(name, n)
+	label, err := label(name)
+	if err != nil {
+		return Document{}, ErrDocumentName
+	}
+	return Document{ID: id, Name: name, Label: label}, nil
+}
+
+// cleanName keeps the last element of a file name: no folders, no control characters, ≤ 255 bytes (what
+// file systems take).
+func cleanName(name string, n int) string {
+	name = path.Base(strings.ReplaceAll(strings.ToValidUTF8(name, "_"), `\`, "/"))
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '/' {
+			return -1
+		}
+		return r
+	}, name)
+	name = strings.TrimSpace(name)
+	if name == "" || name == "." || name == ".." {
+		return fmt.Sprintf("document-%d.pdf", n)
+	}
+	for len(name) > 255 {
+		_, size := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-size]
+	}
+	return name
+}
+
+// label makes the title that the itsme app shows. The app has western European letters only, so others
+// lose their accents (č → c), and what is left over becomes "_".
+func label(name string) (string, error) {
+	if l, err := consent.Label(name); err == nil {
+		return l, nil
+	}
+	var b strings.Builder
+	for _, r := range norm.NFC.String(name) {
+		b.WriteString(showable(r))
+	}
+	return consent.Label(b.String())
+}
+
+func showable(r rune) string {
+	if shown(string(r)) {
+		return string(r)
+	}
+	for _, base := range norm.NFKD.String(string(r)) {
+		if !unicode.Is(unicode.M, base) && shown(string(base)) {
+			return string(base)
+		}
+		break
+	}
+	return "_"
+}
+
+// shown says that s survives as part of a label. A letter stands on both sides since a label is trimmed.
+func shown(s string) bool {
+	_, err := consent.Label("a" + s + "a")
+	return err == nil
+}
+
+func (s *Service) drop(docs []Document) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, d := range docs {
+		if err := s.dep.Blobs.Drop(ctx, d.Blob); err != nil {
+			s.cfg.Log.Warn("drop document", "blob", d.Blob, "err", err)
+		}
+	}
+}
+
+func language(l string) bool { return l == "en" || l == "nl" }
+
+func visibleASCII(s string, limit int) bool {
+	if s == "" || len(s) > limit {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func redirectAllowed(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil || len(raw) > maxURL || u.Host == "" || u.User != nil || u.Fragment != "" {
+		return false
+	}
+	if u.Scheme == "https" {
+		return true
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())
+}
+
+// newID returns prefix and a UUIDv7 (RFC 9562 §5.7).
+func newID(prefix string) (string, error) {
+	u, err := uuid.NewV7()
+	if err != nil {
+		return "", err
+	}
+	return prefix + u.String(), nil
+}
+
+func (s *Service) now() time.Time { return s.cfg.Now().UTC() }
+
+func (s *Service) event(to State) (*Event, error) {
+	id, err := newID("evt_")
+	if err != nil {
+		return nil, err
+	}
+	return &Event{ID: id, At: s.now(), Type: "signature_request." + string(to)}, nil
+}

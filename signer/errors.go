@@ -1,0 +1,209 @@
+package signer
+
+import (
+	"errors"
+
+	"tekend/pdf"
+	"tekend/wire"
+)
+
+// Error is the only error that may be shown outside; everything else is "internal". Code is stable and
+// part of the API, Detail says what happened, Hint what to do. None of them holds personal data.
+type Error struct {
+	Code      string `json:"code"`
+	Detail    string `json:"detail"`
+	Hint      string `json:"hint,omitempty"`
+	Retryable bool   `json:"retryable,omitempty"` // the same call, or waiting, may succeed later
+}
+
+func (e *Error) Error() string { return e.Code + ": " + e.Detail }
+
+// Is makes errors.Is compare by code.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code == e.Code
+}
+
+// with returns a copy whose Detail is more precise.
+func (e *Error) with(detail string) *Error {
+	c := *e
+	c.Detail = detail
+	return &c
+}
+
+// What the outside may be told. Codes of PDF errors come from pdfErrors, reasons of the SAM from samErrors.
+var (
+	// The order.
+	ErrUnknown        = &Error{Code: "not_found", Detail: "there is no such signature request"}
+	ErrNoDocument     = &Error{Code: "no_documents", Detail: "the request has no document", Hint: "send at least one PDF"}
+	ErrManyDocuments  = &Error{Code: "too_many_documents", Detail: "the request has too many documents", Hint: "make several requests"}
+	ErrDocumentSize   = &Error{Code: "document_too_large", Detail: "a document is larger than this service takes"}
+	ErrRequestSize    = &Error{Code: "request_too_large", Detail: "the documents together are larger than this service takes", Hint: "make several requests"}
+	ErrDocumentName   = &Error{Code: "document_name_invalid", Detail: "a file name cannot be shown in the itsme app", Hint: "use a name with western European letters only"}
+	ErrLevel          = &Error{Code: "level_not_supported", Detail: "this signature level is not supported", Hint: "use B-T or B-B"}
+	ErrLanguage       = &Error{Code: "language_not_supported", Detail: "this language is not supported", Hint: "use en or nl"}
+	ErrReference      = &Error{Code: "reference_invalid", Detail: "the signer reference must be 1 to 128 visible ASCII characters"}
+	ErrRedirect       = &Error{Code: "redirect_url_invalid", Detail: "the redirect URL must be an absolute https URL (http only for loopback) of at most 2048 characters"}
+	ErrLifetime       = &Error{Code: "lifetime_invalid", Detail: "the life of a request is too short or too long"}
+	ErrStorage        = &Error{Code: "storage_full", Detail: "there is no room for the documents", Hint: "try again later", Retryable: true}
+	ErrDocumentAbsent = &Error{Code: "document_not_found", Detail: "the request has no document with this number"}
+	ErrNotFinished    = &Error{Code: "not_finished", Detail: "the document is not signed yet"}
+
+	// The signer's page.
+	ErrTerms    = &Error{Code: "terms_changed", Detail: "these are not the terms in force", Hint: "read the terms again"}
+	ErrTooLate  = &Error{Code: "too_late", Detail: "the request was confirmed already"}
+	ErrEnded    = &Error{Code: "ended", Detail: "the request has ended"}
+	ErrBusy     = &Error{Code: "busy", Detail: "the request is being worked on", Hint: "try again", Retryable: true}
+	ErrBadReply = &Error{Code: "callback_malformed", Detail: "the answer holds neither a code nor an error, or both"}
+
+	// The callback.
+	ErrStateUnknown = &Error{Code: "callback_unknown", Detail: "we did not ask this question", Hint: "open the signing link again"}
+	ErrStateUsed    = &Error{Code: "callback_used", Detail: "this answer was already taken", Hint: "open the signing link again"}
+	ErrStateExpired = &Error{Code: "callback_expired", Detail: "this answer came too late", Hint: "open the signing link again and confirm once more"}
+
+	// Partners that are down. The request is kept and goes on by itself.
+	ErrSAM    = &Error{Code: "sam_unavailable", Detail: "the signature activation module cannot be reached", Hint: "try again in a minute", Retryable: true}
+	ErrCA     = &Error{Code: "ca_unavailable", Detail: "the certification authority cannot be reached", Hint: "try again in a minute", Retryable: true}
+	ErrTSA    = &Error{Code: "tsa_unavailable", Detail: "no good time-stamp could be had", Hint: "the document will be finished when the time-stamping authority is back", Retryable: true}
+	ErrItsme  = &Error{Code: "itsme_unavailable", Detail: "itsme cannot be reached", Hint: "try again in a minute", Retryable: true}
+	ErrHSM    = &Error{Code: "hsm_unavailable", Detail: "the signing device is busy or cannot be reached", Hint: "try again in a minute", Retryable: true}
+	ErrOnCall = &Error{Code: "ongoing_call", Detail: "the person is on the phone; nobody should be talked into signing", Hint: "hang up and confirm again", Retryable: true}
+	ErrAgain  = &Error{Code: "confirmation_expired", Detail: "the confirmation was not given in time", Hint: "confirm again", Retryable: true}
+
+	// Ends.
+	ErrDeclined    = &Error{Code: "declined", Detail: "the person declined"}
+	ErrExpired     = &Error{Code: "expired", Detail: "the request was not confirmed in time", Hint: "make a new request"}
+	ErrWrongPerson = &Error{Code: "wrong_person", Detail: "somebody else than the owner of the certificate answered", Hint: "make a new request"}
+	ErrMinor       = &Error{Code: "signer_minor", Detail: "the person is under 18 and cannot get a certificate"}
+	ErrMismatch    = &Error{Code: "identity_mismatch", Detail: "the two answers of itsme do not speak of the same person", Hint: "make a new request"}
+	ErrCertificate = &Error{Code: "certificate_not_good", Detail: "the person's certificate cannot be used", Hint: "make a new request; the person gets a new certificate"}
+	ErrBadToken    = &Error{Code: "answer_refused", Detail: "itsme's answer did not pass our checks", Hint: "make a new request"}
+	ErrRefused     = &Error{Code: "refused", Detail: "the signature activation module refused the request"}
+	ErrSessionOver = &Error{Code: "session_expired", Detail: "the confirmation could not be used in time; nothing was signed", Hint: "make a new request"}
+	ErrOutcome     = &Error{Code: "outcome_unknown", Detail: "it is not known whether the key was used; no signature was released and none will be made with this confirmation", Hint: "make a new request"}
+	ErrRestarted   = &Error{Code: "confirmation_void", Detail: "the confirmation is from before a restart of the signature activation module; nothing was signed", Hint: "make a new request"}
+	ErrIssuing     = &Error{Code: "issuing_refused", Detail: "the certification authority refused to issue a certificate"}
+	ErrStampLate   = &Error{Code: "time_stamp_late", Detail: "no good time-stamp could be had before the deadline; the signature is not released at a lower level", Hint: "make a new request"}
+	ErrSpace       = &Error{Code: "cms_too_large", Detail: "the signature does not fit into its reserved space; it is not made a second time", Hint: "make a new request"}
+	ErrOwnCheck    = &Error{Code: "own_check_failed", Detail: "the signed document did not pass our own check and is not released"}
+	ErrDamaged     = &Error{Code: "document_damaged", Detail: "the stored document is not what was uploaded"}
+)
+
+// samErrors says what a refusal of the SAM means outside. Codes that are not here mean ErrRefused.
+var samErrors = map[string]*Error{
+	"declined":             ErrDeclined,
+	"expired":              ErrAgain,
+	"replayed":             ErrBadToken.with("itsme's answer was used before"),
+	"wrong_person":         ErrWrongPerson,
+	"wrong_nonce":          ErrBadToken.with("itsme's answer belongs to another question"),
+	"bad_token":            ErrBadToken,
+	"certificate_not_good": ErrCertificate,
+	"credential_unknown":   ErrCertificate,
+	"attributes_refused":   ErrRefused,
+	"burnt":                ErrOutcome,
+	"not_authorized":       ErrSessionOver,
+	"before_start":         ErrRestarted,
+	"clock":                ErrSAM,
+	"ongoing_call":         ErrOnCall,
+	"signer_minor":         ErrMinor,
+	"identity_mismatch":    ErrMismatch,
+	"itsme_unreachable":    ErrItsme,
+	"hsm_busy":             ErrHSM,
+	"hsm_failed":           ErrHSM,
+	"enrolment_unknown":    ErrAgain,
+	"conflict":             ErrBadToken.with("another answer to the same question was taken before"),
+}
+
+// samError turns what a call of the SAM returned into ours. An unreachable SAM is retryable; an internal
+// fault of the SAM (5xx without a known code) too.
+func samError(err error) *Error {
+	return partnerError(err, samErrors, ErrSAM, ErrRefused)
+}
+
+// caErrors: refusals of the CA that mean more than "refused".
+var caErrors = map[string]*Error{
+	"bad_token":         ErrBadToken,
+	"signer_minor":      ErrMinor,
+	"identity_mismatch": ErrMismatch,
+	"itsme_unreachable": ErrItsme,
+	"clock":             ErrCA,
+}
+
+func caError(err error) *Error {
+	return partnerError(err, caErrors, ErrCA, ErrIssuing)
+}
+
+func partnerError(err error, known map[string]*Error, down, refused *Error) *Error {
+	var own *Error
+	if errors.As(err, &own) {
+		return own
+	}
+	var w *wire.Error
+	if !errors.As(err, &w) {
+		return down // unreachable, or no reply: the partner did not tell
+	}
+	if e, ok := known[w.Code]; ok {
+		if w.Retryable && !e.Retryable {
+			e = e.with(e.Detail)
+			e.Retryable = true
+		}
+		return e
+	}
+	if w.Retryable || w.Status >= 500 {
+		return down
+	}
+	return refused.with(refused.Detail + " (" + plainCode(w.Code) + ")")
+}
+
+// plainCode lets only what looks like one of our codes into a text.
+func plainCode(c string) string {
+	if c == "" || len(c) > 64 {
+		return "no reason given"
+	}
+	for i := 0; i < len(c); i++ {
+		if c[i] != '_' && (c[i] < 'a' || c[i] > 'z') && (c[i] < '0' || c[i] > '9') {
+			return "no reason given"
+		}
+	}
+	return c
+}
+
+// pdfErrors says what is wrong with a document, by the codes of package pdf.
+var pdfErrors = map[string]*Error{
+	"not_a_pdf":            {Code: "not_a_pdf", Detail: "the document is not a PDF", Hint: "send a PDF file"},
+	"empty":                {Code: "pdf_empty", Detail: "the document has 0 bytes", Hint: "send a PDF file"},
+	"truncated":            {Code: "pdf_truncated", Detail: "the document is cut off", Hint: "send the whole file"},
+	"encrypted":            {Code: "pdf_encrypted", Detail: "the document is encrypted; encrypted documents are not supported yet", Hint: "remove the encryption first"},
+	"xref_loop":            {Code: "pdf_xref_loop", Detail: "the cross-reference sections of the document form a loop", Hint: "write the file anew with its own program"},
+	"too_deep":             {Code: "pdf_too_deep", Detail: "the document is nested deeper than any program needs"},
+	"too_many_objects":     {Code: "pdf_too_many_objects", Detail: "the document has more objects than this service reads"},
+	"decompression_bomb":   {Code: "pdf_decompression_bomb", Detail: "a part of the document becomes far too large when it is decompressed"},
+	"certified_no_changes": {Code: "pdf_certified", Detail: "the document is certified and forbids changes, so also signatures", Hint: "ask the author for a version that may be signed"},
+	"broken_xref":          {Code: "pdf_broken", Detail: "the cross-reference table of the document is damaged", Hint: "write the file anew with its own program; a signed file is never repaired"},
+	"bad_syntax":           {Code: "pdf_broken", Detail: "the document does not follow the syntax of PDF", Hint: "write the file anew with its own program"},
+	"bad_structure":        {Code: "pdf_broken", Detail: "the structure of the document is damaged", Hint: "write the file anew with its own program"},
+	"bad_stream":           {Code: "pdf_broken", Detail: "a part of the document cannot be decompressed", Hint: "write the file anew with its own program"},
+	"unsupported_filter":   {Code: "pdf_unsupported_filter", Detail: "the structure of the document is compressed in a way this service does not read", Hint: "write the file anew with another program"},
+	"too_many_sections":    {Code: "pdf_too_many_sections", Detail: "the document was changed more often than this service reads"},
+	"too_much_work":        {Code: "pdf_too_much_work", Detail: "the structure of the document takes more work to read than this service spends"},
+	"object_too_long":      {Code: "pdf_object_too_long", Detail: "a part of the document is longer than any program needs"},
+	"duplicate_key":        {Code: "pdf_ambiguous", Detail: "the document says two things in one place: two programs could show two documents"},
+	"field_locked":         {Code: "pdf_field_locked", Detail: "an earlier signature locks the signature field"},
+	"seed_value":           {Code: "pdf_seed_value", Detail: "the signature field demands a kind of signature that this service does not make"},
+	"cms_too_large":        ErrSpace,
+}
+
+// pdfError turns an error of package pdf into ours; other errors (reading a blob) stay internal.
+func pdfError(err error) error {
+	if err == nil {
+		return nil
+	}
+	var p *pdf.Error
+	if !errors.As(err, &p) {
+		return err
+	}
+	if e, ok := pdfErrors[p.Code]; ok {
+		return e
+	}
+	return &Error{Code: "pdf_" + plainCode(p.Code), Detail: "the document cannot be signed"}
+}

@@ -1,0 +1,131 @@
+package signer
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"time"
+
+	"tekend/certs"
+	"tekend/cms"
+	"tekend/pdf"
+	"tekend/sam"
+)
+
+// renewBefore: a confirmation with less life than this is made anew when somebody opens the page. The
+// old one stays valid until its own end: both mean the same bytes.
+const renewBefore = 3 * time.Minute
+
+// prepareDocuments is step 3: after it every byte that will be signed is fixed.
+func (s *Service) prepareDocuments(ctx context.Context, rec *Record) error {
+	leaf, chain, err := parseChain(rec.Progress.Chain)
+	if err != nil {
+		return err
+	}
+	now := s.now()
+	if err := certs.CheckPath(leaf, chain, s.dep.Roots, now, certs.Signing); err != nil {
+		return ErrCertificate
+	}
+	room, err := s.reserve(leaf, chain, rec.Level)
+	if err != nil {
+		return err
+	}
+	next := *rec
+	next.State = Prepared
+	next.Progress.Notice = nil
+	next.Documents = slices.Clone(rec.Documents)
+	for i := range next.Documents {
+		d := &next.Documents[i]
+		if d.Work, err = s.prepareDocument(ctx, d, leaf, pdf.Options{
+			SignatureTime: now, Reserve: room, Hash: crypto.SHA256, Budget: s.cfg.PDF,
+		}); err != nil {
+			return err
+		}
+	}
+	return s.advance(ctx, rec, Change{Now: &next, Works: true})
+}
+
+// reserve is how many bytes of DER the signature may have (ades §6.5): the exact size with the largest
+// value, the largest time-stamp seen of our TSA, and 20 %, at least 1 kB.
+func (s *Service) reserve(leaf *x509.Certificate, chain []*x509.Certificate, level string) (int, error) {
+	stamp := 0
+	if level != "B-B" {
+		stamp = s.dep.Stamper.LearnedSize()
+	}
+	n, err := cms.Size(leaf, chain, stamp)
+	if err != nil {
+		return 0, fmt.Errorf("size of the signature: %w", err)
+	}
+	return n + max(n/5, 1024), nil
+}
+
+func (s *Service) prepareDocument(ctx context.Context, d *Document, leaf *x509.Certificate, o pdf.Options) (*Work, error) {
+	f, err := s.dep.Blobs.Open(ctx, d.Blob)
+	if err != nil {
+		return nil, fmt.Errorf("open document: %w", err)
+	}
+	defer f.Close()
+	p, err := pdf.Prepare(f, d.Size, o)
+	if err != nil {
+		return nil, pdfError(err)
+	}
+	if !bytes.Equal(p.BaseDigest, d.SHA256) {
+		return nil, ErrDamaged
+	}
+	attrs, err := cms.SignedAttributes(p.Digest, leaf)
+	if err != nil {
+		return nil, fmt.Errorf("signed attributes: %w", err)
+	}
+	return &Work{Prepared: *p, SignedAttrs: attrs}, nil
+}
+
+// prepared is step 4 and the arrival of itsme's answer (step 5).
+func (s *Service) prepared(ctx context.Context, rec *Record, page bool) (again bool, err error) {
+	if rec.Progress.Answer != nil {
+		return true, s.authorize(ctx, rec)
+	}
+	c := rec.Progress.Confirmation
+	if !page || c != nil && c.ExpiresAt.Sub(s.now()) >= renewBefore {
+		return false, nil
+	}
+	return false, s.prepareConfirmation(ctx, rec)
+}
+
+// prepareConfirmation has the SAM make manifest, check code and the address where the person confirms.
+func (s *Service) prepareConfirmation(ctx context.Context, rec *Record) error {
+	r := sam.PrepareRequest{V: 1, Txn: txn(rec), Credential: rec.Progress.Credential, Language: rec.Language}
+	for _, d := range rec.Documents {
+		r.Documents = append(r.Documents, sam.Document{
+			Label: d.Label, Alg: "SHA-256", Digest: d.Work.Prepared.Digest, SignedAttrs: d.Work.SignedAttrs,
+		})
+	}
+	p, err := s.dep.Preparing.Prepare(ctx, r)
+	next := *rec
+	next.Progress.Tries++
+	c := Change{Now: &next}
+	switch why := samError(err); {
+	case err == nil && s.now().Before(p.ExpiresAt):
+		next.Progress.Confirmation = &Confirmation{
+			Nonce: p.Nonce, CheckCode: p.CheckCode, Text: p.Text, URL: p.AuthorizationURL, ExpiresAt: p.ExpiresAt,
+		}
+		// The reason why the person is asked once more stays until there is an answer.
+		if n := next.Progress.Notice; n != nil && !personAgain(n) {
+			next.Progress.Notice = nil
+		}
+		c.Expect = &Callback{State: p.State, Request: rec.ID, Kind: KindConfirmation, Subject: p.Nonce, ExpiresAt: p.ExpiresAt}
+	case err == nil || personAgain(why):
+		// The stored outcome of a lost try that is too old by now: the next look at the page takes a new txn.
+		next.Progress.Notice = ErrAgain
+	case why.Code == ErrCertificate.Code:
+		// The client's name of the person loses the credential, so that the next request enrols.
+		next.State = Failed
+		next.Progress.Failure, next.Progress.Credential, next.Progress.Notice = why, "", nil
+		c.Bind = rec.Reference != ""
+	default:
+		return why
+	}
+	return s.advance(ctx, rec, c)
+}

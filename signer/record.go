@@ -1,0 +1,164 @@
+package signer
+
+import (
+	"time"
+
+	"tekend/pdf"
+)
+
+// State is where a signing request stands (house §3). Only store.Advance changes it.
+type State string
+
+// The states of a request, in the words of names.md. The last four are ends.
+const (
+	Created    State = "created"    // documents are stored; the person is not known yet
+	Identified State = "identified" // the person has a credential
+	Prepared   State = "prepared"   // every byte that will be signed is fixed
+	Confirmed  State = "confirmed"  // the SAM holds the person's proven will; the key was not used
+	Activating State = "activating" // the SAM was asked to use the key: unknown whether it did
+	Signed     State = "signed"     // the signature values are in our database
+	Finished   State = "finished"   // the signed documents can be downloaded
+	Declined   State = "declined"   // the person said no
+	Expired    State = "expired"    // nobody confirmed in time
+	Failed     State = "failed"     // see Failure
+)
+
+// End says that a request in this state never changes again.
+func (s State) End() bool {
+	return s == Finished || s == Declined || s == Expired || s == Failed
+}
+
+// open says that nothing was confirmed yet: the request may still be declined or expire.
+func (s State) open() bool { return s == Created || s == Identified || s == Prepared }
+
+// Record is a signing request as the store keeps it: plain data, so that every step can go on after
+// a restart. It is not for the outside; see Request.
+type Record struct {
+	ID, Client  string
+	State       State
+	Version     int64  // counts the writes; the second half of the compare-and-swap
+	Token       string // of the signing page; 256 bits, base64url
+	Level       string // B-T or B-B
+	Language    string // en or nl
+	Reference   string // the client's own opaque name of the person, or ""
+	RedirectURL string
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+	NextAt      time.Time // when the worker looks again; zero: only when something happens
+	Progress    Progress
+	Documents   []Document // without their Work unless the look-up asked for it
+	Events      []Event
+}
+
+// Progress is what the steps have learned so far.
+type Progress struct {
+	Terms        string        `json:"terms,omitempty"` // version that the person accepted
+	Enrolment    *Enrolment    `json:"enrolment,omitempty"`
+	Credential   string        `json:"credential,omitempty"` // id, from state identified on
+	Chain        [][]byte      `json:"chain,omitempty"`      // DER, leaf first, from state identified on
+	Confirmation *Confirmation `json:"confirmation,omitempty"`
+	Answer       *Answer       `json:"answer,omitempty"`   // came from itsme, not yet taken by the SAM
+	Session      *Session      `json:"session,omitempty"`  // from state confirmed on
+	SignedAt     time.Time     `json:"signed_at,omitzero"` // start of state signed
+	Attempts     int           `json:"attempts,omitempty"` // of the step under way; 0 after each success
+	Tries        int           `json:"tries,omitempty"`    // enrolments and preparations made so far; makes each txn new
+	Notice       *Error        `json:"notice,omitempty"`   // why the step under way waits, or why the person is asked again
+	Failure      *Error        `json:"failure,omitempty"`  // in the ends other than finished
+}
+
+// Enrolment is the way to a credential as the SAM last told it.
+type Enrolment struct {
+	ID        string    `json:"id"`
+	Step      string    `json:"step"` // identify, consent or issue
+	URL       string    `json:"url,omitempty"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Confirmation is what the SAM prepared for the person to confirm.
+type Confirmation struct {
+	Nonce     string    `json:"nonce"`
+	CheckCode string    `json:"check_code"`
+	Text      string    `json:"text"`
+	URL       string    `json:"url"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Answer is what itsme's redirect carried, kept until the SAM has taken it. Exactly one of Code and
+// Error is set. The code is worthless without the SAM's code verifier and client key.
+type Answer struct {
+	Kind      string    `json:"kind"`    // a Kind… constant
+	Subject   string    `json:"subject"` // enrolment id or nonce
+	Code      string    `json:"code,omitempty"`
+	Error     string    `json:"error,omitempty"`
+	ExpiresAt time.Time `json:"expires_at"` // of the enrolment or confirmation it answers
+}
+
+// Session is the SAM's permission to sign once what was confirmed.
+type Session struct {
+	ID        string    `json:"id"`
+	Nonce     string    `json:"nonce"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Document is one document of a request.
+type Document struct {
+	ID     string
+	Name   string // file name as given
+	Label  string // as itsme shows it (itsme §3.3)
+	Size   int64  // bytes, as uploaded
+	SHA256 []byte // as uploaded
+	Blob   string // opaque name of the uploaded bytes in the blob store
+	Work   *Work  // nil before state prepared
+}
+
+// Work is what the steps made of a document. Base blob and update are joined only while somebody reads.
+type Work struct {
+	Prepared    pdf.Prepared `json:"prepared"`
+	SignedAttrs []byte       `json:"signed_attrs"` // DER SET OF
+	Value       []byte       `json:"value,omitempty"`
+	Algorithm   string       `json:"algorithm,omitempty"` // of Value, as the SAM names it
+	TimeStamp   []byte       `json:"time_stamp,omitempty"`
+	Update      []byte       `json:"update,omitempty"` // the final update, in state finished
+}
+
+// Event is one entry of a request's history.
+type Event struct {
+	ID   string // evt_ and a UUIDv7
+	At   time.Time
+	Type string // signature_request.<state>
+}
+
+// Kinds of callback: which call of the SAM takes the answer.
+const (
+	KindIdentification = "identification"
+	KindConsent        = "consent"
+	KindConfirmation   = "confirmation"
+)
+
+// Callback says what an itsme state parameter, which the SAM made, belongs to.
+type Callback struct {
+	State     string // the parameter itself; the store keeps its hash
+	Request   string
+	Kind      string
+	Subject   string // enrolment id or nonce
+	ExpiresAt time.Time
+	Used      bool
+}
+
+// Change is one write to a request. It happens only if the request is still in state Was and at
+// Now.Version; all of it or nothing, durable when Advance returns nil.
+type Change struct {
+	Was    State
+	Now    *Record
+	Works  bool      // write Now.Documents[].Work too
+	Expect *Callback // a new state parameter to be known from now on
+	Use    string    // state parameter that this change uses up; ErrConflict if it was used before
+	Bind   bool      // from now on (client, reference) has credential Now.Progress.Credential; "" removes it
+	Event  *Event    // set by signer when the state changes
+}
+
+// Lookup says which request is meant: exactly one of ID and Token is set.
+type Lookup struct {
+	ID, Token string
+	Works     bool // load Documents[].Work too
+}

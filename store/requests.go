@@ -1,0 +1,263 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"tekend/signer"
+)
+
+// Insert stores a new request, its documents and its first event in one transaction.
+func (s *Store) Insert(ctx context.Context, r *signer.Record) error {
+	progress, err := json.Marshal(r.Progress)
+	if err != nil {
+		return err
+	}
+	h := sha256.Sum256([]byte(r.Token))
+	return s.db.InTx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO requests (id, client, state, version, token, token_sha256, level, language,
+			reference, redirect_url, created_at, expires_at, next_at, progress) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+			r.ID, r.Client, string(r.State), r.Version, r.Token, h[:], r.Level, r.Language,
+			r.Reference, r.RedirectURL, micros(r.CreatedAt), micros(r.ExpiresAt), micros(r.NextAt), string(progress)); err != nil {
+			return err
+		}
+		for n, d := range r.Documents {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO documents (id, request, n, name, label, size, sha256, blob) VALUES (?,?,?,?,?,?,?,?)`,
+				d.ID, r.ID, n, d.Name, d.Label, d.Size, d.SHA256, d.Blob); err != nil {
+				return err
+			}
+		}
+		for _, e := range r.Events {
+			if err := addEvent(ctx, tx, r, &e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func addEvent(ctx context.Context, tx *sql.Tx, r *signer.Record, e *signer.Event) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO events (id, request, version, at, type) VALUES (?,?,?,?,?)`,
+		e.ID, r.ID, r.Version, micros(e.At), e.Type)
+	return err
+}
+
+// Advance is the only write to a request: a compare-and-swap on its state and version, in one
+// transaction with everything that belongs to the change.
+func (s *Store) Advance(ctx context.Context, c signer.Change) error {
+	progress, err := json.Marshal(c.Now.Progress)
+	if err != nil {
+		return err
+	}
+	seen := c.Now.Version
+	now := *c.Now
+	now.Version++
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE requests SET state = ?, version = ?, language = ?, next_at = ?, progress = ?
+			WHERE id = ? AND state = ? AND version = ?`,
+			string(now.State), now.Version, now.Language, micros(now.NextAt), string(progress), now.ID, string(c.Was), seen)
+		if err != nil {
+			return err
+		}
+		if err := one(res); err != nil {
+			return err
+		}
+		return addAll(ctx, tx, c, &now)
+	})
+	if err != nil {
+		return err
+	}
+	c.Now.Version = now.Version
+	return nil
+}
+
+// one turns "no row was as expected" into ErrConflict.
+func one(res sql.Result) error {
+	n, err := res.RowsAffected()
+	if err == nil && n != 1 {
+		err = signer.ErrConflict
+	}
+	return err
+}
+
+func addAll(ctx context.Context, tx *sql.Tx, c signer.Change, now *signer.Record) error {
+	if c.Works {
+		for n := range now.Documents {
+			if err := setWork(ctx, tx, now, n); err != nil {
+				return err
+			}
+		}
+	}
+	if c.Use != "" {
+		h := sha256.Sum256([]byte(c.Use))
+		res, err := tx.ExecContext(ctx, `UPDATE callbacks SET used = 1 WHERE state_sha256 = ? AND request = ? AND used = 0`, h[:], now.ID)
+		if err != nil {
+			return err
+		}
+		if err := one(res); err != nil {
+			return err
+		}
+	}
+	if e := c.Expect; e != nil {
+		h := sha256.Sum256([]byte(e.State))
+		// An equal call of the SAM returns an equal state: it may be known already, never for something else.
+		res, err := tx.ExecContext(ctx, `INSERT INTO callbacks (state_sha256, request, kind, subject, expires_at, used) VALUES (?,?,?,?,?,0)
+			ON CONFLICT (state_sha256) DO UPDATE SET expires_at = excluded.expires_at
+			WHERE request = excluded.request AND kind = excluded.kind AND subject = excluded.subject`,
+			h[:], now.ID, e.Kind, e.Subject, micros(e.ExpiresAt))
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			return errors.Join(err, errors.New("the state parameter belongs to another question"))
+		}
+	}
+	if c.Bind {
+		if err := bind(ctx, tx, now); err != nil {
+			return err
+		}
+	}
+	if c.Event != nil {
+		return addEvent(ctx, tx, now, c.Event)
+	}
+	return nil
+}
+
+func setWork(ctx context.Context, tx *sql.Tx, r *signer.Record, n int) error {
+	work, err := json.Marshal(r.Documents[n].Work)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE documents SET work = ? WHERE request = ? AND n = ?`, string(work), r.ID, n)
+	return err
+}
+
+func bind(ctx context.Context, tx *sql.Tx, r *signer.Record) (err error) {
+	if r.Progress.Credential == "" {
+		_, err = tx.ExecContext(ctx, `DELETE FROM signers WHERE client = ? AND reference = ?`, r.Client, r.Reference)
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO signers (client, reference, credential) VALUES (?,?,?)
+		ON CONFLICT (client, reference) DO UPDATE SET credential = excluded.credential`, r.Client, r.Reference, r.Progress.Credential)
+	return err
+}
+
+// Load returns a request by id or by the token of its page, or signer.ErrNotFound.
+func (s *Store) Load(ctx context.Context, l signer.Lookup) (*signer.Record, error) {
+	// One snapshot, so that state, works and events belong together.
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tx.Rollback() }() // nothing was written
+	r, err := loadRow(ctx, tx, l)
+	if err != nil {
+		return nil, err
+	}
+	if l.Token != "" && subtle.ConstantTimeCompare([]byte(l.Token), []byte(r.Token)) != 1 {
+		return nil, signer.ErrNotFound
+	}
+	if err := loadDocuments(ctx, tx, r, l.Works); err != nil {
+		return nil, err
+	}
+	return r, loadEvents(ctx, tx, r)
+}
+
+func loadRow(ctx context.Context, tx *sql.Tx, l signer.Lookup) (*signer.Record, error) {
+	where, arg := "id = ?", any(l.ID)
+	if l.Token != "" {
+		h := sha256.Sum256([]byte(l.Token))
+		where, arg = "token_sha256 = ?", h[:]
+	}
+	var r signer.Record
+	var created, expires, next int64
+	var progress string
+	err := tx.QueryRowContext(ctx, `SELECT id, client, state, version, token, level, language, reference, redirect_url,
+		created_at, expires_at, next_at, progress FROM requests WHERE `+where, arg).
+		Scan(&r.ID, &r.Client, &r.State, &r.Version, &r.Token, &r.Level, &r.Language, &r.Reference, &r.RedirectURL,
+			&created, &expires, &next, &progress)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, signer.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.CreatedAt, r.ExpiresAt, r.NextAt = fromMicros(created), fromMicros(expires), fromMicros(next)
+	if err := json.Unmarshal([]byte(progress), &r.Progress); err != nil {
+		return nil, fmt.Errorf("progress of a request: %w", err)
+	}
+	return &r, nil
+}
+
+func loadDocuments(ctx context.Context, tx *sql.Tx, r *signer.Record, works bool) error {
+	column := "NULL"
+	if works {
+		column = "work"
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT id, name, label, size, sha256, blob, `+column+` FROM documents WHERE request = ? ORDER BY n`, r.ID)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var d signer.Document
+		var work sql.NullString
+		if err := rows.Scan(&d.ID, &d.Name, &d.Label, &d.Size, &d.SHA256, &d.Blob, &work); err != nil {
+			return err
+		}
+		if work.Valid {
+			d.Work = new(signer.Work)
+			if err := json.Unmarshal([]byte(work.String), d.Work); err != nil {
+				return fmt.Errorf("work on a document: %w", err)
+			}
+		}
+		r.Documents = append(r.Documents, d)
+	}
+	return rows.Err()
+}
+
+func loadEvents(ctx context.Context, tx *sql.Tx, r *signer.Record) error {
+	rows, err := tx.QueryContext(ctx, `SELECT id, at, type FROM events WHERE request = ? ORDER BY version`, r.ID)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var e signer.Event
+		var at int64
+		if err := rows.Scan(&e.ID, &at, &e.Type); err != nil {
+			return err
+		}
+		e.At = fromMicros(at)
+		r.Events = append(r.Events, e)
+	}
+	return rows.Err()
+}
+
+// Due returns requests whose time to be looked at has come, and when the next one's comes.
+func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []string, next time.Time, err error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT id FROM requests WHERE next_at > 0 AND next_at <= ? ORDER BY next_at LIMIT ?`, micros(now), limit)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, time.Time{}, err
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, time.Time{}, err
+	}
+	var n sql.NullInt64
+	err = s.db.QueryRowContext(ctx, `SELECT MIN(next_at) FROM requests WHERE next_at > ?`, micros(now)).Scan(&n)
+	return ids, fromMicros(n.Int64), err
+}
