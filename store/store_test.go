@@ -1,0 +1,376 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"tekend/signer"
+	"tekend/store"
+)
+
+func open(t *testing.T, dir string) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), store.Config{
+		DBPath: filepath.Join(dir, "front.db"), BlobDir: filepath.Join(dir, "blobs"), Now: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func record(id string) *signer.Record {
+	at := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	return &signer.Record{
+		ID: id, Client: "acme", State: signer.Created, Token: "token-of-" + id, Level: "B-T", Language: "nl",
+		Reference: "cust-1", RedirectURL: "https://acme.example/back", CreatedAt: at, ExpiresAt: at.Add(time.Hour), NextAt: at.Add(time.Hour),
+		Documents: []signer.Document{
+			{ID: "doc_1" + id, Name: "a.pdf", Label: "a.pdf", Size: 3, SHA256: []byte{1}, Blob: "ba"},
+			{ID: "doc_2" + id, Name: "b.pdf", Label: "b.pdf", Size: 4, SHA256: []byte{2}, Blob: "bb"},
+		},
+		Events: []signer.Event{{ID: "evt_1" + id, At: at, Type: "signature_request.created"}},
+	}
+}
+
+func insert(t *testing.T, s *store.Store, id string) *signer.Record {
+	t.Helper()
+	r := record(id)
+	if err := s.Insert(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func load(t *testing.T, s *store.Store, l signer.Lookup) *signer.Record {
+	t.Helper()
+	r, err := s.Load(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestARequestComesBackAsItWasStoredAlsoAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	r := insert(t, s, "sr_1")
+	next := *r
+	next.State = signer.Prepared
+	next.Language = "en"
+	next.Progress = signer.Progress{
+		Credential: "cred_1", Chain: [][]byte{{1, 2}},
+		Session: &signer.Session{ID: "s", Nonce: "n", ExpiresAt: r.ExpiresAt},
+		Notice:  signer.ErrTSA, Attempts: 3,
+	}
+	next.Documents = append([]signer.Document(nil), r.Documents...)
+	next.Documents[0].Work = &signer.Work{SignedAttrs: []byte{0x31, 0}, Value: []byte{9}}
+	next.Documents[1].Work = &signer.Work{TimeStamp: []byte{7}}
+	ev := signer.Event{ID: "evt_2", At: r.CreatedAt.Add(time.Second), Type: "signature_request.prepared"}
+	if err := s.Advance(t.Context(), signer.Change{Was: signer.Created, Now: &next, Works: true, Event: &ev}); err != nil {
+		t.Fatal(err)
+	}
+	next.Events = append(next.Events, ev)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	for _, l := range []signer.Lookup{{ID: "sr_1", Works: true}, {Token: "token-of-sr_1", Works: true}} {
+		if d := cmp.Diff(&next, load(t, s, l), cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("%+v: %s", l, d)
+		}
+	}
+	if light := load(t, s, signer.Lookup{ID: "sr_1"}); light.Documents[0].Work != nil {
+		t.Error("the works were loaded though nobody asked")
+	}
+}
+
+func TestUnknownRequestsTokensStatesAndKeysAreNotFound(t *testing.T) {
+	s := open(t, t.TempDir())
+	insert(t, s, "sr_1")
+	for _, l := range []signer.Lookup{{ID: "sr_2"}, {Token: "token-of-sr_2"}, {Token: "token-of-sr_"}, {}} {
+		if _, err := s.Load(t.Context(), l); !errors.Is(err, signer.ErrNotFound) {
+			t.Errorf("%+v: %v", l, err)
+		}
+	}
+	if _, err := s.Callback(t.Context(), "x"); !errors.Is(err, signer.ErrNotFound) {
+		t.Errorf("callback: %v", err)
+	}
+	if _, err := s.ClientByKey(t.Context(), "x"); !errors.Is(err, signer.ErrNotFound) {
+		t.Errorf("key: %v", err)
+	}
+	if id, err := s.CredentialOf(t.Context(), "acme", "nobody"); id != "" || err != nil {
+		t.Errorf("credential: %q %v", id, err)
+	}
+}
+
+func TestOfManyWritersOneWins(t *testing.T) {
+	s := open(t, t.TempDir())
+	r := insert(t, s, "sr_1")
+	const writers = 32
+	var wg sync.WaitGroup
+	won := make(chan int, writers)
+	for i := range writers {
+		wg.Go(func() {
+			next := *r
+			next.State = signer.Identified
+			next.Progress.Credential = fmt.Sprintf("cred_%d", i)
+			err := s.Advance(context.Background(), signer.Change{Was: signer.Created, Now: &next})
+			switch {
+			case err == nil:
+				won <- i
+			case !errors.Is(err, signer.ErrConflict):
+				t.Errorf("writer %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	close(won)
+	if len(won) != 1 {
+		t.Fatalf("%d writers won", len(won))
+	}
+	if got, want := load(t, s, signer.Lookup{ID: "sr_1"}).Progress.Credential, fmt.Sprintf("cred_%d", <-won); got != want {
+		t.Errorf("stored %s, the winner wrote %s", got, want)
+	}
+}
+
+func TestAChangeHappensWholeOrNotAtAll(t *testing.T) {
+	s := open(t, t.TempDir())
+	r := insert(t, s, "sr_1")
+	expect := &signer.Callback{State: "st", Request: "sr_1", Kind: signer.KindConfirmation, Subject: "nonce", ExpiresAt: r.ExpiresAt}
+	a := *r
+	if err := s.Advance(t.Context(), signer.Change{Was: signer.Created, Now: &a, Expect: expect}); err != nil {
+		t.Fatal(err)
+	}
+	cb, err := s.Callback(t.Context(), "st")
+	if d := cmp.Diff(*expect, cb); err != nil || d != "" {
+		t.Fatal(err, d)
+	}
+	used := a
+	if err := s.Advance(t.Context(), signer.Change{Was: signer.Created, Now: &used, Use: "st"}); err != nil {
+		t.Fatal(err)
+	}
+	// The second use of the state changes nothing, not even what else is in the change.
+	again := used
+	again.State = signer.Failed
+	again.Progress.Credential = "cred_1"
+	err = s.Advance(t.Context(), signer.Change{Was: signer.Created, Now: &again, Use: "st", Bind: true})
+	if !errors.Is(err, signer.ErrConflict) {
+		t.Fatalf("second use: %v", err)
+	}
+	got := load(t, s, signer.Lookup{ID: "sr_1"})
+	if got.State != signer.Created || got.Version != used.Version {
+		t.Errorf("state %s version %d", got.State, got.Version)
+	}
+	if id, _ := s.CredentialOf(t.Context(), "acme", "cust-1"); id != "" {
+		t.Errorf("bound %q", id)
+	}
+}
+
+func TestAStateParameterNeverMovesToAnotherQuestion(t *testing.T) {
+	s := open(t, t.TempDir())
+	one, two := insert(t, s, "sr_1"), insert(t, s, "sr_2")
+	cb := signer.Callback{State: "st", Kind: signer.KindConfirmation, Subject: "nonce", ExpiresAt: one.ExpiresAt}
+	if err := s.Advance(t.Context(), signer.Change{Was: signer.Created, Now: one, Expect: &cb}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Advance(t.Context(), signer.Change{Was: signer.Created, Now: one, Expect: &cb}); err != nil {
+		t.Errorf("an equal question: %v", err)
+	}
+	if err := s.Advance(t.Context(), signer.Change{Was: signer.Created, Now: two, Expect: &cb}); err == nil {
+		t.Error("another request took the state over")
+	}
+}
+
+func TestCredentialsAreBoundPerClientAndCanBeForgotten(t *testing.T) {
+	s := open(t, t.TempDir())
+	r := insert(t, s, "sr_1")
+	r.Progress.Credential = "cred_1"
+	if err := s.Advance(t.Context(), signer.Change{Was: signer.Created, Now: r, Bind: true}); err != nil {
+		t.Fatal(err)
+	}
+	for client, want := range map[string]string{"acme": "cred_1", "other": ""} {
+		if id, err := s.CredentialOf(t.Context(), client, "cust-1"); id != want || err != nil {
+			t.Errorf("%s: %q %v", client, id, err)
+		}
+	}
+	r.Progress.Credential = ""
+	if err := s.Advance(t.Context(), signer.Change{Was: signer.Created, Now: r, Bind: true}); err != nil {
+		t.Fatal(err)
+	}
+	if id, _ := s.CredentialOf(t.Context(), "acme", "cust-1"); id != "" {
+		t.Errorf("still bound: %q", id)
+	}
+}
+
+func TestDueTellsWhatComesNext(t *testing.T) {
+	s := open(t, t.TempDir())
+	r := insert(t, s, "sr_1")
+	insert(t, s, "sr_2")
+	end := load(t, s, signer.Lookup{ID: "sr_2"})
+	end.State, end.NextAt = signer.Declined, time.Time{}
+	if err := s.Advance(t.Context(), signer.Change{Was: signer.Created, Now: end}); err != nil {
+		t.Fatal(err)
+	}
+	ids, next, err := s.Due(t.Context(), r.NextAt.Add(-time.Second), 10)
+	if len(ids) != 0 || !next.Equal(r.NextAt) || err != nil {
+		t.Errorf("before: %v %v %v", ids, next, err)
+	}
+	ids, next, err = s.Due(t.Context(), r.NextAt, 10)
+	if !cmp.Equal(ids, []string{"sr_1"}) || !next.IsZero() || err != nil {
+		t.Errorf("at its time: %v %v %v", ids, next, err)
+	}
+}
+
+func TestClientsAreKnownByTheirKeyOnly(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	k1, k2 := store.NewKey(), store.NewKey()
+	if err := s.AddClient(t.Context(), "acme", k1); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := s.ClientByKey(t.Context(), k1); id != "acme" || err != nil {
+		t.Errorf("%q %v", id, err)
+	}
+	if err := s.AddClient(t.Context(), "acme", k2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ClientByKey(t.Context(), k1); !errors.Is(err, signer.ErrNotFound) {
+		t.Errorf("the old key: %v", err)
+	}
+	if err := s.AddClient(t.Context(), "weak", "short"); err == nil {
+		t.Error("a short key was taken")
+	}
+	for _, f := range []string{"front.db", "front.db-wal"} {
+		raw, err := os.ReadFile(filepath.Join(dir, f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(raw, []byte(k2)) || bytes.Contains(raw, []byte(k1)) {
+			t.Errorf("%s holds a key", f)
+		}
+	}
+}
+
+func TestBlobs(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	content := bytes.Repeat([]byte("tekend "), 100_000)
+	b, err := s.Put(t.Context(), iotest.HalfReader(bytes.NewReader(content)), int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(content)
+	if b.Size != int64(len(content)) || !bytes.Equal(b.SHA256, sum[:]) {
+		t.Errorf("size %d, digest %x", b.Size, b.SHA256)
+	}
+	f, err := s.Open(t.Context(), b.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(io.NewSectionReader(f, 0, b.Size))
+	if err != nil || !bytes.Equal(got, content) {
+		t.Errorf("read back: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for p, want := range map[string]os.FileMode{"blobs": 0o700, "blobs/" + b.Name: 0o600, "front.db": 0o600} {
+		fi, err := os.Stat(filepath.Join(dir, p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fi.Mode().Perm() != want {
+			t.Errorf("%s has mode %v", p, fi.Mode())
+		}
+	}
+	if err := s.Drop(t.Context(), b.Name); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{b.Name, "", "b", "../front.db", "lock", "b/../lock"} {
+		if _, err := s.Open(t.Context(), name); !errors.Is(err, signer.ErrNotFound) {
+			t.Errorf("open %q: %v", name, err)
+		}
+	}
+}
+
+func TestNothingIsKeptOfAnUploadThatFails(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	ended, stop := context.WithCancel(t.Context())
+	stop()
+	cases := map[string]struct {
+		ctx  context.Context
+		r    io.Reader
+		want error
+	}{
+		"one byte too many": {t.Context(), bytes.NewReader(make([]byte, 101)), signer.ErrTooLarge},
+		"broken connection": {t.Context(), iotest.TimeoutReader(iotest.OneByteReader(bytes.NewReader(make([]byte, 50)))), iotest.ErrTimeout},
+		"client gone":       {ended, bytes.NewReader(make([]byte, 50)), context.Canceled},
+	}
+	for name, c := range cases {
+		if _, err := s.Put(c.ctx, c.r, 100); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	left, err := os.ReadDir(filepath.Join(dir, "blobs"))
+	if err != nil || len(left) != 1 { // the lock
+		t.Errorf("left: %v %v", left, err)
+	}
+}
+
+func TestOrphansAreSweptAtStartAndNothingElse(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	kept, err := s.Put(t.Context(), bytes.NewReader([]byte("kept")), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	orphan, err := s.Put(t.Context(), bytes.NewReader([]byte("orphan")), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := record("sr_1")
+	r.Documents = r.Documents[:1]
+	r.Documents[0].Blob = kept.Name
+	if err := s.Insert(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	blobs := filepath.Join(dir, "blobs")
+	for _, f := range []string{"bpart.part", "README"} {
+		if err := os.WriteFile(filepath.Join(blobs, f), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir)
+	for f, want := range map[string]bool{kept.Name: true, "README": true, "lock": true, orphan.Name: false, "bpart.part": false} {
+		if _, err := os.Stat(filepath.Join(blobs, f)); (err == nil) != want {
+			t.Errorf("%s: there is %v", f, err == nil)
+		}
+	}
+}
+
+func TestTwoProcessesNeverShareABlobDirectory(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir)
+	_, err := store.Open(t.Context(), store.Config{DBPath: filepath.Join(dir, "other.db"), BlobDir: filepath.Join(dir, "blobs"), Now: time.Now})
+	if err == nil {
+		t.Fatal("opened twice")
+	}
+}
