@@ -1,0 +1,61 @@
+package token
+
+// Prefix stands before itsme's own claim names (specs/itsme.md §2.5).
+const Prefix = "http://itsme.services/v2/claim/"
+
+// Levels of authentication (specs/itsme.md §2.3).
+const (
+	ACRBasic    = Prefix + "acr_basic"    // biometrics or itsme code
+	ACRAdvanced = Prefix + "acr_advanced" // itsme code
+)
+
+// Claims that we may ask for inside the ID token (specs/itsme.md §2.5). There
+// is deliberately no name here for a national number.
+const (
+	ClaimName               = "name"
+	ClaimGivenName          = "given_name"
+	ClaimFamilyName         = "family_name"
+	ClaimBirthdate          = "birthdate"
+	ClaimAgeGTE18           = "age_gte_18"
+	ClaimBirthdateText      = Prefix + "birthdate_as_string"
+	ClaimDocumentSN         = Prefix + "IDDocumentSN"
+	ClaimDocumentType       = Prefix + "IDDocumentType"
+	ClaimIssuingCountry     = Prefix + "IDIssuingCountry"
+	ClaimIdentificationMode = Prefix + "identification_mode"
+	ClaimOngoingCall        = Prefix + "ongoing_call"
+	ClaimTransactionIP      = Prefix + "transaction_ip"
+)
+
+// Members of the free-text template (specs/itsme.md §3.2).
+const (
+	TemplateName     = Prefix + "claim_approval_template_name"
+	TemplateText     = Prefix + "claim_approval_text_key"
+	TemplateFreeText = "free_text"
+)
+
+// IdentityClaims are asked in both legs of an enrolment: who the person is,
+// from which document, and how safely he was asked.
+func IdentityClaims() []string {
+	return append([]string{
+		ClaimName, ClaimGivenName, ClaimFamilyName, ClaimBirthdate, ClaimBirthdateText, ClaimAgeGTE18,
+		ClaimDocumentSN, ClaimDocumentType, ClaimIssuingCountry,
+	}, RiskClaims()...)
+}
+
+// RiskClaims are asked with every signature (specs/itsme.md §9.2 B-5).
+func RiskClaims() []string {
+	return []string{ClaimIdentificationMode, ClaimOngoingCall, ClaimTransactionIP}
+}
+
+// Claims are the claims of a person that we use, as itsme says them; "" and
+// nil mean that itsme did not say it (unavailable claims are omitted, §2.4).
+type Claims struct {
+	Name, GivenName, FamilyName string
+	Birthdate                   string // YYYY-MM-DD
+	BirthdateText               string // as printed on the document
+	DocumentSN, DocumentType    string
+	IssuingCountry              string // ISO 3166-1 alpha-3, of the identity document
+	IdentificationMode          string // QR, MSISDN, a2a, …
+	TransactionIP               string // of the approving phone
+	AgeGTE18, OngoingCall       *bool
+}
