@@ -11,7 +11,7 @@ var (
 	// ErrBusy means that no session became free before the queue's deadline. Nothing was sent to the token.
 	ErrBusy = errors.New("hsm: all sessions are busy")
 	// ErrUnavailable means that the token cannot be reached and that starting the module again did not help.
-	// Nothing was signed. The next call after a second tries again.
+	// Nothing was signed. Half a second later the next call tries again.
 	ErrUnavailable = errors.New("hsm: the token is not available")
 	// ErrWrongValue means that the token returned a value that the public key does not verify. The value is destroyed.
 	ErrWrongValue = errors.New("hsm: the value does not verify with the public key")

@@ -1,54 +1,561 @@
 package hsm_test
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
+	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/miekg/pkcs11"
 
 	"tekend/hsm"
 	"tekend/hsm/hsmtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(hsmtest.Main(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(spyChild) != "" {
+		os.Exit(runSpyChild())
+	}
+	os.Exit(hsmtest.Main(m))
+}
+
+var ctx = context.Background()
+
+// userKey makes a wrapped key and returns it with its public key.
+func userKey(t testing.TB, token *hsm.Token, kind hsm.KeyKind) (hsm.Wrapped, crypto.PublicKey) {
+	t.Helper()
+	var pub crypto.PublicKey
+	w, err := token.GenerateWrapped(ctx, hsmtest.KEK, kind, func(s crypto.Signer) error {
+		pub = s.Public()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, pub
+}
+
+// sign makes one value with a wrapped key and returns it with its digest.
+func sign(token *hsm.Token, w hsm.Wrapped, pub crypto.PublicKey) (digest, value []byte, err error) {
+	d := sha256.Sum256([]byte(rand.Text()))
+	err = token.UseWrapped(ctx, w, pub, func(s crypto.Signer) error {
+		value, err = s.Sign(rand.Reader, d[:], crypto.SHA256)
+		return err
+	})
+	return d[:], value, err
+}
+
+// verify checks a value with the standard library.
+func verify(t testing.TB, pub crypto.PublicKey, digest, value []byte) {
+	t.Helper()
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		if !ecdsa.VerifyASN1(k, digest, value) {
+			t.Error("the ECDSA value does not verify")
+		}
+	case *rsa.PublicKey:
+		if err := rsa.VerifyPKCS1v15(k, crypto.SHA256, digest, value); err != nil {
+			t.Error(err)
+		}
+	default:
+		t.Errorf("public key of type %T", pub)
+	}
+}
 
 func TestAUserKeyIsMadeWrappedAndUsed(t *testing.T) {
 	token := hsmtest.Token(t)
-	ctx := context.Background()
-	for _, kind := range []hsm.KeyKind{hsm.P256, hsm.RSA3072} {
+	for kind, size := range map[hsm.KeyKind]int{hsm.P256: 80, hsm.RSA3072: 1800} {
 		t.Run(string(kind), func(t *testing.T) {
-			digest := sha256.Sum256([]byte("certificate request"))
-			var pub crypto.PublicKey
-			w, err := token.GenerateWrapped(ctx, hsmtest.KEK, kind, func(s crypto.Signer) error {
-				pub = s.Public()
-				_, err := s.Sign(rand.Reader, digest[:], crypto.SHA256)
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
+			w, pub := userKey(t, token, kind)
+			if w.Kind != kind || w.KEK != hsmtest.KEK || w.Mechanism != "0x0000210A" || !strings.HasPrefix(w.Module, "SoftHSM, ") {
+				t.Errorf("the record says %q %q %q %q", w.Kind, w.KEK, w.Mechanism, w.Module)
 			}
-			t.Log(w.Mechanism, w.Module, len(w.Blob))
-			err = token.UseWrapped(ctx, w, pub, func(s crypto.Signer) error {
-				v, err := s.Sign(nil, digest[:], crypto.SHA256)
+			if d := len(w.Blob) - size; d < -8 || d > 16 {
+				t.Errorf("the blob has %d bytes, about %d were expected", len(w.Blob), size)
+			}
+			for range 3 {
+				digest, value, err := sign(token, w, pub)
 				if err != nil {
-					return err
+					t.Fatal(err)
 				}
-				if k, ok := pub.(*ecdsa.PublicKey); ok && !ecdsa.VerifyASN1(k, digest[:], v) {
-					t.Error("wrong value")
-				}
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
+				verify(t, pub, digest, value)
 			}
 		})
 	}
-	if err := token.ProbeKEK(ctx, hsmtest.KEK); err != nil {
+}
+
+func TestAKeyIsNotKeptWhenItsFirstUseFails(t *testing.T) {
+	token := hsmtest.Token(t)
+	refusal := errors.New("the request was not accepted")
+	w, err := token.GenerateWrapped(ctx, hsmtest.KEK, hsm.P256, func(crypto.Signer) error { return refusal })
+	if !errors.Is(err, refusal) || w.Blob != nil {
+		t.Errorf("got %v and a blob of %d bytes", err, len(w.Blob))
+	}
+}
+
+func TestKindsThatAreNotForUsersAreRefused(t *testing.T) {
+	token := hsmtest.Token(t)
+	for _, kind := range []hsm.KeyKind{hsm.RSA2048, "P-224", ""} {
+		if _, err := token.GenerateWrapped(ctx, hsmtest.KEK, kind, nil); err == nil {
+			t.Errorf("%q was made", kind)
+		}
+	}
+}
+
+func TestNoSessionObjectIsLeftAfterUse(t *testing.T) {
+	token := hsmtest.Token(t)
+	w, pub := userKey(t, token, hsm.P256)
+	other, otherPub := userKey(t, token, hsm.P256)
+	damaged := w
+	damaged.Blob = bytes.Clone(w.Blob)
+	damaged.Blob[20] ^= 1
+	var kept crypto.Signer
+	err := token.UseWrapped(ctx, w, pub, func(s crypto.Signer) error { kept = s; return nil })
+	if err != nil {
 		t.Fatal(err)
 	}
-	mac, err := token.MAC(ctx, hsmtest.MAC, []byte("x"))
-	t.Log(mac, err)
+	for _, attempt := range []func() error{
+		func() error { _, _, err := sign(token, w, pub); return err },
+		func() error { _, _, err := sign(token, other, pub); return err },
+		func() error { _, _, err := sign(token, damaged, otherPub); return err },
+		func() error {
+			return token.UseWrapped(ctx, w, pub, func(crypto.Signer) error { return errors.New("no") })
+		},
+		func() (err error) {
+			defer func() { err = fmt.Errorf("panic: %v", recover()) }()
+			return token.UseWrapped(ctx, w, pub, func(crypto.Signer) error { panic("test") })
+		},
+	} {
+		err := attempt()
+		if n, countErr := token.SessionObjects(ctx); n != 0 || countErr != nil {
+			t.Errorf("%d session objects are left after %v (%v)", n, err, countErr)
+		}
+	}
+	digest := sha256.Sum256(nil)
+	if _, err := kept.Sign(nil, digest[:], crypto.SHA256); !errors.Is(err, hsm.ErrClosed) {
+		t.Errorf("a signer that was kept after its use says %v", err)
+	}
+}
+
+func TestAPanicGivesTheSessionBack(t *testing.T) {
+	cfg := hsmtest.Config(t)
+	cfg.Sessions = 1
+	token := hsmtest.Open(t, cfg)
+	w, pub := userKey(t, token, hsm.P256)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was swallowed")
+			}
+		}()
+		_ = token.UseWrapped(ctx, w, pub, func(crypto.Signer) error { panic("test") })
+	}()
+	if _, _, err := sign(token, w, pub); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestADamagedBlobIsRefused(t *testing.T) {
+	var reinits atomic.Int64
+	cfg := hsmtest.Config(t)
+	cfg.OnReinit = func(string) { reinits.Add(1) }
+	token := hsmtest.Open(t, cfg)
+	w, pub := userKey(t, token, hsm.P256)
+	for i := range w.Blob {
+		damaged := w
+		damaged.Blob = bytes.Clone(w.Blob)
+		damaged.Blob[i] ^= 0x10
+		if _, _, err := sign(token, damaged, pub); !errors.Is(err, hsm.ErrBlob) {
+			t.Fatalf("byte %d changed: %v", i, err)
+		}
+	}
+	for _, n := range []int{0, 8, 15, 40, 79} {
+		short := w
+		short.Blob = w.Blob[:n]
+		if _, _, err := sign(token, short, pub); !errors.Is(err, hsm.ErrBlob) {
+			t.Errorf("cut to %d bytes: %v", n, err)
+		}
+	}
+	long := w
+	long.Blob = make([]byte, 1<<20)
+	if _, _, err := sign(token, long, pub); !errors.Is(err, hsm.ErrBlob) {
+		t.Errorf("1 MB: %v", err)
+	}
+	if reinits.Load() != 0 {
+		t.Errorf("damaged blobs made the module start again %d times", reinits.Load())
+	}
+	if _, _, err := sign(token, w, pub); err != nil {
+		t.Errorf("the good blob afterwards: %v", err)
+	}
+}
+
+func TestABlobFromAnotherTokenIsRefused(t *testing.T) {
+	w, pub := userKey(t, hsmtest.Token(t), hsm.P256)
+	if _, _, err := sign(hsmtest.Token(t), w, pub); !errors.Is(err, hsm.ErrBlob) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheBlobOfAnotherPersonGivesNoValue(t *testing.T) {
+	token := hsmtest.Token(t)
+	for _, kind := range []hsm.KeyKind{hsm.P256, hsm.RSA3072} {
+		mine, _ := userKey(t, token, kind)
+		_, theirs := userKey(t, token, kind)
+		_, value, err := sign(token, mine, theirs)
+		if !errors.Is(err, hsm.ErrWrongValue) || value != nil {
+			t.Errorf("%s: got %v and a value of %d bytes", kind, err, len(value))
+		}
+	}
+}
+
+func TestTheRecordMustFit(t *testing.T) {
+	token := hsmtest.Token(t)
+	w, pub := userKey(t, token, hsm.P256)
+	rsaPub := &rsa.PublicKey{N: fromHex("c5"), E: 65537}
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asRSA := w
+	asRSA.Kind = hsm.RSA3072
+	mechanism := w
+	mechanism.Mechanism = "0x00001082"
+	noKEK := w
+	noKEK.KEK = "another"
+	for name, c := range map[string]struct {
+		w   hsm.Wrapped
+		pub crypto.PublicKey
+	}{
+		"another kind":         {asRSA, pub},
+		"another mechanism":    {mechanism, pub},
+		"a small RSA key":      {w, rsaPub},
+		"another curve":        {w, p384.Public()},
+		"no public key":        {w, nil},
+		"a KEK that is absent": {noKEK, pub},
+	} {
+		used := false
+		if err := token.UseWrapped(ctx, c.w, c.pub, func(crypto.Signer) error { used = true; return nil }); err == nil || used {
+			t.Errorf("%s: got %v, used: %v", name, err, used)
+		}
+	}
+}
+
+func TestOnlySHA256DigestsAreSigned(t *testing.T) {
+	token := hsmtest.Token(t)
+	w, pub := userKey(t, token, hsm.P256)
+	err := token.UseWrapped(ctx, w, pub, func(s crypto.Signer) error {
+		for name, c := range map[string]struct {
+			digest []byte
+			opts   crypto.SignerOpts
+		}{
+			"SHA-1":       {make([]byte, 20), crypto.SHA1},
+			"SHA-384":     {make([]byte, 48), crypto.SHA384},
+			"short":       {make([]byte, 31), crypto.SHA256},
+			"no hash":     {make([]byte, 32), crypto.Hash(0)},
+			"no options":  {make([]byte, 32), nil},
+			"PSS":         {make([]byte, 32), &rsa.PSSOptions{Hash: crypto.SHA256}},
+			"empty input": {nil, crypto.SHA256},
+		} {
+			if _, err := s.Sign(rand.Reader, c.digest, c.opts); err == nil {
+				t.Errorf("%s was signed", name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestResidentKeysSign(t *testing.T) {
+	cfg := hsmtest.Config(t)
+	token := hsmtest.Open(t, cfg)
+	for _, kind := range []hsm.KeyKind{hsm.P256, hsm.RSA2048, hsm.RSA3072} {
+		pub, err := token.CreateKeyPair(ctx, "service "+string(kind), kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := token.Signer(ctx, "service "+string(kind))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !s.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(pub) {
+			t.Errorf("%s: the signer has another public key", kind)
+		}
+		digest := sha256.Sum256([]byte(kind))
+		value, err := s.Sign(rand.Reader, digest[:], crypto.SHA256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		verify(t, pub, digest[:], value)
+		if _, err := token.CreateKeyPair(ctx, "service "+string(kind), kind); !errors.Is(err, hsm.ErrExists) {
+			t.Errorf("%s: a second key with the label: %v", kind, err)
+		}
+	}
+	if _, err := token.Signer(ctx, "absent"); !errors.Is(err, hsm.ErrNoKey) {
+		t.Errorf("absent key: %v", err)
+	}
+}
+
+func TestAPairThatIsNoPairIsRefusedAndSuspended(t *testing.T) {
+	token := hsmtest.Token(t)
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := token.CreateMixedPair(ctx, "mixed", &other.PublicKey); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		_, err := token.Signer(ctx, "mixed")
+		if !errors.Is(err, hsm.ErrWrongValue) {
+			t.Errorf("attempt %d: %v", i, err)
+		}
+		if i == 1 && !strings.Contains(err.Error(), "suspended") {
+			t.Errorf("the key was used again: %v", err)
+		}
+	}
+}
+
+func TestAnExtractableServiceKeyIsRefused(t *testing.T) {
+	token := hsmtest.Token(t)
+	if err := token.CreateExtractablePair(ctx, "open"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := token.Signer(ctx, "open"); err == nil || !strings.Contains(err.Error(), "CKA_EXTRACTABLE") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestValuesThatDoNotVerifyAreDestroyed(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256([]byte("x"))
+	for name, c := range map[string]struct {
+		pub crypto.PublicKey
+		raw []byte
+	}{
+		"ECDSA of 64 ones":   {&key.PublicKey, bytes.Repeat([]byte{1}, 64)},
+		"ECDSA of 63 bytes":  {&key.PublicKey, bytes.Repeat([]byte{1}, 63)},
+		"ECDSA of zeroes":    {&key.PublicKey, make([]byte, 64)},
+		"RSA of ones":        {&rsaKey.PublicKey, bytes.Repeat([]byte{1}, 256)},
+		"RSA of 255 bytes":   {&rsaKey.PublicKey, bytes.Repeat([]byte{1}, 255)},
+		"a key of no kind":   {nil, bytes.Repeat([]byte{1}, 64)},
+		"a private key type": {key, bytes.Repeat([]byte{1}, 64)},
+	} {
+		value, err := hsm.Verified(c.pub, digest[:], c.raw)
+		if !errors.Is(err, hsm.ErrWrongValue) || value != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !bytes.Equal(c.raw, make([]byte, len(c.raw))) {
+			t.Errorf("%s: the value was not destroyed", name)
+		}
+	}
+}
+
+func TestTheMACKeyMakesTheSameMACEachTimeAndStaysInTheToken(t *testing.T) {
+	token := hsmtest.Token(t)
+	a, err := token.MAC(ctx, hsmtest.MAC, []byte("row 1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := token.MAC(ctx, hsmtest.MAC, []byte("row 1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := token.MAC(ctx, hsmtest.MAC, []byte("row 2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(a) != sha256.Size || !hmac.Equal(a, b) || hmac.Equal(a, c) {
+		t.Error("equal rows must have equal MACs and others not")
+	}
+	other, err := hsmtest.Token(t).MAC(ctx, hsmtest.MAC, []byte("row 1"))
+	if err != nil || hmac.Equal(a, other) {
+		t.Errorf("another token's key makes the same MAC (%v)", err)
+	}
+	if _, err := token.MAC(ctx, hsmtest.KEK, []byte("x")); err == nil {
+		t.Error("the KEK made a MAC")
+	}
+	if _, err := token.MAC(ctx, hsmtest.MAC, nil); err == nil {
+		t.Error("a MAC over nothing")
+	}
+	if _, err := token.MAC(ctx, "absent", []byte("x")); !errors.Is(err, hsm.ErrNoKey) {
+		t.Errorf("absent key: %v", err)
+	}
+	if large, err := token.MAC(ctx, hsmtest.MAC, make([]byte, 100_000)); err != nil || len(large) != sha256.Size {
+		t.Errorf("100 kB: %v", err)
+	}
+}
+
+func TestTheCeremonyRefusesWhatExists(t *testing.T) {
+	cfg := hsmtest.Config(t)
+	token := hsmtest.Open(t, cfg)
+	if err := token.CreateKEK(ctx, hsmtest.KEK); !errors.Is(err, hsm.ErrExists) {
+		t.Errorf("a second KEK: %v", err)
+	}
+	if err := token.CreateMACKey(ctx, hsmtest.KEK); !errors.Is(err, hsm.ErrExists) {
+		t.Errorf("a MAC key with the KEK's label: %v", err)
+	}
+	if err := token.CreateKEK(ctx, ""); err == nil {
+		t.Error("a key without label")
+	}
+	if err := hsm.InitToken(cfg.Module, cfg.TokenLabel, cfg.PINFile, cfg.PINFile); err == nil || !strings.Contains(err.Error(), "exists already") {
+		t.Errorf("a second token with the label: %v", err)
+	}
+}
+
+func TestManyAtOnce(t *testing.T) {
+	cfg := hsmtest.Config(t)
+	cfg.Sessions = 3
+	cfg.ReinitEvery = 40 // restarts happen in between
+	token := hsmtest.Open(t, cfg)
+	if _, err := token.CreateKeyPair(ctx, "service", hsm.P256); err != nil {
+		t.Fatal(err)
+	}
+	service, err := token.Signer(ctx, "service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			w, pub := userKey(t, token, hsm.P256)
+			for range 15 {
+				digest, value, err := sign(token, w, pub)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				verify(t, pub, digest, value)
+				value, err = service.Sign(rand.Reader, digest, crypto.SHA256)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				verify(t, service.Public(), digest, value)
+				if _, err := token.MAC(ctx, hsmtest.MAC, digest); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n, err := token.SessionObjects(ctx); n != 0 || err != nil {
+		t.Errorf("%d session objects are left (%v)", n, err)
+	}
+}
+
+func TestTheQueueHasADeadline(t *testing.T) {
+	cfg := hsmtest.Config(t)
+	cfg.Sessions, cfg.QueueTimeout = 1, 150*time.Millisecond
+	token := hsmtest.Open(t, cfg)
+	w, pub := userKey(t, token, hsm.P256)
+	err := token.UseWrapped(ctx, w, pub, func(crypto.Signer) error {
+		if _, _, err := sign(token, w, pub); !errors.Is(err, hsm.ErrBusy) {
+			t.Errorf("with the only session in use: %v", err)
+		}
+		canceled, cancel := context.WithCancel(ctx)
+		cancel()
+		if err := token.Health(canceled); !errors.Is(err, hsm.ErrBusy) || !errors.Is(err, context.Canceled) {
+			t.Errorf("a caller that gave up: %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := sign(token, w, pub); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestAClosedTokenSaysSo(t *testing.T) {
+	token, err := hsm.Open(ctx, hsmtest.Config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(token.Close(), token.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := token.Health(ctx); !errors.Is(err, hsm.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestErrorsHaveTheirClass(t *testing.T) {
+	for rv, want := range map[uint]hsm.Class{
+		pkcs11.CKR_KEY_FUNCTION_NOT_PERMITTED: hsm.ClassRequest,
+		pkcs11.CKR_SESSION_HANDLE_INVALID:     hsm.ClassSession,
+		pkcs11.CKR_OBJECT_HANDLE_INVALID:      hsm.ClassSession,
+		pkcs11.CKR_DEVICE_REMOVED:             hsm.ClassDevice,
+		pkcs11.CKR_GENERAL_ERROR:              hsm.ClassDevice,
+		pkcs11.CKR_PIN_LOCKED:                 hsm.ClassPIN,
+		pkcs11.CKR_RANDOM_NO_RNG:              hsm.ClassUnknown,
+	} {
+		var e *hsm.Error
+		if !errors.As(hsm.Fail("C_Sign", rv), &e) || e.Class != want || e.RV != rv {
+			t.Errorf("0x%X: got %+v", rv, e)
+		}
+	}
+}
+
+func TestBadConfigurationIsNamed(t *testing.T) {
+	good := hsmtest.Config(t)
+	open := filepath.Join(t.TempDir(), "open-pin")
+	if err := os.WriteFile(open, []byte("pin-of-a-test\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	short := filepath.Join(t.TempDir(), "short-pin")
+	if err := os.WriteFile(short, []byte("12\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		change func(*hsm.Config)
+		says   string
+	}{
+		"no module":          {func(c *hsm.Config) { c.Module = "" }, "must be set"},
+		"module absent":      {func(c *hsm.Config) { c.Module = "/nowhere.so" }, "can be loaded"},
+		"label absent":       {func(c *hsm.Config) { c.TokenLabel = "nobody" }, "keys init"},
+		"label too long":     {func(c *hsm.Config) { c.TokenLabel = strings.Repeat("x", 33) }, "longer than 32"},
+		"PIN file absent":    {func(c *hsm.Config) { c.PINFile = "/nowhere" }, "PIN file"},
+		"PIN file open":      {func(c *hsm.Config) { c.PINFile = open }, "0600"},
+		"PIN too short":      {func(c *hsm.Config) { c.PINFile = short }, "4 to 64"},
+		"sessions":           {func(c *hsm.Config) { c.Sessions = -1 }, "1 to 256"},
+		"negative queue":     {func(c *hsm.Config) { c.QueueTimeout = -1 }, "negative"},
+		"no token directory": {func(c *hsm.Config) { c.PINFile = "" }, "must be set"},
+	} {
+		cfg := good
+		c.change(&cfg)
+		token, err := hsm.Open(ctx, cfg)
+		if err == nil {
+			_ = token.Close()
+			t.Errorf("%s: opened", name)
+			continue
+		}
+		if !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v; it should say %q", name, err, c.says)
+		}
+	}
 }

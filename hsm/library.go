@@ -39,7 +39,7 @@ const (
 	drainTimeout = 15 * time.Second
 	// coolDown is the least time between two restarts because of an error, so that a dead token costs little and a
 	// token that is back is found within a second.
-	coolDown = time.Second
+	coolDown = 500 * time.Millisecond
 )
 
 // libraries holds the modules that are loaded, by path. It mirrors what the dynamic linker holds for the process anyway.

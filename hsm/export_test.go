@@ -1,0 +1,141 @@
+package hsm
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"encoding/asn1"
+
+	"github.com/miekg/pkcs11"
+)
+
+// What only tests need: badly made keys, and a look at what is left in the token.
+
+// Change is one attribute of a KEK template that differs; Value nil leaves it out.
+type Change struct {
+	Type  uint
+	Value any
+}
+
+// CreateKEKWith makes a KEK whose template differs; unwrap replaces the unwrap template when it is not nil.
+func (t *Token) CreateKEKWith(ctx context.Context, label string, changes []Change, unwrap []Change) error {
+	template := kekTemplate(t.cfg.WrapMechanism)
+	for _, c := range changes {
+		kept := template[:0:0]
+		for _, a := range template {
+			if a.Type != c.Type {
+				kept = append(kept, a)
+			}
+		}
+		template = kept
+		if c.Value != nil {
+			template = append(template, pkcs11.NewAttribute(c.Type, c.Value))
+		}
+	}
+	nested := unwrapTemplate()
+	if unwrap != nil {
+		nested = nil
+		for _, c := range unwrap {
+			nested = append(nested, pkcs11.NewAttribute(c.Type, c.Value))
+		}
+	}
+	return t.createKEK(ctx, label, template, nested)
+}
+
+// CreateAESKey makes an AES key by C_CreateObject, with a value that was once outside the token.
+func (t *Token) CreateAESKey(ctx context.Context, label string, value []byte) error {
+	return t.ceremony(ctx, label, func(s *session) error {
+		template := kekTemplate(t.cfg.WrapMechanism)[1:] // without CKA_VALUE_LEN
+		nested, free := attributeArray(unwrapTemplate())
+		defer free()
+		_, err := t.lib.ctx.CreateObject(s.handle, append(template,
+			pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),
+			pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_AES),
+			pkcs11.NewAttribute(pkcs11.CKA_VALUE, value),
+			pkcs11.NewAttribute(pkcs11.CKA_LABEL, label),
+			pkcs11.NewAttribute(pkcs11.CKA_UNWRAP_TEMPLATE, nested)))
+		return fail("C_CreateObject", err)
+	})
+}
+
+// CreateMixedPair makes a private key of the token and puts the public key of another pair beside it.
+func (t *Token) CreateMixedPair(ctx context.Context, label string, pub *ecdsa.PublicKey) error {
+	raw, err := pub.Bytes()
+	if err != nil {
+		return err
+	}
+	point, err := asn1.Marshal(raw)
+	if err != nil {
+		return err
+	}
+	return t.ceremony(ctx, label, func(s *session) error {
+		mechanism, public, err := P256.generation()
+		if err != nil {
+			return err
+		}
+		name := pkcs11.NewAttribute(pkcs11.CKA_LABEL, label)
+		ph, _, err := t.lib.ctx.GenerateKeyPair(s.handle, []*pkcs11.Mechanism{mechanism},
+			append(verifyOnly(true), public...), append(signOnly(true, false), name))
+		if err != nil {
+			return fail("C_GenerateKeyPair", err)
+		}
+		if err := t.lib.ctx.DestroyObject(s.handle, ph); err != nil {
+			return fail("C_DestroyObject", err)
+		}
+		_, err = t.lib.ctx.CreateObject(s.handle, append(append(verifyOnly(true), public...), name,
+			pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PUBLIC_KEY),
+			pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_EC),
+			pkcs11.NewAttribute(pkcs11.CKA_EC_POINT, point)))
+		return fail("C_CreateObject", err)
+	})
+}
+
+// CreateExtractablePair makes a token key pair whose private key may leave the token.
+func (t *Token) CreateExtractablePair(ctx context.Context, label string) error {
+	return t.ceremony(ctx, label, func(s *session) error {
+		mechanism, public, err := P256.generation()
+		if err != nil {
+			return err
+		}
+		name := pkcs11.NewAttribute(pkcs11.CKA_LABEL, label)
+		_, _, err = t.lib.ctx.GenerateKeyPair(s.handle, []*pkcs11.Mechanism{mechanism},
+			append(append(verifyOnly(true), public...), name), append(signOnly(true, true), name))
+		return fail("C_GenerateKeyPair", err)
+	})
+}
+
+// SessionObjects counts the session objects that the token still has.
+func (t *Token) SessionObjects(ctx context.Context) (n int, err error) {
+	err = t.with(ctx, func(s *session) error {
+		if err := t.lib.ctx.FindObjectsInit(s.handle, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_TOKEN, false)}); err != nil {
+			return fail("C_FindObjectsInit", err)
+		}
+		list, _, err := t.lib.ctx.FindObjects(s.handle, 100)
+		n = len(list)
+		if err != nil {
+			return fail("C_FindObjects", err)
+		}
+		return fail("C_FindObjectsFinal", t.lib.ctx.FindObjectsFinal(s.handle))
+	})
+	return n, err
+}
+
+// Fault runs fn as an operation, so that a test can choose its error.
+func (t *Token) Fault(ctx context.Context, fn func() error) error {
+	return t.with(ctx, func(*session) error { return fn() })
+}
+
+// LogOutBehindItsBack logs the user out, as a device may do.
+func (t *Token) LogOutBehindItsBack() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return fail("C_Logout", t.lib.ctx.Logout(t.login))
+}
+
+// Fail is fail.
+func Fail(call string, rv uint) error { return fail(call, pkcs11.Error(rv)) }
+
+// Verified is verified.
+func Verified(pub crypto.PublicKey, digest, raw []byte) ([]byte, error) {
+	return verified(pub, digest, raw)
+}
