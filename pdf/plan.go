@@ -1,0 +1,254 @@
+package pdf
+
+import (
+	"crypto"
+	"io"
+	"strings"
+)
+
+// update is what will be written, known but for what depends on the digest of
+// the base.
+type update struct {
+	doc       *doc
+	opts      Options
+	fieldName string
+	lastByte  byte // of the base
+	root      string
+	info      string // "" = absent
+	id        string // first element of /ID; "" = absent
+	edits     edits
+	added     []addition
+	next      int // first object number that is free
+	sigNum    int
+	reference string // /Reference of the signature dictionary, or ""
+}
+
+// addition is a new object.
+type addition struct {
+	num  int
+	body string
+}
+
+func (o *Options) check() error {
+	if o.Hash == 0 {
+		o.Hash = crypto.SHA256
+	}
+	switch {
+	case o.Hash != crypto.SHA256 && o.Hash != crypto.SHA384 && o.Hash != crypto.SHA512:
+		return errf(CodeBadOptions, "hash is not SHA-256, SHA-384 or SHA-512")
+	case o.SignatureTime.IsZero() || o.SignatureTime.UTC().Year() < 1970 || o.SignatureTime.UTC().Year() > 9999:
+		return errf(CodeBadOptions, "no signature time")
+	case o.Reserve < 1 || o.Reserve > maxReserve:
+		return errf(CodeBadOptions, "reserve is not between 1 and %d", maxReserve)
+	case !validText(o.FieldName):
+		return errf(CodeBadOptions, "field name is not UTF-8")
+	}
+	return nil
+}
+
+// plan reads the structure and decides every change.
+func plan(base io.ReaderAt, size int64, o *Options) (*update, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	d, err := open(base, size, o.Budget)
+	if err != nil {
+		return nil, err
+	}
+	u := &update{doc: d, opts: *o}
+	if err = u.trailer(); err != nil {
+		return nil, err
+	}
+	cat, err := d.catalog()
+	if err != nil {
+		return nil, err
+	}
+	f, err := d.form(cat)
+	if err != nil {
+		return nil, err
+	}
+	locks, err := d.permits(cat, f)
+	if err != nil {
+		return nil, err
+	}
+	u.sigNum = u.number()
+	chosen, err := u.choose(f, locks)
+	if err != nil {
+		return nil, err
+	}
+	if chosen != nil {
+		err = u.useField(f, *chosen)
+	} else {
+		err = u.newField(cat, f)
+	}
+	return u, err
+}
+
+// number takes the next free object number.
+func (u *update) number() int {
+	u.next++
+	return u.next - 1
+}
+
+// trailer reads what the new trailer takes over.
+func (u *update) trailer() error {
+	t := u.doc.secs[0].trailer
+	size, err := t.direct("Size")
+	if err != nil {
+		return err
+	}
+	u.next = int(size.n.num)
+	if u.next+4 > u.doc.s.max.Objects {
+		return errf(CodeTooManyObjects, "no object numbers left")
+	}
+	last, err := u.doc.s.at(u.doc.s.size-1, 1)
+	if err != nil {
+		return err
+	}
+	u.lastByte = last[0]
+	root, err := t.direct("Root")
+	if err != nil {
+		return err
+	}
+	if root.kind() != kRef {
+		return errf(CodeBrokenXref, "no /Root in the newest trailer")
+	}
+	u.root = refText(int(root.n.num), int(root.n.gen))
+	info, err := t.direct("Info")
+	if err != nil {
+		return err
+	}
+	if info.kind() == kRef {
+		u.info = refText(int(info.n.num), int(info.n.gen))
+	}
+	id, err := u.doc.get(t, "ID")
+	if err != nil {
+		return err
+	}
+	if id.kind() == kArray && len(id.n.kids) > 0 {
+		first, err := u.doc.deref(id.kid(0))
+		if err != nil {
+			return err
+		}
+		if first.kind() == kHex || first.kind() == kString {
+			u.id = string(first.raw())
+		}
+	}
+	return nil
+}
+
+// choose picks the field to sign; nil means that a new one is made.
+func (u *update) choose(f *form, locks []fieldLock) (*field, error) {
+	locked := func(name string) bool {
+		for _, l := range locks {
+			if l.locks(name) {
+				return true
+			}
+		}
+		return false
+	}
+	want := u.opts.FieldName
+	for i := range f.sigs {
+		s := &f.sigs[i]
+		switch {
+		case want == "" && (s.value.kind() != kNull || locked(s.name) || !s.dict.own || s.name == ""):
+			continue
+		case want != "" && s.name != want:
+			continue
+		case s.value.kind() != kNull:
+			return nil, errf(CodeBadSignatureField, "the field is signed already")
+		case locked(s.name):
+			return nil, errf(CodeFieldLocked, "an earlier signature locks the field")
+		case !s.dict.own:
+			return nil, errf(CodeBadSignatureField, "the field is not an indirect object")
+		}
+		return s, u.doc.checkSeed(*s, u.opts.Hash)
+	}
+	if typ, used := f.names[want]; used && want != "" {
+		return nil, errf(CodeBadSignatureField, "a field of that name exists, and is of type %q", typ)
+	}
+	if strings.Contains(want, ".") {
+		return nil, errf(CodeBadSignatureField, "no such field, and a new one has no dot in its name")
+	}
+	return nil, nil
+}
+
+// useField puts the signature into an empty field.
+func (u *update) useField(f *form, s field) error {
+	u.fieldName = s.name
+	var err error
+	if u.reference, err = u.doc.lockReference(s, u.root); err != nil {
+		return err
+	}
+	if err = u.edits.set(s.dict, "V", refText(u.sigNum, 0)); err != nil {
+		return err
+	}
+	return u.sigFlags(f)
+}
+
+// sigFlags sets SignaturesExist and AppendOnly (12.7.3, table 225).
+func (u *update) sigFlags(f *form) error {
+	flags, err := u.doc.intOf(f.dict, "SigFlags")
+	if err != nil {
+		return err
+	}
+	if flags = max(0, flags); flags&3 == 3 {
+		return nil
+	}
+	return u.edits.set(f.dict, "SigFlags", itoa(flags|3))
+}
+
+// newField makes an invisible field, merged with its widget, on the first page.
+func (u *update) newField(cat val, f *form) error {
+	u.fieldName = u.opts.FieldName
+	if u.fieldName == "" {
+		u.fieldName = f.freeName()
+	}
+	page, err := u.doc.firstPage(cat)
+	if err != nil {
+		return err
+	}
+	num := u.number()
+	ref := refText(num, 0)
+	// F = Print | Locked, as PDF/A wants Print on every annotation.
+	u.added = append(u.added, addition{num, "<</Type/Annot/Subtype/Widget/FT/Sig/T" + textString(u.fieldName) +
+		"/F 132/Rect[0 0 0 0]/P " + refText(page.o.num, page.o.gen) + "/V " + refText(u.sigNum, 0) + ">>"})
+	if err = u.annots(page, ref); err != nil {
+		return err
+	}
+	return u.acroForm(cat, f, ref)
+}
+
+// annots adds the widget to the page.
+func (u *update) annots(page val, ref string) error {
+	a, err := u.doc.get(page, "Annots")
+	if err != nil {
+		return err
+	}
+	switch a.kind() {
+	case kArray:
+		return u.edits.push(a, ref)
+	case kNull:
+		return u.edits.set(page, "Annots", "["+ref+"]")
+	}
+	return errf(CodeBadStructure, "/Annots of object %d is not an array", page.o.num)
+}
+
+// acroForm adds the field to the form, which is made if there is none.
+func (u *update) acroForm(cat val, f *form, ref string) error {
+	switch {
+	case f.dict.kind() == kNull:
+		num := u.number()
+		u.added = append(u.added, addition{num, "<</Fields[" + ref + "]/SigFlags 3>>"})
+		return u.edits.set(cat, "AcroForm", refText(num, 0))
+	case f.array.kind() == kNull:
+		if err := u.edits.set(f.dict, "Fields", "["+ref+"]"); err != nil {
+			return err
+		}
+	default:
+		if err := u.edits.push(f.array, ref); err != nil {
+			return err
+		}
+	}
+	return u.sigFlags(f)
+}

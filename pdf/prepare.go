@@ -1,0 +1,201 @@
+package pdf
+
+import (
+	"bytes"
+	"crypto"
+	_ "crypto/sha256" // the three hashes that Options allows
+	_ "crypto/sha512"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"strings"
+	"time"
+)
+
+// Options is what the caller of [Prepare] decides.
+type Options struct {
+	// SignatureTime becomes /M, the claimed time, in UTC and whole seconds.
+	SignatureTime time.Time
+	// Reserve is the space for the CMS, in bytes of DER.
+	Reserve int
+	// FieldName is the qualified name of an empty signature field, or a new
+	// name without a dot. "" takes the first empty field that no earlier
+	// signature locks, or makes a new one.
+	FieldName string
+	// Hash is SHA-256 (also when zero), SHA-384 or SHA-512.
+	Hash crypto.Hash
+	// Budget limits the work; zero fields mean [DefaultBudget].
+	Budget Budget
+}
+
+// maxReserve keeps a reservation from being a way to fill the disk. A CMS with
+// a long chain and a time-stamp has some 20 kB.
+const maxReserve = 4 << 20
+
+// Prepared is a document with space for its signature: every byte that will be
+// signed is fixed. It is plain data, to be stored as JSON until the value comes.
+type Prepared struct {
+	BaseSize   int64  `json:"base_size"`   // bytes
+	BaseDigest []byte `json:"base_digest"` // of the base alone, by the same hash
+	Update     []byte `json:"update"`      // to be appended; its Contents is zeros
+	// ContentsStart and ContentsEnd are the places of '<' and behind '>' in
+	// the whole file.
+	ContentsStart int64    `json:"contents_start"`
+	ContentsEnd   int64    `json:"contents_end"`
+	ByteRange     [4]int64 `json:"byte_range"`
+	Digest        []byte   `json:"digest"` // of the bytes in ByteRange
+	FieldName     string   `json:"field_name"`
+}
+
+// Check does everything of [Prepare] but read the whole document: it says by
+// the same errors whether the document can be signed.
+func Check(base io.ReaderAt, size int64, o Options) error {
+	_, err := plan(base, size, &o)
+	return err
+}
+
+// Prepare builds the update that adds a signature with an empty Contents to
+// the size bytes of base, and the digest of what will be signed. It reads the
+// whole document exactly once. Errors: *[Error], or what base returned.
+func Prepare(base io.ReaderAt, size int64, o Options) (*Prepared, error) {
+	u, err := plan(base, size, &o)
+	if err != nil {
+		return nil, err
+	}
+	h := o.Hash.New()
+	if err = hashRange(h, base, 0, size); err != nil {
+		return nil, err
+	}
+	p := &Prepared{BaseSize: size, BaseDigest: h.Sum(nil), FieldName: u.fieldName}
+	if err = u.write(p); err != nil {
+		return nil, err
+	}
+	h.Write(p.Update[:p.ContentsStart-size])
+	h.Write(p.Update[p.ContentsEnd-size:])
+	p.Digest = h.Sum(nil)
+	return p, p.proveReadable(base, o.Budget)
+}
+
+// proveReadable reads base and update again, as a stranger would.
+func (p *Prepared) proveReadable(base io.ReaderAt, b Budget) error {
+	r := Reader(base, p.BaseSize, p.Update)
+	d, err := open(r, r.Size(), b)
+	if err != nil {
+		return fmt.Errorf("read our own update: %w", err)
+	}
+	cat, err := d.catalog()
+	if err != nil {
+		return fmt.Errorf("read our own update: %w", err)
+	}
+	f, err := d.form(cat)
+	if err != nil {
+		return fmt.Errorf("read our own update: %w", err)
+	}
+	for _, s := range f.sigs {
+		if s.name != p.FieldName {
+			continue
+		}
+		sig := d.signature(s)
+		if sig.ContentsIsExactGap && sig.ByteRange == p.ByteRange && sig.ContentsStart == p.ContentsStart {
+			return nil
+		}
+	}
+	return errf(CodeBadStructure, "the update is not read back as written")
+}
+
+// hashBuffer is large enough for the disk and small enough not to be noticed.
+const hashBuffer = 256 << 10
+
+func hashRange(h hash.Hash, r io.ReaderAt, off, n int64) error {
+	buf := make([]byte, min(n, hashBuffer))
+	for n > 0 {
+		b := buf[:min(n, int64(len(buf)))]
+		if err := readFull(r, b, off); err != nil {
+			return err
+		}
+		h.Write(b)
+		off += int64(len(b))
+		n -= int64(len(b))
+	}
+	return nil
+}
+
+// Embed puts the CMS into its space and returns the update to append to the
+// base. The error cms_too_large must not lead to a second signature.
+func (p *Prepared) Embed(cmsDER []byte) ([]byte, error) {
+	start, end := p.ContentsStart-p.BaseSize, p.ContentsEnd-p.BaseSize
+	n := int64(len(p.Update))
+	if start < 0 || end > n || end-start < 4 || p.Update[start] != '<' || p.Update[end-1] != '>' ||
+		p.ByteRange != [4]int64{0, p.ContentsStart, p.ContentsEnd, p.BaseSize + n - p.ContentsEnd} ||
+		strings.Trim(string(p.Update[start+1:end-1]), "0") != "" {
+		return nil, &Error{Code: CodeBadPrepared}
+	}
+	if size, ok := derSize(cmsDER); !ok || size != len(cmsDER) {
+		return nil, errf(CodeBadCMS, "%d bytes that are not one DER SEQUENCE", len(cmsDER))
+	}
+	if space := int(end-start-2) / 2; len(cmsDER) > space {
+		return nil, errf(CodeCMSTooLarge, "%d bytes for a space of %d", len(cmsDER), space)
+	}
+	out := bytes.Clone(p.Update)
+	hex.Encode(out[start+1:], cmsDER)
+	return out, nil
+}
+
+// derSize is the length of the DER element at the start of b, with its head.
+func derSize(b []byte) (int, bool) {
+	if len(b) < 2 || b[0] != 0x30 {
+		return 0, false
+	}
+	n, head := int(b[1]), 2
+	if n >= 0x80 {
+		k := n & 0x7F
+		if k == 0 || k > 4 || len(b) < 2+k {
+			return 0, false
+		}
+		n = 0
+		for _, c := range b[2 : 2+k] {
+			n = n<<8 | int(c)
+		}
+		head += k
+	}
+	return head + n, head+n <= len(b)
+}
+
+// Reader gives the whole document: base, and the update behind it.
+func Reader(base io.ReaderAt, baseSize int64, update []byte) *io.SectionReader {
+	return io.NewSectionReader(&joined{base: base, size: baseSize, update: update}, 0, baseSize+int64(len(update)))
+}
+
+type joined struct {
+	base   io.ReaderAt
+	size   int64
+	update []byte
+}
+
+// ReadAt implements io.ReaderAt.
+func (j *joined) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, errors.New("pdf: negative offset")
+	}
+	n := 0
+	if off < j.size {
+		want := min(int64(len(p)), j.size-off)
+		m, err := j.base.ReadAt(p[:want], off)
+		if int64(m) < want {
+			if err == nil || errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return m, err
+		}
+		n = m
+	}
+	if at := off + int64(n) - j.size; n < len(p) && at < int64(len(j.update)) {
+		n += copy(p[n:], j.update[at:])
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
