@@ -1,0 +1,139 @@
+package certs
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/asn1"
+	"fmt"
+	"time"
+)
+
+// forEver marks a mechanism for which TS 119 312 names no end.
+var forEver = time.Time{}
+
+// legacyEnd is the day from which TS 119 312 V1.5.1 (catalogue of 13 Oct 2024)
+// no longer accepts its legacy mechanisms: RSA with PKCS #1 v1.5 of any size,
+// RSASSA-PSS below 3000 bits, SHA-224.
+var legacyEnd = time.Date(2029, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// algorithm is one row of the table of accepted mechanisms: the signature
+// algorithm, the smallest key in bits, and its end (zero: none).
+type algorithm struct {
+	sig     x509.SignatureAlgorithm
+	oid     asn1.ObjectIdentifier // set when we sign with it
+	hash    crypto.Hash
+	minBits int
+	end     time.Time
+}
+
+// algorithms is the one table of accepted signature algorithms, key sizes and
+// end dates: TS 119 312 V1.5.1 as specs/eidas.md §2.8 gives it. EdDSA, DSA,
+// SHA-1 and MD5 are not in it and so are refused. For one algorithm the rows
+// stand with the largest size first.
+var algorithms = []algorithm{
+	{x509.ECDSAWithSHA256, oidECDSAWithSHA256, crypto.SHA256, 256, forEver},
+	{x509.ECDSAWithSHA384, oidECDSAWithSHA384, crypto.SHA384, 256, forEver},
+	{x509.ECDSAWithSHA512, nil, crypto.SHA512, 256, forEver},
+	{x509.SHA256WithRSA, oidSHA256WithRSA, crypto.SHA256, 1900, legacyEnd},
+	{x509.SHA384WithRSA, nil, crypto.SHA384, 1900, legacyEnd},
+	{x509.SHA512WithRSA, nil, crypto.SHA512, 1900, legacyEnd},
+	{x509.SHA256WithRSAPSS, nil, crypto.SHA256, 3000, forEver},
+	{x509.SHA384WithRSAPSS, nil, crypto.SHA384, 3000, forEver},
+	{x509.SHA512WithRSAPSS, nil, crypto.SHA512, 3000, forEver},
+	{x509.SHA256WithRSAPSS, nil, crypto.SHA256, 1900, legacyEnd},
+	{x509.SHA384WithRSAPSS, nil, crypto.SHA384, 1900, legacyEnd},
+	{x509.SHA512WithRSAPSS, nil, crypto.SHA512, 1900, legacyEnd},
+}
+
+// keySize gives the size in bits of a key of a family we know, and the family.
+func keySize(pub crypto.PublicKey) (family string, bits int) {
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		switch k.Curve {
+		case elliptic.P256(), elliptic.P384(), elliptic.P521():
+			return "EC", k.Curve.Params().BitSize
+		}
+	case *rsa.PublicKey:
+		return "RSA", k.N.BitLen()
+	}
+	return "", 0
+}
+
+func familyOf(sig x509.SignatureAlgorithm) string {
+	switch sig {
+	case x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512:
+		return "EC"
+	default:
+		return "RSA"
+	}
+}
+
+// CheckAlgorithm tells whether a signature made with sig under pub counts at
+// the given time: nil, or an error that names what is not accepted.
+func CheckAlgorithm(sig x509.SignatureAlgorithm, pub crypto.PublicKey, at time.Time) error {
+	family, bits := keySize(pub)
+	for _, a := range algorithms {
+		if a.sig != sig || familyOf(sig) != family || bits < a.minBits {
+			continue
+		}
+		if !a.end.IsZero() && !at.Before(a.end) {
+			return fmt.Errorf("%v with %d bits is accepted only until %s (TS 119 312)", sig, bits, a.end.Format(time.DateOnly))
+		}
+		return nil
+	}
+	return fmt.Errorf("%v with a key of %d bits is not accepted (TS 119 312)", sig, bits)
+}
+
+// CheckHash tells whether a digest algorithm counts at the given time:
+// SHA-256, SHA-384 and SHA-512, and no other.
+func CheckHash(h crypto.Hash, _ time.Time) error {
+	switch h {
+	case crypto.SHA256, crypto.SHA384, crypto.SHA512:
+		return nil
+	}
+	return fmt.Errorf("digest algorithm %d is not accepted (TS 119 312)", uint(h))
+}
+
+// CheckNewKey tells whether we certify or make a key of this kind: EC on P-256
+// or P-384, or RSA of 3072 to 4096 bits with the exponent 65537.
+func CheckNewKey(pub crypto.PublicKey) error {
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		if k.Curve == elliptic.P256() || k.Curve == elliptic.P384() {
+			return nil
+		}
+		return fmt.Errorf("curve %s is not for new keys", k.Curve.Params().Name)
+	case *rsa.PublicKey:
+		if n := k.N.BitLen(); n < 3072 || n > 4096 {
+			return fmt.Errorf("RSA with %d bits is not for new keys", n)
+		}
+		if k.E != 65537 {
+			return fmt.Errorf("RSA exponent %d is not for new keys", k.E)
+		}
+		return nil
+	}
+	return fmt.Errorf("keys of type %T are not accepted", pub)
+}
+
+// signingAlgorithm is the mechanism an issuer's key signs certificates and
+// CRLs with: the hash as strong as the curve, SHA-256 for RSA.
+func signingAlgorithm(pub crypto.PublicKey) (algorithm, error) {
+	if err := CheckNewKey(pub); err != nil {
+		return algorithm{}, err
+	}
+	want := x509.SHA256WithRSA
+	if _, bits := keySize(pub); bits == 256 {
+		want = x509.ECDSAWithSHA256
+	} else if bits == 384 {
+		want = x509.ECDSAWithSHA384
+	}
+	for _, a := range algorithms {
+		if a.sig == want {
+			return a, nil
+		}
+	}
+	return algorithm{}, fmt.Errorf("%v is not in the table", want)
+}
