@@ -1,0 +1,46 @@
+package main
+
+import (
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"tekend/audit"
+	"tekend/db"
+)
+
+type auditCmd struct {
+	Verify auditVerifyCmd `cmd:"" help:"Recompute the chain of a role's audit record."`
+}
+
+type auditVerifyCmd struct {
+	DB string `name:"db" required:"" help:"The role's database file." type:"existingfile"`
+}
+
+// Run prints the number of rows and the head of the chain, or the first row that does not fit.
+func (c auditVerifyCmd) Run(p *program) error {
+	path := c.DB
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	// Read-only, beside a running role.
+	raw, err := sql.Open("sqlite", "file:"+(&url.URL{Path: abs}).EscapedPath()+"?mode=ro&_pragma=busy_timeout(10000)&_pragma=trusted_schema(0)")
+	if err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	report, err := audit.Verify(p.ctx, &db.DB{DB: raw})
+	if err := errors.Join(err, raw.Close()); err != nil {
+		return usage("%s: %w", path, err)
+	}
+	if report.FirstBad != 0 {
+		return no("the record is not whole: row %d of %d: %s", report.FirstBad, report.Rows, report.Reason)
+	}
+	_, err = fmt.Fprintf(p.stdout, "whole: %d rows, head %s\n", report.Rows, hex.EncodeToString(report.Head))
+	return err
+}

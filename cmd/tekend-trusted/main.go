@@ -1,0 +1,102 @@
+// Command tekend-trusted runs one role of the trusted side (sam, ca, tsa) and holds the ceremony that makes the roles'
+// keys. It is the only program of the product with cgo and PKCS#11: see docs/design.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
+)
+
+// version is set at build time with -ldflags "-X main.version=…".
+var version = "dev"
+
+// Exit codes: 0 done, 1 the answer is no (an audit record is not whole, keys exist already), 2 wrong use or unreadable
+// input, 3 something needed (token, database, address) cannot be reached.
+const (
+	exitNo          = 1
+	exitUsage       = 2
+	exitUnreachable = 3
+)
+
+// exitError carries the exit code of an error.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func no(format string, a ...any) error    { return &exitError{exitNo, fmt.Errorf(format, a...)} }
+func usage(format string, a ...any) error { return &exitError{exitUsage, fmt.Errorf(format, a...)} }
+
+// program is what the commands need of the world.
+type program struct {
+	ctx            context.Context
+	stdout, stderr io.Writer
+	log            *slog.Logger
+	now            func() time.Time
+}
+
+type commands struct {
+	Keys    keysCmd    `cmd:"" help:"The ceremony: make the roles' tokens, keys and certificates."`
+	Audit   auditCmd   `cmd:"" help:"Look at a role's audit record."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run(p *program) error {
+	_, err := fmt.Fprintln(p.stdout, "tekend-trusted", version)
+	return err
+}
+
+func main() {
+	// Whatever this program creates is its user's alone; sockets get their mode on purpose.
+	unix.Umask(0o077)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	p := &program{
+		ctx: ctx, stdout: os.Stdout, stderr: os.Stderr, now: time.Now,
+		log: slog.New(slog.NewJSONHandler(os.Stderr, nil)),
+	}
+	os.Exit(run(p, os.Args[1:]))
+}
+
+// run is main without the process around it.
+func run(p *program, args []string) int {
+	var c commands
+	parser, err := kong.New(&c,
+		kong.Name("tekend-trusted"),
+		kong.Description("The trusted side of tekend: each role is a process with its own user, token, database and socket."),
+		kong.Writers(p.stdout, p.stderr),
+	)
+	if err != nil {
+		fmt.Fprintln(p.stderr, "tekend-trusted:", err)
+		return exitUsage
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(p.stderr, "tekend-trusted: %v\nRun \"tekend-trusted --help\" to see how it is used.\n", err)
+		return exitUsage
+	}
+	if err := k.Run(p); err != nil {
+		fmt.Fprintln(p.stderr, "tekend-trusted:", err)
+		var e *exitError
+		if errors.As(err, &e) {
+			return e.code
+		}
+		return exitUnreachable
+	}
+	return 0
+}
