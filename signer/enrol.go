@@ -175,7 +175,13 @@ func (s *Service) enrolFailed(ctx context.Context, rec *Record, err error) error
 }
 
 // personAgain says that not waiting helps, but the person, by confirming once more.
-func personAgain(e *Error) bool { return e.Code == ErrAgain.Code || e.Code == ErrOnCall.Code }
+func personAgain(e *Error) bool {
+	switch e.Code {
+	case ErrAgain.Code, ErrOnCall.Code, ErrTerms.Code, ErrInterrupted.Code:
+		return true
+	}
+	return false
+}
 
 // codeOf is the partner's own code of an answered refusal.
 func codeOf(err error) string {
@@ -232,7 +238,11 @@ func (s *Service) issue(ctx context.Context, rec *Record) error {
 	}
 	issued, err := s.dep.Issuer.Issue(ctx, ca.IssueRequest(*st.Order))
 	if err != nil {
-		return caError(err)
+		why := caError(err)
+		if personAgain(why) {
+			return s.askTermsAgain(ctx, rec, why)
+		}
+		return why
 	}
 	st, err = s.dep.Certifying.Certificate(ctx, id, issued.Chain)
 	if err != nil {

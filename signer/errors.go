@@ -3,6 +3,7 @@ package signer
 import (
 	"errors"
 
+	"tekend/ca"
 	"tekend/pdf"
 	"tekend/wire"
 )
@@ -70,6 +71,9 @@ var (
 	ErrOnCall = &Error{Code: "ongoing_call", Detail: "the person is on the phone; nobody should be talked into signing", Hint: "hang up and confirm again", Retryable: true}
 	ErrAgain  = &Error{Code: "confirmation_expired", Detail: "the confirmation was not given in time", Hint: "confirm again", Retryable: true}
 
+	// The certificate was ordered and never came. The person starts the enrolment again, with a new key.
+	ErrInterrupted = &Error{Code: "issuing_interrupted", Detail: "issuing the certificate was interrupted", Hint: "accept the terms again", Retryable: true}
+
 	// Ends.
 	ErrDeclined    = &Error{Code: "declined", Detail: "the person declined"}
 	ErrExpired     = &Error{Code: "expired", Detail: "the request was not confirmed in time", Hint: "make a new request"}
@@ -122,11 +126,18 @@ func samError(err error) *Error {
 
 // caErrors: refusals of the CA that mean more than "refused".
 var caErrors = map[string]*Error{
-	"bad_token":         ErrBadToken,
-	"signer_minor":      ErrMinor,
-	"identity_mismatch": ErrMismatch,
-	"itsme_unreachable": ErrItsme,
-	"clock":             ErrCA,
+	ca.CodeTerms:            ErrTerms,
+	ca.CodeBadToken:         ErrBadToken,
+	ca.CodeWrongNonce:       ErrBadToken.with("itsme's answer belongs to another question"),
+	ca.CodeReplayed:         ErrBadToken.with("itsme's answer was used before"),
+	ca.CodeIdentityMismatch: ErrMismatch,
+	ca.CodeMinor:            ErrMinor,
+	ca.CodeOngoingCall:      ErrOnCall,
+	ca.CodeName:             ErrIssuing.with("the person's name cannot stand in a certificate"),
+	ca.CodeItsme:            ErrItsme,
+	ca.CodeClock:            ErrCA,
+	ca.CodeOutcomeUnknown:   ErrInterrupted,
+	ca.CodeKeyUsed:          ErrInterrupted,
 }
 
 func caError(err error) *Error {

@@ -1,0 +1,165 @@
+package signer_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"testing"
+)
+
+// proxy stands in front of a role's Unix socket and breaks calls: before the role gets them, or after it
+// has acted. It is the network between front and trusted side, not a stand-in for either.
+type proxy struct {
+	socket string
+
+	mu    sync.Mutex
+	rules []*rule
+	calls []string // "METHOD /path" in the order of arrival
+	down  bool
+}
+
+type fault int
+
+const (
+	requestLost fault = iota // it did not happen
+	replyLost                // it did happen
+)
+
+func (f fault) String() string { return [...]string{"request lost", "reply lost"}[f] }
+
+// rule breaks the n-th call (from 1) that matches; n 0 breaks every one.
+type rule struct {
+	match *regexp.Regexp
+	n     int
+	fault fault
+	seen  int
+	hit   int
+	// at runs while the call is held, before the front learns anything.
+	at func()
+}
+
+func newProxy(t testing.TB, target string) *proxy {
+	t.Helper()
+	p := &proxy{socket: filepath.Join(filepath.Dir(target), "p.sock")}
+	_ = os.Remove(p.socket)
+	ln, err := net.Listen("unix", p.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hc := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", target)
+		},
+	}}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(hc, w, r) })}
+	go func() { _ = srv.Serve(ln) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	return p
+}
+
+func (p *proxy) serve(hc *http.Client, w http.ResponseWriter, r *http.Request) {
+	call := r.Method + " " + r.URL.Path
+	p.mu.Lock()
+	p.calls = append(p.calls, call)
+	down := p.down
+	var broken *rule
+	for _, x := range p.rules {
+		if x.match.MatchString(call) {
+			x.seen++
+			if x.n == 0 || x.n == x.seen {
+				x.hit++
+				broken = x
+			}
+		}
+	}
+	p.mu.Unlock()
+	if down || broken != nil && broken.fault == requestLost {
+		if broken != nil && broken.at != nil {
+			broken.at()
+		}
+		panic(http.ErrAbortHandler) // closes the connection without a word
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	// The role finishes what it was asked, whatever happens to the caller.
+	out, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, "http://role"+r.URL.RequestURI(), bytes.NewReader(body))
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	out.Header = r.Header.Clone()
+	res, err := hc.Do(out)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer res.Body.Close()
+	reply, err := io.ReadAll(res.Body)
+	if err != nil || broken != nil {
+		if broken != nil && broken.at != nil {
+			broken.at()
+		}
+		panic(http.ErrAbortHandler)
+	}
+	for k, v := range res.Header {
+		w.Header()[k] = v
+	}
+	w.WriteHeader(res.StatusCode)
+	_, _ = w.Write(reply)
+}
+
+// breakCall adds a rule.
+func (p *proxy) breakCall(match string, n int, f fault) *rule {
+	r := &rule{match: regexp.MustCompile(match), n: n, fault: f}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rules = append(p.rules, r)
+	return r
+}
+
+// heal removes all rules and takes the partner up again.
+func (p *proxy) heal() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rules, p.down = nil, false
+}
+
+func (p *proxy) takeDown() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = true
+}
+
+// count is how many calls matched so far.
+func (p *proxy) count(match string) int {
+	re := regexp.MustCompile(match)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, c := range p.calls {
+		if re.MatchString(c) {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *proxy) hits(r *rule) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return r.hit
+}
+
+func (p *proxy) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return fmt.Sprint(p.calls)
+}
