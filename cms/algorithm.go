@@ -1,0 +1,206 @@
+package cms
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	_ "crypto/sha1" // old signatures are read, to say what is wrong with them; never accepted
+	_ "crypto/sha256"
+	_ "crypto/sha512"
+	"crypto/x509"
+	"encoding/asn1"
+
+	"golang.org/x/crypto/cryptobyte"
+	casn1 "golang.org/x/crypto/cryptobyte/asn1"
+)
+
+// scheme is a signature mechanism: how a value is computed from a digest.
+type scheme struct {
+	oid    asn1.ObjectIdentifier
+	name   string
+	family string // "RSA", "PSS" or "EC"
+	hash   crypto.Hash
+	x509   x509.SignatureAlgorithm
+}
+
+var schemes = []scheme{
+	{oidECDSASHA256, "ecdsa-with-SHA256", "EC", crypto.SHA256, x509.ECDSAWithSHA256},
+	{oidECDSASHA384, "ecdsa-with-SHA384", "EC", crypto.SHA384, x509.ECDSAWithSHA384},
+	{oidECDSASHA512, "ecdsa-with-SHA512", "EC", crypto.SHA512, x509.ECDSAWithSHA512},
+	{oidECDSASHA224, "ecdsa-with-SHA224", "EC", crypto.SHA224, x509.UnknownSignatureAlgorithm},
+	{oidECDSASHA1, "ecdsa-with-SHA1", "EC", crypto.SHA1, x509.ECDSAWithSHA1},
+	{oidSHA256WithRSA, "sha256WithRSAEncryption", "RSA", crypto.SHA256, x509.SHA256WithRSA},
+	{oidSHA384WithRSA, "sha384WithRSAEncryption", "RSA", crypto.SHA384, x509.SHA384WithRSA},
+	{oidSHA512WithRSA, "sha512WithRSAEncryption", "RSA", crypto.SHA512, x509.SHA512WithRSA},
+	{oidSHA224WithRSA, "sha224WithRSAEncryption", "RSA", crypto.SHA224, x509.UnknownSignatureAlgorithm},
+	{oidSHA1WithRSA, "sha1WithRSAEncryption", "RSA", crypto.SHA1, x509.SHA1WithRSA},
+}
+
+var pssNames = map[crypto.Hash]x509.SignatureAlgorithm{
+	crypto.SHA256: x509.SHA256WithRSAPSS, crypto.SHA384: x509.SHA384WithRSAPSS, crypto.SHA512: x509.SHA512WithRSAPSS,
+}
+
+// schemeForKey is what we sign with: the digest is SHA-256 in this issue.
+func schemeForKey(pub crypto.PublicKey) (scheme, error) {
+	want := ""
+	switch pub.(type) {
+	case *ecdsa.PublicKey:
+		want = "ecdsa-with-SHA256"
+	case *rsa.PublicKey:
+		want = "sha256WithRSAEncryption"
+	}
+	for _, s := range schemes {
+		if s.name == want {
+			return s, nil
+		}
+	}
+	return scheme{}, errf(CodeAlgorithm, "no signature algorithm for a %T", pub)
+}
+
+// addAlgorithm writes the AlgorithmIdentifier: with NULL for RSA, without
+// parameters for ECDSA (RFC 5754 §3).
+//
+//	AlgorithmIdentifier ::= SEQUENCE { algorithm OBJECT IDENTIFIER, parameters ANY OPTIONAL }
+func (s scheme) addAlgorithm(b *cryptobyte.Builder, tag casn1.Tag) {
+	b.AddASN1(tag, func(b *cryptobyte.Builder) {
+		b.AddASN1ObjectIdentifier(s.oid)
+		if s.family == "RSA" {
+			b.AddASN1NULL()
+		}
+	})
+}
+
+// addDigestAlgorithm writes a SHA-2 identifier, without parameters (RFC 5754 §2).
+func addDigestAlgorithm(b *cryptobyte.Builder, tag casn1.Tag, oid asn1.ObjectIdentifier) {
+	b.AddASN1(tag, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oid) })
+}
+
+// algorithmIdentifier is what stands in foreign bytes.
+type algorithmIdentifier struct {
+	oid    asn1.ObjectIdentifier
+	params []byte // DER, nil when absent
+}
+
+// plain tells that there are no parameters, or NULL.
+func (a algorithmIdentifier) plain() bool {
+	return a.params == nil || len(a.params) == 2 && a.params[0] == 5 && a.params[1] == 0
+}
+
+func (a algorithmIdentifier) equal(o algorithmIdentifier) bool {
+	return a.oid.Equal(o.oid) && (a.plain() && o.plain() || string(a.params) == string(o.params))
+}
+
+func readAlgorithm(s *cryptobyte.String, tag casn1.Tag, a *algorithmIdentifier) bool {
+	var seq cryptobyte.String
+	if !s.ReadASN1(&seq, tag) || !seq.ReadASN1ObjectIdentifier(&a.oid) {
+		return false
+	}
+	if !seq.Empty() {
+		var any cryptobyte.String
+		var t casn1.Tag
+		if !seq.ReadAnyASN1Element(&any, &t) || !seq.Empty() {
+			return false
+		}
+		a.params = any
+	}
+	return true
+}
+
+// schemeOf reads the signatureAlgorithm of a SignerInfo whose digestAlgorithm
+// is h. rsaEncryption takes its digest from there (RFC 3370 §3.2).
+func schemeOf(a algorithmIdentifier, h crypto.Hash) (scheme, error) {
+	if a.oid.Equal(oidRSA) {
+		if !a.plain() {
+			return scheme{}, errf(CodeMalformed, "rsaEncryption with parameters")
+		}
+		for _, s := range schemes {
+			if s.family == "RSA" && s.hash == h {
+				return s, nil
+			}
+		}
+	}
+	if a.oid.Equal(oidPSS) {
+		return pssScheme(a.params, h)
+	}
+	for _, s := range schemes {
+		if !s.oid.Equal(a.oid) {
+			continue
+		}
+		if !a.plain() {
+			return scheme{}, errf(CodeMalformed, "%s with parameters", s.name)
+		}
+		if s.hash != h {
+			return scheme{}, errf(CodeAlgorithmMismatch, "%s beside another digest algorithm", s.name)
+		}
+		return s, nil
+	}
+	return scheme{}, errf(CodeAlgorithm, "signature algorithm %v", a.oid)
+}
+
+// pssScheme accepts only what RFC 4056 §3 asks signers for: the hash of the
+// content, MGF1 with the same hash, a salt as long as the hash.
+//
+//	RSASSA-PSS-params ::= SEQUENCE {
+//	  hashAlgorithm [0] HashAlgorithm DEFAULT sha1, maskGenAlgorithm [1] MaskGenAlgorithm DEFAULT mgf1SHA1,
+//	  saltLength [2] INTEGER DEFAULT 20, trailerField [3] TrailerField DEFAULT trailerFieldBC }
+func pssScheme(params []byte, h crypto.Hash) (scheme, error) {
+	bad := errf(CodeAlgorithm, "RSASSA-PSS parameters other than one hash throughout and a salt of its length")
+	s := cryptobyte.String(params)
+	var seq, in, mgfParams cryptobyte.String
+	var hash, mgf, mgfHash algorithmIdentifier
+	tag := func(n uint8) casn1.Tag { return casn1.Tag(n).Constructed().ContextSpecific() }
+	if !s.ReadASN1(&seq, casn1.SEQUENCE) || !s.Empty() ||
+		!seq.ReadASN1(&in, tag(0)) || !readAlgorithm(&in, casn1.SEQUENCE, &hash) || !in.Empty() ||
+		!seq.ReadASN1(&in, tag(1)) || !readAlgorithm(&in, casn1.SEQUENCE, &mgf) || !in.Empty() {
+		return scheme{}, bad
+	}
+	mgfParams = mgf.params
+	if !mgf.oid.Equal(oidMGF1) || !readAlgorithm(&mgfParams, casn1.SEQUENCE, &mgfHash) || !mgfParams.Empty() {
+		return scheme{}, bad
+	}
+	salt := 0
+	if !seq.ReadASN1(&in, tag(2)) || !in.ReadASN1Integer(&salt) || !in.Empty() {
+		return scheme{}, bad
+	}
+	if !seq.Empty() {
+		trailer := 0
+		if !seq.ReadASN1(&in, tag(3)) || !in.ReadASN1Integer(&trailer) || !in.Empty() || trailer != 1 || !seq.Empty() {
+			return scheme{}, bad
+		}
+	}
+	found, ok := HashByOID(hash.oid)
+	if !ok || !hash.plain() || !mgfHash.plain() || !mgfHash.oid.Equal(hash.oid) || salt != found.Size() {
+		return scheme{}, bad
+	}
+	if found != h {
+		return scheme{}, errf(CodeAlgorithmMismatch, "RSASSA-PSS beside another digest algorithm")
+	}
+	return scheme{oidPSS, "RSASSA-PSS", "PSS", h, pssNames[h]}, nil
+}
+
+// verify checks a value over a digest of s.hash.
+func (s scheme) verify(pub crypto.PublicKey, digest, value []byte) error {
+	ok := false
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		if s.family != "EC" {
+			return errf(CodeAlgorithmMismatch, "%s with an EC key", s.name)
+		}
+		ok = ecdsa.VerifyASN1(k, digest, value)
+	case *rsa.PublicKey:
+		switch s.family {
+		case "RSA":
+			ok = rsa.VerifyPKCS1v15(k, s.hash, digest, value) == nil
+		case "PSS":
+			ok = rsa.VerifyPSS(k, s.hash, digest, value, &rsa.PSSOptions{SaltLength: s.hash.Size(), Hash: s.hash}) == nil
+		default:
+			return errf(CodeAlgorithmMismatch, "%s with an RSA key", s.name)
+		}
+	default:
+		return errf(CodeAlgorithm, "a key of type %T", pub)
+	}
+	if !ok {
+		return errf(CodeBadValue, "the signature value does not verify")
+	}
+	return nil
+}

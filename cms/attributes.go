@@ -1,0 +1,234 @@
+package cms
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/x509"
+	"encoding/asn1"
+	"math/big"
+	"slices"
+
+	"golang.org/x/crypto/cryptobyte"
+	casn1 "golang.org/x/crypto/cryptobyte/asn1"
+)
+
+// SignedAttributes builds the signed attributes of a PAdES baseline signature
+// (EN 319 142-1 §6.3): the DER SET OF, with tag 0x31, whose SHA-256 is what
+// the key signs. messageDigest is the SHA-256 of the bytes in ByteRange. The
+// four attributes are content-type (id-data), message-digest,
+// signing-certificate-v2 (SHA-256 of cert, with issuer and serial) and
+// CMSAlgorithmProtection, which fixes the algorithm of cert's key. There is no
+// signing-time: PAdES forbids it, /M is the claimed time.
+func SignedAttributes(messageDigest []byte, cert *x509.Certificate) ([]byte, error) {
+	return ContentAttributes(OIDData, messageDigest, cert)
+}
+
+// ContentAttributes is [SignedAttributes] for another content type, such as
+// the TSTInfo of a time-stamp token.
+func ContentAttributes(contentType asn1.ObjectIdentifier, messageDigest []byte, cert *x509.Certificate) ([]byte, error) {
+	if len(messageDigest) != sha256.Size {
+		return nil, errf(CodeAttributes, "a digest of %d bytes, not SHA-256", len(messageDigest))
+	}
+	sch, err := schemeForKey(cert.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	hash := sha256.Sum256(cert.Raw)
+	a := Attributes{
+		ContentType: contentType, MessageDigest: messageDigest, CertHash: hash[:],
+		IssuerDER: cert.RawIssuer, Serial: cert.SerialNumber, Algorithm: sch.name, scheme: sch,
+	}
+	return a.encode()
+}
+
+// Attributes is what [SignedAttributes] wrote.
+type Attributes struct {
+	ContentType   asn1.ObjectIdentifier // id-data for documents
+	MessageDigest []byte                // SHA-256 of the content, 32 bytes
+	CertHash      []byte                // SHA-256 of the signing certificate, 32 bytes
+	IssuerDER     []byte                // DER Name of its issuer
+	Serial        *big.Int              // its serial number
+	Algorithm     string                // "ecdsa-with-SHA256" or "sha256WithRSAEncryption"
+
+	scheme scheme
+}
+
+// Check tells whether the attributes name this certificate and an algorithm of
+// its key; otherwise an *[Error] with the code certificate_mismatch or
+// algorithm_mismatch.
+func (a Attributes) Check(cert *x509.Certificate) error {
+	hash := sha256.Sum256(cert.Raw)
+	if subtle.ConstantTimeCompare(hash[:], a.CertHash) != 1 || !bytes.Equal(a.IssuerDER, cert.RawIssuer) || a.Serial.Cmp(cert.SerialNumber) != 0 {
+		return errf(CodeCertificate, "the signed attributes name another certificate")
+	}
+	sch, err := schemeForKey(cert.PublicKey)
+	if err != nil {
+		return err
+	}
+	if sch.name != a.Algorithm {
+		return errf(CodeAlgorithmMismatch, "the signed attributes name %s, the key needs %s", a.Algorithm, sch.name)
+	}
+	return nil
+}
+
+// ParseSignedAttributes reads the signed attributes of a document. It accepts
+// exactly what [SignedAttributes] writes, byte for byte: DER, tag 0x31, the
+// four attributes, each once, in order. Everything else is an *[Error].
+func ParseSignedAttributes(der []byte) (Attributes, error) {
+	// Ours have some 300 bytes plus the issuer's name, which is below 2 kB in
+	// every certificate we make.
+	if err := scan(der, Budget{Bytes: 16 << 10, Elements: 400, Depth: 16}); err != nil {
+		return Attributes{}, err
+	}
+	list, err := readAttributes(der)
+	if err != nil {
+		return Attributes{}, err
+	}
+	var a Attributes
+	for _, one := range list {
+		if err := a.take(one); err != nil {
+			return Attributes{}, err
+		}
+	}
+	again, err := a.encode()
+	if err != nil {
+		return Attributes{}, err
+	}
+	if !bytes.Equal(again, der) {
+		return Attributes{}, errf(CodeAttributes, "not exactly the attributes that we make")
+	}
+	return a, nil
+}
+
+// take reads one attribute. What it overlooks, the comparison of bytes finds.
+func (a *Attributes) take(one Attribute) error {
+	if len(one.Values) != 1 {
+		return errf(CodeAttributes, "attribute %v with %d values", one.Type, len(one.Values))
+	}
+	v := cryptobyte.String(one.Values[0])
+	ok := false
+	switch {
+	case one.Type.Equal(OIDContentType):
+		ok = v.ReadASN1ObjectIdentifier(&a.ContentType) && a.ContentType.Equal(OIDData)
+	case one.Type.Equal(OIDMessageDigest):
+		ok = v.ReadASN1Bytes(&a.MessageDigest, casn1.OCTET_STRING) && len(a.MessageDigest) == sha256.Size
+	case one.Type.Equal(OIDSigningCertificateV2):
+		ids, err := readCertIDs(one)
+		if err != nil {
+			return err
+		}
+		if len(ids) != 1 || ids[0].Hash != crypto.SHA256 || ids[0].Serial == nil {
+			return errf(CodeAttributes, "signing-certificate-v2 is not one SHA-256 with issuer and serial")
+		}
+		a.CertHash, a.IssuerDER, a.Serial = ids[0].Digest, ids[0].IssuerDER, ids[0].Serial
+		return nil
+	case one.Type.Equal(OIDAlgorithmProtection):
+		digest, sig, err := readProtection(one.Values[0])
+		if err != nil {
+			return err
+		}
+		if !digest.oid.Equal(oidSHA256) {
+			return errf(CodeAttributes, "a digest algorithm other than SHA-256")
+		}
+		if a.scheme, err = schemeOf(sig, crypto.SHA256); err != nil {
+			return err
+		}
+		a.Algorithm = a.scheme.name
+		return nil
+	default:
+		return errf(CodeAttributes, "attribute %v is not known here", one.Type)
+	}
+	if !ok {
+		return errf(CodeAttributes, "attribute %v has a wrong value", one.Type)
+	}
+	return nil
+}
+
+// encode writes the SET OF; it fails when something is absent.
+//
+//	SignedAttributes ::= SET SIZE (1..MAX) OF Attribute
+//	Attribute ::= SEQUENCE { attrType OBJECT IDENTIFIER, attrValues SET OF AttributeValue }
+func (a Attributes) encode() ([]byte, error) {
+	if a.ContentType == nil || len(a.MessageDigest) == 0 || len(a.CertHash) == 0 || a.Serial == nil || a.scheme.oid == nil {
+		return nil, errf(CodeAttributes, "an attribute is absent")
+	}
+	parts := [][]byte{
+		attribute(OIDContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(a.ContentType) }),
+		attribute(OIDMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(a.MessageDigest) }),
+		attribute(OIDSigningCertificateV2, a.addCertID),
+		attribute(OIDAlgorithmProtection, func(b *cryptobyte.Builder) {
+			// CMSAlgorithmProtection ::= SEQUENCE { digestAlgorithm DigestAlgorithmIdentifier,
+			//   signatureAlgorithm [1] SignatureAlgorithmIdentifier OPTIONAL, macAlgorithm [2] … OPTIONAL }
+			b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				addDigestAlgorithm(b, casn1.SEQUENCE, oidSHA256)
+				a.scheme.addAlgorithm(b, casn1.Tag(1).Constructed().ContextSpecific())
+			})
+		}),
+	}
+	return setOf(casn1.SET, parts)
+}
+
+// addCertID writes signing-certificate-v2 (RFC 5035 §3); SHA-256 is its default
+// and therefore absent in DER.
+//
+//	SigningCertificateV2 ::= SEQUENCE { certs SEQUENCE OF ESSCertIDv2, policies … OPTIONAL }
+//	ESSCertIDv2 ::= SEQUENCE { hashAlgorithm AlgorithmIdentifier DEFAULT sha256, certHash OCTET STRING, issuerSerial IssuerSerial OPTIONAL }
+//	IssuerSerial ::= SEQUENCE { issuer GeneralNames, serialNumber INTEGER }
+func (a Attributes) addCertID(b *cryptobyte.Builder) {
+	b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				b.AddASN1OctetString(a.CertHash)
+				b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+					b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+						b.AddASN1(casn1.Tag(4).Constructed().ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes(a.IssuerDER) })
+					})
+					b.AddASN1BigInt(a.Serial)
+				})
+			})
+		})
+	})
+}
+
+func attribute(oid asn1.ObjectIdentifier, value cryptobyte.BuilderContinuation) []byte {
+	var b cryptobyte.Builder
+	b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1ObjectIdentifier(oid)
+		b.AddASN1(casn1.SET, value)
+	})
+	out, err := b.Bytes()
+	if err != nil {
+		return nil // setOf refuses it
+	}
+	return out
+}
+
+// setOf writes a DER SET OF: its elements in the order of their encodings.
+func setOf(tag casn1.Tag, parts [][]byte) ([]byte, error) {
+	sorted := slices.Clone(parts)
+	slices.SortFunc(sorted, bytes.Compare)
+	var b cryptobyte.Builder
+	b.AddASN1(tag, func(b *cryptobyte.Builder) {
+		for _, p := range sorted {
+			b.AddBytes(p)
+		}
+	})
+	out, err := b.Bytes()
+	if err != nil || slices.ContainsFunc(parts, func(p []byte) bool { return len(p) == 0 }) {
+		return nil, errf(CodeMalformed, "an element cannot be encoded")
+	}
+	return out, nil
+}
+
+// readProtection reads a CMSAlgorithmProtection (RFC 6211 §2) that protects a signature.
+func readProtection(der []byte) (digest, sig algorithmIdentifier, err error) {
+	s := cryptobyte.String(der)
+	var seq cryptobyte.String
+	if !s.ReadASN1(&seq, casn1.SEQUENCE) || !s.Empty() || !readAlgorithm(&seq, casn1.SEQUENCE, &digest) ||
+		!readAlgorithm(&seq, casn1.Tag(1).Constructed().ContextSpecific(), &sig) || !seq.Empty() {
+		return digest, sig, errf(CodeAttributes, "CMSAlgorithmProtection does not follow RFC 6211")
+	}
+	return digest, sig, nil
+}

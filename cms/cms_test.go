@@ -1,0 +1,271 @@
+package cms_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	mozilla "go.mozilla.org/pkcs7"
+
+	"tekend/cms"
+)
+
+// person is a key with a certificate and its issuer.
+type person struct {
+	key    crypto.Signer
+	cert   *x509.Certificate
+	issuer *x509.Certificate
+}
+
+var keys = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 3072) })
+
+func newPerson(t testing.TB, kind string) person {
+	t.Helper()
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := time.Now().Add(-time.Hour)
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{Country: []string{"BE"}, CommonName: "Test CA"},
+		NotBefore: from, NotAfter: from.AddDate(5, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ca, err = x509.ParseCertificate(caDER); err != nil {
+		t.Fatal(err)
+	}
+	p := person{issuer: ca}
+	switch kind {
+	case "P-256":
+		p.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case "RSA-3072":
+		p.key, err = keys()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: new(big.Int).SetBytes(bytes.Repeat([]byte{0xAB}, 16)), Subject: pkix.Name{Country: []string{"BE"}, CommonName: "Tést Person"},
+		NotBefore: from, NotAfter: from.AddDate(2, 0, 0), KeyUsage: x509.KeyUsageContentCommitment,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
+	}, ca, p.key.Public(), caKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+var kinds = []string{"P-256", "RSA-3072"}
+
+func (p person) sign(t testing.TB, content []byte) cms.Parts {
+	t.Helper()
+	md := sha256.Sum256(content)
+	attrs, err := cms.SignedAttributes(md[:], p.cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256(attrs)
+	v, err := p.key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cms.Parts{SignedAttrs: attrs, Value: v, Certificate: p.cert, Chain: []*x509.Certificate{p.issuer}}
+}
+
+func assemble(t testing.TB, p cms.Parts) []byte {
+	t.Helper()
+	der, err := cms.Assemble(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+func code(err error) string {
+	if e, ok := errors.AsType[*cms.Error](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+func TestWhatIsAssembledIsReadBack(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			p := newPerson(t, kind)
+			parts := p.sign(t, []byte("content"))
+			der := assemble(t, parts)
+			if again := assemble(t, parts); !bytes.Equal(der, again) {
+				t.Error("equal parts give different bytes")
+			}
+			sd, err := cms.Parse(der, cms.Budget{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(sd.SignerInfos) != 1 || len(sd.Certificates) != 2 || sd.HasContent || !sd.ContentType.Equal(cms.OIDData) || sd.Version != 1 {
+				t.Errorf("%+v", sd)
+			}
+			si := &sd.SignerInfos[0]
+			if !bytes.Equal(si.SignedAttrs, parts.SignedAttrs) || !bytes.Equal(si.Value, parts.Value) {
+				t.Error("attributes or value changed")
+			}
+			c, err := sd.SignerCertificate(0)
+			if err != nil || !c.Equal(p.cert) {
+				t.Fatal(c, err)
+			}
+			md := sha256.Sum256([]byte("content"))
+			if err := si.VerifyValue(c, md[:]); err != nil {
+				t.Error(err)
+			}
+			other := sha256.Sum256([]byte("Content"))
+			if err := si.VerifyValue(c, other[:]); code(err) != cms.CodeDigestMismatch {
+				t.Errorf("other content: %v", err)
+			}
+			if err := si.VerifyValue(newPerson(t, "P-256").cert, md[:]); code(err) != cms.CodeCertificate {
+				t.Errorf("other certificate: %v", err)
+			}
+		})
+	}
+}
+
+func TestAttributesOfOursAreReadBack(t *testing.T) {
+	for _, kind := range kinds {
+		p := newPerson(t, kind)
+		md := sha256.Sum256([]byte("content"))
+		attrs, err := cms.SignedAttributes(md[:], p.cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := cms.ParseSignedAttributes(attrs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{"P-256": "ecdsa-with-SHA256", "RSA-3072": "sha256WithRSAEncryption"}[kind]
+		if !bytes.Equal(a.MessageDigest, md[:]) || a.Algorithm != want || a.Serial.Cmp(p.cert.SerialNumber) != 0 {
+			t.Errorf("%+v", a)
+		}
+		if err := a.Check(p.cert); err != nil {
+			t.Error(err)
+		}
+		if err := a.Check(p.issuer); code(err) != cms.CodeCertificate {
+			t.Error(err)
+		}
+	}
+}
+
+// TestSizeIsExact: the reserve in the PDF rests on it.
+func TestSizeIsExact(t *testing.T) {
+	for _, kind := range kinds {
+		p := newPerson(t, kind)
+		size, err := cms.Size(p.cert, []*x509.Certificate{p.issuer}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		most := 0
+		for range 200 {
+			der := assemble(t, p.sign(t, []byte("content")))
+			if most = max(most, len(der)); len(der) > size {
+				t.Fatalf("%s: %d bytes, said at most %d", kind, len(der), size)
+			}
+			if kind == "RSA-3072" {
+				break
+			}
+		}
+		if most != size {
+			t.Errorf("%s: %d bytes said, %d is the most seen", kind, size, most)
+		}
+	}
+}
+
+func TestAssembleChecksBeforeAnythingElse(t *testing.T) {
+	p, other := newPerson(t, "P-256"), newPerson(t, "P-256")
+	good := p.sign(t, []byte("content"))
+	for name, tc := range map[string]struct {
+		change func(*cms.Parts)
+		code   string
+	}{
+		"other value":          {func(q *cms.Parts) { q.Value = p.sign(t, []byte("else")).Value }, cms.CodeBadValue},
+		"raw value":            {func(q *cms.Parts) { q.Value = make([]byte, 64) }, cms.CodeBadValue},
+		"other certificate":    {func(q *cms.Parts) { q.Certificate = other.cert }, cms.CodeCertificate},
+		"other attributes":     {func(q *cms.Parts) { q.SignedAttrs = p.sign(t, []byte("else")).SignedAttrs }, cms.CodeBadValue},
+		"no attributes":        {func(q *cms.Parts) { q.SignedAttrs = nil }, cms.CodeMalformed},
+		"token of zeros":       {func(q *cms.Parts) { q.TimeStampToken = make([]byte, 100) }, cms.CodeNotDER},
+		"a signature as token": {func(q *cms.Parts) { q.TimeStampToken = assemble(t, good) }, cms.CodeMalformed},
+	} {
+		q := good
+		tc.change(&q)
+		if _, err := cms.Assemble(q); code(err) != tc.code {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestOpenSSLAcceptsOurs(t *testing.T) {
+	for _, kind := range kinds {
+		p := newPerson(t, kind)
+		dir := t.TempDir()
+		write(t, dir, "sig.der", assemble(t, p.sign(t, []byte("content"))))
+		write(t, dir, "content", []byte("content"))
+		write(t, dir, "ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.issuer.Raw}))
+		cmd := exec.Command("openssl", "cms", "-verify", "-cades", "-inform", "DER", "-in", "sig.der", "-content", "content", "-binary", "-CAfile", "ca.pem", "-out", "out")
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", kind, err, out)
+		}
+		write(t, dir, "content", []byte("Content"))
+		cmd = exec.Command("openssl", "cms", "-verify", "-cades", "-inform", "DER", "-in", "sig.der", "-content", "content", "-binary", "-CAfile", "ca.pem", "-out", "out")
+		cmd.Dir = dir
+		if _, err := cmd.CombinedOutput(); err == nil {
+			t.Errorf("%s: openssl takes other content: the test says nothing", kind)
+		}
+	}
+}
+
+func TestMozillaReadsOurs(t *testing.T) {
+	for _, kind := range kinds {
+		p := newPerson(t, kind)
+		p7, err := mozilla.Parse(assemble(t, p.sign(t, []byte("content"))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p7.Content = []byte("content")
+		pool := x509.NewCertPool()
+		pool.AddCert(p.issuer)
+		if err := p7.VerifyWithChain(pool); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		p7.Content = []byte("Content")
+		if err := p7.Verify(); err == nil {
+			t.Error("other content is taken")
+		}
+	}
+}
+
+func write(t testing.TB, dir, name string, b []byte) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
