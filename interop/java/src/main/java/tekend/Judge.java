@@ -16,6 +16,7 @@ import eu.europa.esig.dss.spi.x509.revocation.crl.ExternalResourcesCRLSource;
 import eu.europa.esig.dss.validation.reports.Reports;
 
 import java.io.File;
+import java.math.BigInteger;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Date;
@@ -68,10 +69,13 @@ public final class Judge {
                 if (simple.getSignatureIdList().isEmpty()) {
                     reasons.add("no signature found");
                 }
-                for (String id : simple.getSignatureIdList()) {
-                    format = String.valueOf(simple.getSignatureFormat(id));
-                    indication = simple.getIndication(id) + (simple.getSubIndication(id) == null ? "" : "/" + simple.getSubIndication(id));
-                    judge(id, simple, data, reasons);
+                // The product's signature is the newest one: the one whose signed ranges reach furthest.
+                String newest = simple.getSignatureIdList().stream()
+                        .max(java.util.Comparator.comparing(id -> reach(data.getSignatureById(id)))).orElse(null);
+                if (newest != null) {
+                    format = String.valueOf(simple.getSignatureFormat(newest));
+                    indication = simple.getIndication(newest) + (simple.getSubIndication(newest) == null ? "" : "/" + simple.getSubIndication(newest));
+                    judge(newest, simple, data, reasons);
                 }
             } catch (Exception e) {
                 reasons.add("not readable by DSS: " + e.getClass().getSimpleName());
@@ -90,6 +94,11 @@ public final class Judge {
         } catch (java.io.IOException e) {
             throw new java.io.UncheckedIOException(e);
         }
+    }
+
+    private static BigInteger reach(SignatureWrapper s) {
+        List<BigInteger> r = s.getSignatureByteRange();
+        return r.size() == 4 ? r.get(2).add(r.get(3)) : BigInteger.ZERO;
     }
 
     private static void judge(String id, SimpleReport simple, DiagnosticData data, List<String> reasons) {
@@ -120,6 +129,9 @@ public final class Judge {
         }
         if (!s.getPdfAnnotationsOverlapConcernedPages().isEmpty() || !s.getPdfVisualDifferenceConcernedPages().isEmpty()) {
             reasons.add("annotations or visual differences");
+        }
+        if (!"PAdES-BASELINE-T".equals(String.valueOf(simple.getSignatureFormat(id)))) {
+            reasons.add("not PAdES-BASELINE-T");
         }
         if (!s.isSignatureByteRangeValid()) {
             reasons.add("ByteRange not valid");

@@ -1,0 +1,56 @@
+# Targets that people and scripts rely on: see README.md.
+GO       ?= go
+TAGS      = nomsgpack,netgo,osusergo
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS   = -s -w -X main.version=$(VERSION)
+SANDBOX  ?= .sandbox
+FUZZTIME ?= 30s
+
+.PHONY: build demo demo-stop test test-go test-interop test-sweep test-browser judge bench fuzz judges
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/tekend ./cmd/tekend
+	CGO_ENABLED=1 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/tekend-trusted ./cmd/tekend-trusted
+
+demo:
+	@scripts/install demo
+	@$(MAKE) --no-print-directory build
+	@scripts/demo $(SANDBOX)
+
+demo-stop:
+	@scripts/demo-stop $(SANDBOX)
+
+test:
+	@scripts/install test
+	@scripts/test
+
+test-go:
+	$(GO) vet ./...
+	$(GO) test ./...
+
+test-interop: build judges
+	$(GO) test -count=1 -tags interop -timeout 20m ./interop/...
+
+test-sweep: build
+	$(GO) test -count=1 -tags sweep -timeout 20m ./interop/sweep/...
+
+test-browser: build
+	$(GO) test -count=1 -tags browser -timeout 10m ./interop/browser/...
+
+# The outside judges that are not Debian packages.
+judges: interop/java/target/judge-1.jar interop/.venv/ready
+interop/java/target/judge-1.jar: interop/java/pom.xml $(wildcard interop/java/src/main/java/tekend/*.java)
+	mvn -q -B -f interop/java/pom.xml package
+interop/.venv/ready: interop/python/requirements.txt
+	python3 -m venv interop/.venv
+	interop/.venv/bin/pip install -q --disable-pip-version-check -r interop/python/requirements.txt
+	touch $@
+
+judge: build judges
+	@test -n "$(F)" || { echo "usage: make judge F=file.pdf" >&2; exit 2; }
+	@interop/judge $(SANDBOX) "$(F)"
+
+bench: build
+	$(GO) run ./bench
+
+fuzz:
+	@scripts/fuzz $(FUZZTIME)

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"crypto"
+	_ "crypto/sha256" // the digest of every prepared document
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"tekend/consent"
+	"tekend/pdf"
+)
+
+type checkcodeCmd struct {
+	Files  []string `arg:"" name:"file" help:"Prepared or signed PDF files, in the order of the signer's page." type:"path"`
+	Labels []string `name:"label" help:"The name of each document on the signer's page, where the files are called otherwise." placeholder:"NAME"`
+}
+
+// Run prints the check code. It depends on the bytes to be signed, on the
+// names and on their order; it is the same before and after signing.
+func (c *checkcodeCmd) Run(p *program) error {
+	if len(c.Labels) > 0 && len(c.Labels) != len(c.Files) {
+		return usage("%d labels for %d files: give one --label per file, in the same order", len(c.Labels), len(c.Files))
+	}
+	var docs []consent.Doc
+	for i, path := range c.Files {
+		name := filepath.Base(path)
+		if len(c.Labels) > 0 {
+			name = c.Labels[i]
+		}
+		label, err := consent.Label(name)
+		if err != nil {
+			return usage("%s: %w", path, err)
+		}
+		digest, err := lastByteRangeDigest(path)
+		if err != nil {
+			return err
+		}
+		docs = append(docs, consent.Doc{Alg: "SHA-256", Doc: base64.RawURLEncoding.EncodeToString(digest), Label: label})
+	}
+	root, err := consent.Root(docs)
+	if err != nil {
+		return usage("%w", err)
+	}
+	code, err := consent.CheckCode(root)
+	if err != nil {
+		return usage("%w", err)
+	}
+	fmt.Fprintln(p.stdout, code)
+	return nil
+}
+
+// lastByteRangeDigest hashes what the newest signature of the file covers.
+func lastByteRangeDigest(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	sigs, err := pdf.Signatures(f, info.Size(), pdf.DefaultBudget())
+	if err != nil {
+		if pe, ok := errors.AsType[*pdf.Error](err); ok {
+			return nil, usage("%s: %s (%s)", path, pe.Detail, pe.Code)
+		}
+		return nil, usage("%s: %w", path, err)
+	}
+	if len(sigs) == 0 {
+		return nil, usage("%s is neither prepared nor signed: a check code exists once the document is prepared for its signer; download it from the signer's page", path)
+	}
+	return pdf.ByteRangeDigest(f, info.Size(), sigs[len(sigs)-1], crypto.SHA256)
+}

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// maxAnswer bounds a JSON answer of the service, in bytes; a request with 70
+// documents and its events is below 64 KiB.
+const maxAnswer = 1 << 20
+
+// apiClient speaks the REST API as any provider would.
+type apiClient struct {
+	base, key string
+	http      *http.Client
+}
+
+func newAPIClient(base, key string) *apiClient {
+	return &apiClient{base: base, key: key, http: &http.Client{
+		// Uploads and downloads take as long as they take; each JSON call has
+		// a deadline of its own.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     &http.Transport{ResponseHeaderTimeout: 2 * time.Minute, MaxIdleConnsPerHost: 4},
+	}}
+}
+
+// problem is RFC 9457's answer, as far as it is shown.
+type problem struct {
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Code   string `json:"code"`
+	Hint   string `json:"hint"`
+}
+
+// signatureRequest is the part of the REST resource that the CLI reads.
+type signatureRequest struct {
+	ID         string   `json:"id"`
+	State      string   `json:"state"`
+	SigningURL string   `json:"signing_url"`
+	Level      string   `json:"level"`
+	Problem    *problem `json:"problem"`
+}
+
+// page is the JSON form of the signer's page.
+type page struct {
+	State        string   `json:"state"`
+	Step         string   `json:"step"`
+	Link         string   `json:"link"`
+	CheckCode    string   `json:"check_code"`
+	TermsVersion string   `json:"terms_version"`
+	Problem      *problem `json:"problem"`
+}
+
+func (c *apiClient) do(ctx context.Context, req *http.Request, out any) error {
+	req = req.WithContext(ctx)
+	if strings.HasPrefix(req.URL.String(), c.base+"/v1/") {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return unreachable("the service cannot be reached: %w; is it running?", stripURL(err))
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return readAnswer(resp, out)
+}
+
+func readAnswer(resp *http.Response, out any) error {
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return unreachable("the service's answer broke off: %w", err)
+	}
+	if resp.StatusCode >= 400 {
+		return asProblem(resp.StatusCode, b)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(b, out); err != nil {
+		return unreachable("the service's answer is not JSON: %w", err)
+	}
+	return nil
+}
+
+func asProblem(status int, b []byte) error {
+	var p problem
+	if json.Unmarshal(b, &p) != nil || p.Code == "" {
+		return unreachable("the service answered %d", status)
+	}
+	text := p.Detail
+	if text == "" {
+		text = p.Title
+	}
+	if p.Hint != "" {
+		text += " " + p.Hint
+	}
+	switch {
+	case status >= 500 || status == http.StatusTooManyRequests:
+		return unreachable("%s (%s)", text, p.Code)
+	case status == http.StatusConflict || status == http.StatusGone:
+		return no("%s (%s)", text, p.Code)
+	}
+	return usage("%s (%s)", text, p.Code)
+}
+
+// stripURL removes the address from a net/http error: it may hold a token.
+func stripURL(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	return err
+}
+
+// create uploads the files as one request.
+func (c *apiClient) create(ctx context.Context, order any, files []string, progress func(string)) (*signatureRequest, error) {
+	body, w := io.Pipe()
+	mw := multipart.NewWriter(w)
+	go func() { _ = w.CloseWithError(writeParts(mw, order, files, progress)) }()
+	req, err := http.NewRequest(http.MethodPost, c.base+"/v1/signature-requests", body)
+	if err != nil {
+		return nil, usage("server address: %w", err)
+	}
+	req.Header.Set("Content-Type", mw.FormDataContentType())
+	var r signatureRequest
+	if err := c.do(ctx, req, &r); err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+func writeParts(mw *multipart.Writer, order any, files []string, progress func(string)) error {
+	h := textproto.MIMEHeader{}
+	h.Set("Content-Disposition", `form-data; name="request"`)
+	h.Set("Content-Type", "application/json")
+	part, err := mw.CreatePart(h)
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(part).Encode(order); err != nil {
+		return err
+	}
+	for _, path := range files {
+		progress("uploading " + filepath.Base(path))
+		if err := writeFile(mw, path); err != nil {
+			return err
+		}
+	}
+	return mw.Close()
+}
+
+func writeFile(mw *multipart.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	h := textproto.MIMEHeader{}
+	h.Set("Content-Disposition", multipart.FileContentDisposition("document", filepath.Base(path)))
+	h.Set("Content-Type", "application/pdf")
+	part, err := mw.CreatePart(h)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(part, f)
+	return err
+}
+
+func (c *apiClient) getJSON(ctx context.Context, address string, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	req, err := http.NewRequest(http.MethodGet, address, nil)
+	if err != nil {
+		return usage("address: %w", err)
+	}
+	return c.do(ctx, req, out)
+}
+
+func (c *apiClient) postJSON(ctx context.Context, address string, in any) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	b, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequest(http.MethodPost, address, strings.NewReader(string(b)))
+	if err != nil {
+		return usage("address: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return c.do(ctx, req, nil)
+}
+
+// download streams document n (from 1) to path, which is only there when whole.
+func (c *apiClient) download(ctx context.Context, id string, n int, path string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/v1/signature-requests/%s/documents/%d", c.base, id, n), nil)
+	if err != nil {
+		return usage("address: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.key)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return unreachable("the service cannot be reached: %w", stripURL(err))
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return readAnswer(resp, nil)
+	}
+	return writeWhole(path, resp.Body)
+}
+
+// writeWhole writes r to path by way of a temporary file beside it.
+func writeWhole(path string, r io.Reader) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".tekend-*")
+	if err != nil {
+		return usage("write the signed document: %w", err)
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }()
+	if _, err := io.Copy(tmp, r); err != nil {
+		return errors.Join(unreachable("the download broke off: %w", err), tmp.Close())
+	}
+	if err := errors.Join(tmp.Chmod(0o644), tmp.Close()); err != nil {
+		return usage("write the signed document: %w", err)
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return usage("write the signed document: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// ceremony has tekend-trusted make tokens, keys and certificates, once.
+func (s *sandbox) ceremony() error {
+	role := func(name string) map[string]any {
+		m := map[string]any{"dir": s.path(name)}
+		if o := s.owner(name); o != nil {
+			m["uid"], m["gid"] = o.uid, o.gid
+		}
+		return m
+	}
+	path := s.path("ceremony.yaml")
+	err := writeYAML(path, map[string]any{
+		"module": s.cmd.Module, "public_url": s.url("front"), "pki_dir": s.path("pki"),
+		"organisation": map[string]any{"name": "Tekend Sandbox", "country": "BE"},
+		"sam":          role("sam"), "ca": role("ca"), "tsa": role("tsa"),
+	})
+	if err != nil {
+		return usage("%w", err)
+	}
+	cmd := exec.CommandContext(s.p.ctx, filepath.Join(s.bin, "tekend-trusted"), "keys", "init", "--config", path)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return usage("the key ceremony failed: %w\n%s", err, strings.TrimSpace(string(out)))
+	}
+	if s.isolated {
+		return s.giveTree(s.path("pki"), "ca")
+	}
+	return nil
+}
+
+// giveTree makes a role the owner of a folder and all below it.
+func (s *sandbox) giveTree(root, role string) error {
+	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, s.uid(role), s.uid(role))
+	})
+}
+
+// startAll starts every process, those that are asked before those that ask.
+func (s *sandbox) startAll(ctx context.Context) error {
+	plan := []struct {
+		name    string
+		program string
+		args    []string
+		socket  string // TCP listener handed over as descriptor 3
+		ready   func(context.Context) error
+	}{
+		{"itsme", "tekend", []string{"simulated", "itsme"}, "itsme", answers(s.url("itsme") + "/v2/.well-known/openid-configuration")},
+		{"ca", "tekend-trusted", []string{"ca"}, "", healthy(s.path("ca", "run", "ca.sock"))},
+		{"tsa", "tekend-trusted", []string{"tsa"}, "", healthy(s.path("tsa", "run", "tsa.sock"))},
+		{"sam", "tekend-trusted", []string{"sam"}, "jwks", healthy(s.path("sam", "run", "sam.sock"))},
+		{"front", "tekend", []string{"serve"}, "front", answers(s.url("front") + "/health")},
+		{"provider", "tekend", []string{"simulated", "provider"}, "provider", answers(s.url("provider") + "/")},
+	}
+	for _, e := range plan {
+		c, err := s.child(e.name, e.program, append(e.args, "--config", s.path(e.name, e.name+".yaml")))
+		if err != nil {
+			return err
+		}
+		if e.socket != "" {
+			c.files = []*os.File{s.sockets[e.socket]}
+		}
+		c.ready = e.ready
+		s.children = append(s.children, c)
+	}
+	// They wait for one another by themselves (no role needs another to start),
+	// so all start at once.
+	failed := make(chan error, len(s.children))
+	for _, c := range s.children {
+		go func() { failed <- s.sup.keep(ctx, c) }()
+	}
+	var first error
+	for range s.children {
+		if err := <-failed; err != nil && first == nil {
+			first = unreachable("%w (%s)", err, s.path("…", "log"))
+		}
+	}
+	return first
+}
+
+// child describes one process: a bare environment, its own log.
+func (s *sandbox) child(name, program string, args []string) (*child, error) {
+	path := s.path(name, "log")
+	log, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	if s.isolated {
+		if err := log.Chown(s.uid(name), s.uid(name)); err != nil {
+			return nil, usage("%w", err)
+		}
+	}
+	c := &child{
+		name: name, path: filepath.Join(s.bin, program), args: args, log: log, user: s.owner(name),
+		env: []string{"PATH=/usr/bin:/bin", "HOME=/nonexistent", "TMPDIR=/tmp", "LC_ALL=C.UTF-8"},
+	}
+	if s.cmd.Spy != "" && program == "tekend-trusted" {
+		c.env = append(c.env, "PKCS11SPY="+s.cmd.Module, "PKCS11SPY_OUTPUT="+s.path(name, "spy.log"))
+	}
+	return c, nil
+}
+
+// module is what a role loads: the token's module, or the spy in front of it.
+func (s *sandbox) module() string {
+	if s.cmd.Spy != "" {
+		return s.cmd.Spy
+	}
+	return s.cmd.Module
+}
+
+// role writes a role's configuration file.
+func (s *sandbox) role(name string, cfg any) error {
+	path := s.path(name, name+".yaml")
+	if err := writeYAML(path, cfg); err != nil {
+		return usage("%w", err)
+	}
+	if s.isolated {
+		if err := os.Chown(path, s.uid(name), s.uid(name)); err != nil {
+			return usage("%w", err)
+		}
+	}
+	return nil
+}
+
+func copyFile(to, from string, mode fs.FileMode) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	tmp := to + ".new"
+	out, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		_ = out.Close()
+		return fmt.Errorf("copy: %w", err)
+	}
+	if err := out.Close(); err != nil {
+		return err
+	}
+	return os.Rename(tmp, to)
+}

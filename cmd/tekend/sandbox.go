@@ -1,0 +1,367 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"tekend/wire"
+)
+
+type sandboxCmd struct {
+	Dir     string `help:"Where everything lies; start again on the same folder to go on." default:".sandbox" type:"path"`
+	Listen  string `help:"Loopback address of the front; port 0 takes a free one the first time." default:"127.0.0.1:0"`
+	KeyType string `help:"Kind of the signers' keys." enum:"P-256,RSA-3072" default:"P-256"`
+	Module  string `help:"PKCS#11 module." default:"/usr/lib/softhsm/libsofthsm2.so" type:"path"`
+	Trusted string `help:"The tekend-trusted program. Default: beside this one." type:"path"`
+	Samples string `help:"Folder with PDFs for the demo provider." default:"testdata/pdf" type:"path"`
+	UIDBase uint32 `help:"As root: the first of six user ids, one for each role." default:"47100"`
+	Spy     string `hidden:"" help:"Load the module through this spy and write its log to each role's spy.log." type:"path"`
+}
+
+// roles in the order of their user ids.
+var roleNames = []string{"front", "sam", "ca", "tsa", "itsme", "provider"}
+
+// sandbox is one run.
+type sandbox struct {
+	cmd      *sandboxCmd
+	p        *program
+	bin      string // folder of programs that every role's user can reach
+	isolated bool
+	state    sandboxState
+	sockets  map[string]*os.File // TCP listeners by name, handed to the children
+	children []*child
+	sup      *supervisor
+	mu       sync.Mutex // sandbox.json
+}
+
+// sandboxState is D/state.json: what must be the same after a restart, because
+// certificates and links name it.
+type sandboxState struct {
+	Ports   map[string]int `json:"ports"`
+	KeyType string         `json:"key_type"`
+}
+
+// Run starts all and stops all.
+func (c *sandboxCmd) Run(p *program) error {
+	s := &sandbox{cmd: c, p: p, sockets: map[string]*os.File{}}
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(p.ctx)
+	defer cancel()
+	s.sup = newSupervisor(ctx, func(f string, a ...any) { fmt.Fprintf(p.stderr, f+"\n", a...) })
+	s.sup.changed = func() {
+		if err := s.writeInfo(); err != nil {
+			fmt.Fprintln(p.stderr, "tekend:", err)
+		}
+	}
+	if err := s.startAll(ctx); err != nil {
+		cancel()
+		s.sup.wg.Wait()
+		return err
+	}
+	if err := s.writeInfo(); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "ready: %s (try it: %s)\n", s.url("front"), s.url("provider"))
+	<-p.ctx.Done()
+	_ = os.Remove(filepath.Join(c.Dir, "sandbox.json"))
+	s.sup.wg.Wait()
+	return nil
+}
+
+// prepare makes folders, listeners, keys and configuration.
+func (s *sandbox) prepare() error {
+	if err := checkLoopback(s.cmd.Listen); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.cmd.Dir, 0o755); err != nil {
+		return usage("%w", err)
+	}
+	if err := s.isolate(); err != nil {
+		return err
+	}
+	if err := s.loadState(); err != nil {
+		return err
+	}
+	for _, name := range []string{"front", "itsme", "jwks", "provider"} {
+		if err := s.listen(name); err != nil {
+			return err
+		}
+	}
+	if err := s.saveState(); err != nil {
+		return err
+	}
+	if err := s.folders(); err != nil {
+		return err
+	}
+	if err := s.ceremony(); err != nil {
+		return err
+	}
+	return s.configure()
+}
+
+// isolate decides whether each role gets a user of its own and says so on the
+// first line.
+func (s *sandbox) isolate() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	s.bin = filepath.Dir(self)
+	if s.cmd.Trusted != "" {
+		s.bin = filepath.Dir(s.cmd.Trusted)
+	}
+	if os.Getuid() != 0 {
+		fmt.Fprintf(s.p.stdout, "isolation is OFF: every role runs as user %d; started as root, each role gets its own user\n", os.Getuid())
+		return nil
+	}
+	if closed := closedFolder(s.cmd.Dir); closed != "" {
+		fmt.Fprintf(s.p.stdout, "isolation is OFF: other users cannot reach %s; give --dir a folder that they can\n", closed)
+		return nil
+	}
+	s.isolated = true
+	base := s.cmd.UIDBase
+	fmt.Fprintf(s.p.stdout, "isolation is on: each role runs as its own user (%s = %d to %d)\n", strings.Join(roleNames, " "), base, base+uint32(len(roleNames))-1)
+	if closedFolder(s.bin) == "" {
+		return nil
+	}
+	from := s.bin
+	s.bin = filepath.Join(s.cmd.Dir, "bin")
+	if err := os.MkdirAll(s.bin, 0o755); err != nil {
+		return err
+	}
+	for _, name := range []string{"tekend", "tekend-trusted"} {
+		if err := copyFile(filepath.Join(s.bin, name), filepath.Join(from, name), 0o755); err != nil {
+			return usage("copy the programs where the roles can run them: %w", err)
+		}
+	}
+	return nil
+}
+
+// closedFolder names the first folder on the way to path that other users
+// cannot pass, "" if there is none.
+func closedFolder(path string) string {
+	for dir := path; ; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil || info.Mode().Perm()&0o001 == 0 {
+			return dir
+		}
+		if dir == "/" {
+			return ""
+		}
+	}
+}
+
+// owner gives the user of a role, nil without isolation.
+func (s *sandbox) owner(role string) *owner {
+	if !s.isolated {
+		return nil
+	}
+	for i, name := range roleNames {
+		if name == role {
+			id := s.cmd.UIDBase + uint32(i)
+			return &owner{id, id}
+		}
+	}
+	return nil
+}
+
+// uid is the user id that a role's process will have.
+func (s *sandbox) uid(role string) int {
+	if o := s.owner(role); o != nil {
+		return int(o.uid)
+	}
+	return os.Getuid()
+}
+
+func (s *sandbox) path(elem ...string) string {
+	return filepath.Join(append([]string{s.cmd.Dir}, elem...)...)
+}
+
+// folders makes each role's folder. Others may pass through it (to the
+// sockets) but not list it; all files in it are the role's alone. A folder with
+// sockets is set-group-id to the one caller it is meant for.
+func (s *sandbox) folders() error {
+	type folder struct {
+		path, owner, group string
+		mode               fs.FileMode
+	}
+	all := []folder{{s.path("pki"), "ca", "ca", 0o755}}
+	for _, r := range roleNames {
+		all = append(all, folder{s.path(r), r, r, 0o711})
+	}
+	all = append(all,
+		folder{s.path("sam", "run"), "sam", "front", 0o750 | fs.ModeSetgid},
+		folder{s.path("ca", "run"), "ca", "front", 0o750 | fs.ModeSetgid},
+		folder{s.path("ca", "status"), "ca", "sam", 0o750 | fs.ModeSetgid},
+		folder{s.path("tsa", "run"), "tsa", "front", 0o750 | fs.ModeSetgid},
+		folder{s.path("front", "blobs"), "front", "front", 0o700},
+	)
+	for _, f := range all {
+		if err := os.MkdirAll(f.path, 0o700); err != nil {
+			return usage("%w", err)
+		}
+		if s.isolated {
+			if err := os.Chown(f.path, s.uid(f.owner), s.uid(f.group)); err != nil {
+				return usage("%w", err)
+			}
+		}
+		if err := os.Chmod(f.path, f.mode); err != nil {
+			return usage("%w", err)
+		}
+	}
+	return nil
+}
+
+// own writes a file that only the role's user can read.
+func (s *sandbox) own(role, path string, b []byte) error {
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		return usage("%w", err)
+	}
+	if s.isolated {
+		if err := os.Chown(path, s.uid(role), s.uid(role)); err != nil {
+			return usage("%w", err)
+		}
+	}
+	return nil
+}
+
+func (s *sandbox) loadState() error {
+	s.state = sandboxState{Ports: map[string]int{}, KeyType: s.cmd.KeyType}
+	b, err := os.ReadFile(s.path("state.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &s.state)
+	}
+	if err != nil {
+		return usage("%s is damaged: %w", s.path("state.json"), err)
+	}
+	return nil
+}
+
+func (s *sandbox) saveState() error {
+	b, err := json.MarshalIndent(s.state, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.path("state.json"), b, 0o600)
+}
+
+// listen opens a TCP listener here, so that no role has to find a port, and
+// keeps the port for the next start.
+func (s *sandbox) listen(name string) error {
+	host, port, err := net.SplitHostPort(s.cmd.Listen)
+	if err != nil {
+		return usage("--listen: %w", err)
+	}
+	if name != "front" {
+		port = "0"
+	}
+	if kept := s.state.Ports[name]; kept != 0 && port == "0" {
+		port = fmt.Sprint(kept)
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return unreachable("the %s cannot listen: %w; is this sandbox running already?", name, err)
+	}
+	s.state.Ports[name] = l.Addr().(*net.TCPAddr).Port
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		return err
+	}
+	s.sockets[name] = f
+	return l.Close()
+}
+
+func (s *sandbox) url(name string) string {
+	host, _, _ := net.SplitHostPort(s.cmd.Listen)
+	return fmt.Sprintf("http://%s", net.JoinHostPort(host, fmt.Sprint(s.state.Ports[name])))
+}
+
+// checkLoopback: simulations of itsme and of certificates stay on this machine.
+func checkLoopback(listen string) error {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return usage("--listen: %w", err)
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return usage("a sandbox listens on loopback only, such as 127.0.0.1:0; %q is not", listen)
+	}
+	return nil
+}
+
+// writeInfo writes D/sandbox.json atomically, with the process ids of now.
+func (s *sandbox) writeInfo() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	info := sandboxFile{
+		Front: s.url("front"), Itsme: s.url("itsme") + "/v2", TSA: s.url("front") + "/tsa", PKI: s.url("front") + "/pki",
+		JWKS: s.url("jwks"), Provider: s.url("provider"), RootPEM: "pki/root.pem", APIKeyFile: "provider/api-key",
+		PIDs: map[string]int{}, Version: version,
+	}
+	for _, c := range s.children {
+		info.PIDs[c.name] = c.pid()
+	}
+	b, err := json.MarshalIndent(info, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp := s.path("sandbox.json.new")
+	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, s.path("sandbox.json"))
+}
+
+// apiKey makes the demo provider's key at the first start.
+func (s *sandbox) apiKey() (string, error) {
+	path := s.path("provider", "api-key")
+	b, err := os.ReadFile(path)
+	if err == nil {
+		return strings.TrimSpace(string(b)), nil
+	}
+	key := "tk_" + rand.Text()
+	return key, s.own("provider", path, []byte(key+"\n"))
+}
+
+// healthy asks a role behind a Unix socket whether it is ready.
+func healthy(socket string) func(context.Context) error {
+	c := wire.NewClient(socket, 2*time.Second)
+	return func(ctx context.Context) error {
+		return c.Do(ctx, http.MethodGet, "/v1/health", nil, nil)
+	}
+}
+
+// answers asks a web server whether it answers 200.
+func answers(address string) func(context.Context) error {
+	client := &http.Client{Timeout: 2 * time.Second}
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("it answers %d", resp.StatusCode)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"tekend/api"
+	"tekend/ca"
+	"tekend/sam"
+	"tekend/signer"
+	"tekend/store"
+	"tekend/tsa"
+)
+
+type serveCmd struct {
+	Config string `required:"" help:"The front's configuration (YAML)." type:"path" placeholder:"front.yaml"`
+}
+
+// frontConfig is the whole of the front's configuration file.
+type frontConfig struct {
+	// Listen is the address of the HTTP server, 127.0.0.1:8080, or fd:3 for a
+	// listener that the parent opened.
+	Listen string `yaml:"listen"`
+	// PublicURL is where people and providers reach it, without a slash at its end.
+	PublicURL string `yaml:"public_url"`
+	// Sandbox says on every page that this is a simulation.
+	Sandbox bool `yaml:"sandbox"`
+	// Roots is a PEM file: what our own products must lead to before they are released.
+	Roots string `yaml:"roots"`
+	// Sockets of the trusted roles.
+	Sockets socketsConfig `yaml:"sockets"`
+	// TSAPolicies are the policies accepted in time-stamps; empty accepts any.
+	TSAPolicies []string `yaml:"tsa_policies"`
+	// Clients are the service providers.
+	Clients []clientConfig `yaml:"clients"`
+	Store   store.Config   `yaml:"store"`
+	Signer  signer.Config  `yaml:"signer"`
+	API     api.Config     `yaml:"api"`
+}
+
+type socketsConfig struct {
+	SAM string `yaml:"sam"`
+	CA  string `yaml:"ca"`
+	TSA string `yaml:"tsa"`
+}
+
+type clientConfig struct {
+	ID   string `yaml:"id"`   // opaque, stands in logs
+	Name string `yaml:"name"` // what the signer reads
+	// KeyFile holds its API key, at least 128 random bits.
+	KeyFile string `yaml:"key_file"`
+}
+
+// front is the wired service.
+type front struct {
+	cfg     frontConfig
+	store   *store.Store
+	service *signer.Service
+	sam     *sam.Client
+	handler http.Handler
+}
+
+// callTimeout bounds a call of a role: unwrapping and 70 signatures take less
+// than 2 s on SoftHSM, the code exchange up to 10 s when itsme is slow.
+const callTimeout = 30 * time.Second
+
+// Run serves until the process is told to stop.
+func (c *serveCmd) Run(p *program) error {
+	log := slog.New(slog.NewJSONHandler(p.stderr, nil))
+	f, err := newFront(p, c.Config, log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.store.Close() }()
+	l, err := listenTCP(f.cfg.Listen)
+	if err != nil {
+		return err
+	}
+	worker := make(chan error, 1)
+	go func() { worker <- f.service.Run(p.ctx) }()
+	log.Info("listening", "address", l.Addr().String())
+	return errors.Join(serveHTTP(p.ctx, l, f.handler), ignoreCanceled(<-worker))
+}
+
+func ignoreCanceled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// newFront reads the configuration and wires the parts; it fails here rather
+// than at the first request.
+func newFront(p *program, path string, log *slog.Logger) (*front, error) {
+	var cfg frontConfig
+	if err := readYAML(path, &cfg); err != nil {
+		return nil, err
+	}
+	roots, err := loadRoots(cfg.Roots)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Store.Now = p.now
+	st, err := store.Open(p.ctx, cfg.Store)
+	if err != nil {
+		return nil, usage("open the front's data: %w", err)
+	}
+	f := &front{cfg: cfg, store: st, sam: sam.NewClient(cfg.Sockets.SAM, callTimeout)}
+	issuer := ca.NewClient(cfg.Sockets.CA, callTimeout)
+	stamper := tsa.NewClient(tsa.ClientConfig{
+		Socket: cfg.Sockets.TSA, URL: "http://tsa/tsa", Policies: cfg.TSAPolicies, Roots: roots,
+		Timeout: 10 * time.Second, Now: p.now, MaxSkew: time.Minute,
+	}, nil)
+	cfg.Signer.Now, cfg.Signer.Log, cfg.Signer.PublicURL = p.now, log, cfg.PublicURL
+	version, digest, err := api.TermsInForce()
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	cfg.Signer.Terms = signer.Terms{Version: version, SHA256: digest}
+	f.service = signer.New(cfg.Signer, signer.Dependencies{
+		Requests: st, Callbacks: st, Signers: st, Blobs: st,
+		Enrolling: f.sam, Certifying: f.sam, Preparing: f.sam, Activation: f.sam,
+		Issuer: issuer, Stamper: stamper, Roots: roots,
+	})
+	names, err := f.addClients(p.ctx)
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	cfg.API.Now, cfg.API.Log, cfg.API.PublicURL, cfg.API.Sandbox = p.now, log, cfg.PublicURL, cfg.Sandbox
+	f.handler, err = api.New(cfg.API, api.Dependencies{
+		Signer: f.service, Clients: st, PKI: issuer, TSA: api.RelayFunc(relayTSA(cfg.Sockets.TSA)), Health: f.health,
+		ClientName: func(id string) string { return names[id] },
+	})
+	if err != nil {
+		return nil, errors.Join(usage("%w", err), st.Close())
+	}
+	return f, nil
+}
+
+// addClients stores the configured providers and gives their names.
+func (f *front) addClients(ctx context.Context) (map[string]string, error) {
+	names := map[string]string{}
+	for _, c := range f.cfg.Clients {
+		key, err := os.ReadFile(c.KeyFile)
+		if err != nil {
+			return nil, usage("client %s: read its key: %w", c.ID, err)
+		}
+		if err := f.store.AddClient(ctx, c.ID, strings.TrimSpace(string(key))); err != nil {
+			return nil, usage("client %s: %w", c.ID, err)
+		}
+		names[c.ID] = c.Name
+	}
+	return names, nil
+}
+
+// health is UP when requests can be taken and signed, DEGRADED when they are
+// taken and wait for the sam.
+func (f *front) health(ctx context.Context) api.HealthStatus {
+	if f.store.Ready(ctx) != nil {
+		return api.DOWN
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if h, err := f.sam.Health(ctx); err != nil || !h.Ready {
+		return api.DEGRADED
+	}
+	return api.UP
+}
+
+// relayTSA passes a time-stamp request on to the role, unread: it parses
+// foreign bytes itself, under its own limits.
+func relayTSA(socket string) func(context.Context, []byte) ([]byte, error) {
+	dialer := &net.Dialer{Timeout: 2 * time.Second}
+	client := &http.Client{
+		Timeout: 10 * time.Second,
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return dialer.DialContext(ctx, "unix", socket)
+			},
+		},
+	}
+	return func(ctx context.Context, query []byte) ([]byte, error) {
+		return tsa.Post(ctx, client, "http://tsa/tsa", query)
+	}
+}
+
+// serveHTTP serves until ctx ends, then lets running requests come to an end.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
+	srv := newHTTPServer(h)
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(l) }()
+	select {
+	case err := <-failed:
+		return unreachable("serve: %w", err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := srv.Shutdown(stop); err != nil {
+		return fmt.Errorf("stop: %w", errors.Join(err, srv.Close()))
+	}
+	return nil
+}
