@@ -317,9 +317,6 @@ type SignatureRequest struct {
 	// ExpiresAt When the request ends unless the person has confirmed.
 	ExpiresAt time.Time `json:"expires_at"`
 
-	// Failure Why the request ended, in declined, expired and failed.
-	Failure *Reason `json:"failure,omitempty"`
-
 	// Id Examples: sr_019391aa-5c1e-7b2f-a8d1-0c54a1c5b0de
 	Id string `json:"id"`
 
@@ -330,7 +327,10 @@ type SignatureRequest struct {
 	Level Level `json:"level"`
 
 	// Notice Why the request waits now.
-	Notice      *Reason `json:"notice,omitempty"`
+	Notice *Reason `json:"notice,omitempty"`
+
+	// Problem Why the request ended, in declined, expired and failed.
+	Problem     *Reason `json:"problem,omitempty"`
 	RedirectUrl *string `json:"redirect_url,omitempty"`
 	Signer      *struct {
 		Reference *string `json:"reference,omitempty"`
@@ -373,7 +373,6 @@ type SigningPage struct {
 
 	// ExpiresAt When the request ends unless the person has confirmed.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-	Failure   *Reason    `json:"failure,omitempty"`
 
 	// Language Language of the text in the itsme app and of the page, unless the person chooses another one.
 	Language Language `json:"language"`
@@ -382,6 +381,7 @@ type SigningPage struct {
 	Link          *string    `json:"link,omitempty"`
 	LinkExpiresAt *time.Time `json:"link_expires_at,omitempty"`
 	Notice        *Reason    `json:"notice,omitempty"`
+	Problem       *Reason    `json:"problem,omitempty"`
 	RequestId     string     `json:"request_id"`
 
 	// RequestedBy Who asks for the signature.

@@ -1,0 +1,179 @@
+// Package api is the front's HTTP side: REST for service providers, the signer's pages, the callback of itsme, and
+// the relays to the certification authority and the time-stamping authority.
+//
+// The contract is openapi.yaml, written by hand; routes, parameters and bodies are generated from it (go generate).
+// Around the generated code stand a guard (guard.go), which holds every request to the contract before the binder
+// sees it, and problem.go, the only place that turns an error into an answer. Uploads never meet a validator: they
+// are checked by upload.go while they stream. Words that a person reads stand in templates/.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"tekend/signer"
+)
+
+// Orders is what service providers do; *signer.Service is the one implementation. A request of another client is
+// answered like one that does not exist. Errors that may be shown are *signer.Error.
+type Orders interface {
+	Create(ctx context.Context, client string, o signer.Order, up signer.Upload) (*signer.Request, error)
+	Get(ctx context.Context, client, id string) (*signer.Request, error)
+	Wait(ctx context.Context, client, id string, d time.Duration) (*signer.Request, error)
+	Document(ctx context.Context, client, id string, n int) (*signer.Content, error)
+	SigningURL(r *signer.Request) string
+}
+
+// Pages is what the signer does; *signer.Service is the one implementation. The token of the page is the authority.
+type Pages interface {
+	Page(ctx context.Context, token string) (*signer.Page, error)
+	AcceptTerms(ctx context.Context, token, termsVersion, language string) error
+	Decline(ctx context.Context, token string) error
+	PageDocument(ctx context.Context, token string, n int) (*signer.Content, error)
+	Callback(ctx context.Context, state, code, errorCode string) (token string, err error)
+}
+
+// Signer is the signing service.
+type Signer interface {
+	Orders
+	Pages
+}
+
+// ClientLookup finds the client that an API key belongs to: "" or signer.ErrNotFound if there is none. It must not
+// tell by its time how much of a key was right.
+type ClientLookup interface {
+	ClientByKey(ctx context.Context, key string) (string, error)
+}
+
+// TSA relays an RFC 3161 request of at most 64 KiB to the time-stamping unit and returns its reply (DER), which may be
+// a refusal. Any error is answered with 503.
+type TSA interface {
+	Relay(ctx context.Context, query []byte) (reply []byte, err error)
+}
+
+// RelayFunc is a function that is a TSA.
+type RelayFunc func(ctx context.Context, query []byte) ([]byte, error)
+
+// Relay calls f.
+func (f RelayFunc) Relay(ctx context.Context, query []byte) ([]byte, error) { return f(ctx, query) }
+
+// PKI fetches what the certification authority publishes. Names are "ca/root.crt", "crl/issuing-ca.crl" and their like;
+// *ca.Client is the one implementation. A *wire.Error with status 404 means that there is no such file.
+type PKI interface {
+	Published(ctx context.Context, name string) (der []byte, contentType string, err error)
+}
+
+// Config is the HTTP part of the front's configuration file. Timeouts of the server itself (headers, idle connections)
+// belong to cmd; this package prolongs them for uploads, downloads and long polls as long as bytes move.
+type Config struct {
+	// Now is the clock. Required.
+	Now func() time.Time `yaml:"-"`
+	// Log receives one line per request and the errors that are not shown outside. Required.
+	Log *slog.Logger `yaml:"-"`
+	// PublicURL is where people reach the front, as in the signer's configuration. Example: https://sign.example.
+	PublicURL string `yaml:"public_url"`
+	// Sandbox makes every page say that it is a simulation, and allows redirects to http on loopback.
+	Sandbox bool `yaml:"sandbox"`
+	// MaxUploadBytes limits the body of an order with its documents. Default 4 GiB + 1 MiB: the signer's limit for all
+	// documents, and room for what multipart puts around them.
+	MaxUploadBytes int64 `yaml:"max_upload_bytes"`
+	// IdleTimeout ends an upload or download that does not move. Default 30s.
+	IdleTimeout time.Duration `yaml:"idle_timeout"`
+}
+
+// Dependencies are the other parts. All but ClientName are required.
+type Dependencies struct {
+	Signer  Signer
+	Clients ClientLookup
+	TSA     TSA
+	PKI     PKI
+	// Health tells how the service is; it is asked at most once in two seconds.
+	Health func(ctx context.Context) HealthStatus
+	// ClientName is the name that pages show for a client; without it the client's id.
+	ClientName func(id string) string
+}
+
+// server implements the generated StrictServerInterface.
+type server struct {
+	cfg    Config
+	dep    Dependencies
+	spec   *contract
+	words  *catalogues
+	pages  *pages
+	origin string // scheme and host of PublicURL
+	health healthCache
+}
+
+var _ StrictServerInterface = (*server)(nil)
+
+const defaultUpload = 4<<30 + 1<<20
+
+// New returns the front's handler. It fails when the configuration, the contract or the pages do not hold.
+func New(cfg Config, dep Dependencies) (http.Handler, error) {
+	if cfg.Now == nil || cfg.Log == nil || dep.Signer == nil || dep.Clients == nil || dep.TSA == nil || dep.PKI == nil || dep.Health == nil {
+		return nil, errors.New("api: a required part is missing")
+	}
+	public, err := url.Parse(cfg.PublicURL)
+	if err != nil || public.Host == "" || public.Scheme != "https" && public.Scheme != "http" {
+		return nil, fmt.Errorf("api: public_url %q is not an http(s) address", cfg.PublicURL)
+	}
+	if cfg.MaxUploadBytes == 0 {
+		cfg.MaxUploadBytes = defaultUpload
+	}
+	if cfg.IdleTimeout == 0 {
+		cfg.IdleTimeout = 30 * time.Second
+	}
+	s := &server{cfg: cfg, dep: dep, origin: public.Scheme + "://" + public.Host}
+	if s.spec, err = loadContract(); err != nil {
+		return nil, err
+	}
+	if s.words, err = loadCatalogues(); err != nil {
+		return nil, err
+	}
+	if s.pages, err = loadPages(s.spec, s.words); err != nil {
+		return nil, err
+	}
+	return s.engine(), nil
+}
+
+func (s *server) engine() http.Handler {
+	gin.SetMode(gin.ReleaseMode) // gin's own notes go to standard output otherwise
+	e := gin.New()
+	e.ContextWithFallback = true // c.Done and c.Value follow the request's context
+	e.RedirectTrailingSlash = false
+	e.HandleMethodNotAllowed = true
+	e.MaxMultipartMemory = 0     // nothing of ours uses ParseMultipartForm
+	_ = e.SetTrustedProxies(nil) // nil never fails; we use no forwarded address
+	e.Use(s.access, s.recover, s.headers, s.guard)
+	e.NoRoute(func(c *gin.Context) { s.fail(c, errNoRoute) })
+	e.NoMethod(func(c *gin.Context) { s.fail(c, errMethod) })
+	strict := NewStrictHandlerWithOptions(s, nil, StrictGinServerOptions{
+		RequestErrorHandlerFunc:  func(c *gin.Context, err error) { s.fail(c, bindError(err)) },
+		HandlerErrorFunc:         s.fail,
+		ResponseErrorHandlerFunc: s.fail,
+	})
+	RegisterHandlersWithOptions(e, strict, GinServerOptions{
+		ErrorHandler: func(c *gin.Context, err error, _ int) { s.fail(c, bindError(err)) },
+	})
+	return e
+}
+
+// enter is the first line of every operation. The generated code hands over a *gin.Context, which gin uses again for
+// another request as soon as the handler returns; what goes further is the request's own context.
+func enter(ctx context.Context) (context.Context, *call) {
+	if c, ok := ctx.(*gin.Context); ok {
+		ctx = c.Request.Context()
+	}
+	cl, ok := ctx.Value(callKey{}).(*call)
+	if !ok {
+		cl = &call{}
+	}
+	return ctx, cl
+}

@@ -1,0 +1,253 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"tekend/signer"
+)
+
+// counted is an upload that knows at which document it is.
+type counted interface {
+	signer.Upload
+	count() int
+}
+
+// CreateSignatureRequest takes an order with its documents.
+func (s *server) CreateSignatureRequest(ctx context.Context, in CreateSignatureRequestRequestObject) (CreateSignatureRequestResponseObject, error) {
+	ctx, cl := enter(ctx)
+	up, wish, err := s.openUpload(cl, in)
+	if err != nil {
+		return nil, uploadError(err, cl.stream, 0)
+	}
+	order, err := s.order(wish)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.dep.Signer.Create(ctx, cl.client, order, up)
+	if err != nil {
+		return nil, uploadError(err, cl.stream, up.count())
+	}
+	at := "/v1/signature-requests/" + r.ID
+	return CreateSignatureRequest201JSONResponse{
+		Body:    s.signatureRequest(r),
+		Headers: CreateSignatureRequest201ResponseHeaders{Location: &at},
+	}, nil
+}
+
+func (s *server) openUpload(cl *call, in CreateSignatureRequestRequestObject) (counted, SignatureRequestOrder, error) {
+	p := in.Params
+	if in.MultipartBody != nil {
+		if p != (CreateSignatureRequestParams{}) {
+			return nil, SignatureRequestOrder{}, invalid(Issue{In: Query, Reason: "options of a multipart order stand in its part request"})
+		}
+		up, order, err := openParts(s.spec, in.MultipartBody)
+		if err != nil {
+			return nil, order, err
+		}
+		return up, order, nil
+	}
+	order := SignatureRequestOrder{Level: p.Level, Language: p.Language, RedirectUrl: p.RedirectUrl, ExpiresIn: p.ExpiresIn}
+	if p.SignerReference != nil {
+		order.Signer = &struct {
+			Reference *Reference `json:"reference,omitempty"`
+		}{p.SignerReference}
+	}
+	return &rawUpload{name: cl.fileName, body: in.Body}, order, nil
+}
+
+// order is what the client wishes in the signer's words. Levels, languages and addresses are judged there.
+func (s *server) order(w SignatureRequestOrder) (signer.Order, error) {
+	o := signer.Order{Level: string(value(w.Level)), Language: string(value(w.Language)), RedirectURL: value(w.RedirectUrl)}
+	if w.Signer != nil {
+		o.Reference = value(w.Signer.Reference)
+	}
+	if w.ExpiresIn != nil {
+		d, ok := duration(*w.ExpiresIn)
+		if !ok || d == 0 {
+			return o, signer.ErrLifetime
+		}
+		o.Lifetime = d
+	}
+	if u, err := url.Parse(o.RedirectURL); err != nil || !s.cfg.Sandbox && u.Scheme == "http" {
+		return o, signer.ErrRedirect // plain http is for the sandbox
+	}
+	return o, nil
+}
+
+func value[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}
+
+// lifetime is the contract's pattern with its numbers; they are short enough for the sum to fit.
+var lifetime = regexp.MustCompile(`^P(?:(\d{1,3})D)?(?:T(?:(\d{1,4})H)?(?:(\d{1,5})M)?(?:(\d{1,7})S)?)?$`)
+
+// duration reads an ISO 8601 duration of days, hours, minutes and seconds, each a whole number.
+func duration(text string) (time.Duration, bool) {
+	m := lifetime.FindStringSubmatch(text)
+	if m == nil || strings.HasSuffix(text, "T") || text == "P" {
+		return 0, false
+	}
+	var sum time.Duration
+	for i, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second} {
+		if m[i+1] == "" {
+			continue
+		}
+		n, err := strconv.Atoi(m[i+1])
+		if err != nil {
+			return 0, false
+		}
+		sum += time.Duration(n) * unit
+	}
+	return sum, true
+}
+
+// longest is the longest long poll; the contract allows no more.
+const longest = time.Minute
+
+// GetSignatureRequest tells the state of a request, at once or when it changes.
+func (s *server) GetSignatureRequest(ctx context.Context, in GetSignatureRequestRequestObject) (GetSignatureRequestResponseObject, error) {
+	ctx, cl := enter(ctx)
+	wait, err := time.ParseDuration(value(in.Params.Wait))
+	if err != nil || wait <= 0 {
+		r, err := s.dep.Signer.Get(ctx, cl.client, in.Id)
+		if err != nil {
+			return nil, err
+		}
+		return GetSignatureRequest200JSONResponse(s.signatureRequest(r)), nil
+	}
+	cl.patience.lift() // the server's timeouts are shorter than a long poll
+	r, err := s.dep.Signer.Wait(ctx, cl.client, in.Id, min(wait, longest))
+	if err != nil {
+		return nil, err
+	}
+	return GetSignatureRequest200JSONResponse(s.signatureRequest(r)), nil
+}
+
+// GetSignedDocument streams a signed document.
+func (s *server) GetSignedDocument(ctx context.Context, in GetSignedDocumentRequestObject) (GetSignedDocumentResponseObject, error) {
+	ctx, cl := enter(ctx)
+	doc, err := s.dep.Signer.Document(ctx, cl.client, in.Id, in.N)
+	if err != nil {
+		return nil, s.withState(ctx, cl, in.Id, err)
+	}
+	return &document{content: doc, attachment: true, patience: cl.patience}, nil
+}
+
+// withState adds to not_finished where the request stands.
+func (s *server) withState(ctx context.Context, cl *call, id string, err error) error {
+	e, ok := errors.AsType[*signer.Error](err)
+	if !ok || e.Code != signer.ErrNotFinished.Code {
+		return err
+	}
+	r, err := s.dep.Signer.Get(ctx, cl.client, id)
+	if err != nil {
+		return err
+	}
+	return &fault{of: e, state: State(r.State)}
+}
+
+func (s *server) signatureRequest(r *signer.Request) SignatureRequest {
+	v := SignatureRequest{
+		Id: r.ID, State: State(r.State), Level: Level(r.Level), Language: Language(r.Language), Documents: documents(r),
+		SigningUrl: s.dep.Signer.SigningURL(r), RedirectUrl: optional(r.RedirectURL), CheckCode: optional(r.CheckCode),
+		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, Events: []Event{}, Problem: because(r.Failure), Notice: because(r.Notice),
+	}
+	if r.Reference != "" {
+		v.Signer = &struct {
+			Reference *string `json:"reference,omitempty"`
+		}{&r.Reference}
+	}
+	for _, e := range r.Events {
+		v.Events = append(v.Events, Event{Id: e.ID, At: e.At, Type: e.Type})
+	}
+	return v
+}
+
+func documents(r *signer.Request) []Document {
+	all := []Document{}
+	for i, d := range r.Documents {
+		all = append(all, Document{N: i + 1, Id: d.ID, Name: d.Name, Label: d.Label, Size: d.Size, Sha256: d.SHA256})
+	}
+	return all
+}
+
+func because(e *signer.Error) *Reason {
+	if e == nil {
+		return nil
+	}
+	return &Reason{Code: e.Code, Detail: e.Detail, Hint: optional(e.Hint), Retryable: e.Retryable}
+}
+
+// document is the answer that streams a PDF. It closes what it streams.
+type document struct {
+	content    *signer.Content
+	attachment bool
+	patience   *patience
+}
+
+// VisitGetSignedDocumentResponse implements the generated interface.
+func (d *document) VisitGetSignedDocumentResponse(w http.ResponseWriter) error { return d.write(w) }
+
+// VisitGetPageDocumentResponse implements the generated interface.
+func (d *document) VisitGetPageDocumentResponse(w http.ResponseWriter) error { return d.write(w) }
+
+func (d *document) write(w http.ResponseWriter) error {
+	defer func() { _ = d.content.Close() }() // only read from
+	h := w.Header()
+	h.Set("Content-Type", "application/pdf")
+	h.Set("Content-Length", strconv.FormatInt(d.content.Size, 10))
+	h.Set("Content-Disposition", disposition(d.attachment, d.content.Name))
+	h.Set("Accept-Ranges", "none") // a part of a signed document proves nothing
+	h.Set("Content-Security-Policy", policyPDF)
+	w.WriteHeader(http.StatusOK)
+	n, err := d.patience.copy(w, d.content)
+	if err == nil && n != d.content.Size {
+		err = fmt.Errorf("document has %d bytes, not %d", n, d.content.Size)
+	}
+	return err
+}
+
+// disposition is a Content-Disposition header with the name twice (RFC 6266 §4.3, appendix D): in ASCII for old readers,
+// and in full. The name always ends in .pdf, so that nothing stored from here is run by a click.
+func disposition(attachment bool, name string) string {
+	if !strings.HasSuffix(strings.ToLower(name), ".pdf") {
+		name += ".pdf"
+	}
+	kind := "inline"
+	if attachment {
+		kind = "attachment"
+	}
+	ascii := strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' || r == '%' {
+			return '_'
+		}
+		return r
+	}, name)
+	return fmt.Sprintf(`%s; filename="%s"; filename*=UTF-8''%s`, kind, ascii, extValue(name))
+}
+
+// extValue encodes for RFC 8187 §3.2.1: attr-char stays, all else is percent-encoded.
+func extValue(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$&+-.^_`|~", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,196 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/textproto"
+	"strings"
+
+	"tekend/signer"
+	"tekend/strictjson"
+)
+
+// A document that is uploaded goes from the connection to the blob store in pieces; nothing here holds more of it than
+// what multipart needs to find the next boundary.
+
+// Names of the parts of an order.
+const (
+	partRequest  = "request"
+	partDocument = "document"
+)
+
+// rawUpload is one document that is the whole body.
+type rawUpload struct {
+	name string
+	body io.Reader
+	done bool
+}
+
+// Next implements signer.Upload.
+func (u *rawUpload) Next(context.Context) (string, io.Reader, error) {
+	if u.done {
+		return "", nil, io.EOF
+	}
+	u.done = true
+	return u.name, u.body, nil
+}
+
+func (u *rawUpload) count() int {
+	if u.done {
+		return 1
+	}
+	return 0
+}
+
+// fileName is the name in a Content-Disposition header (RFC 6266 §4.3), "" if there is none.
+func fileName(disposition string) string {
+	_, params, err := mime.ParseMediaType(disposition)
+	if err != nil {
+		return ""
+	}
+	return params["filename"]
+}
+
+// partsUpload is an order in parts: request, then document, document, …
+type partsUpload struct {
+	parts *multipart.Reader
+	spec  *contract
+	next  *part // read already
+	seen  int   // documents handed out
+}
+
+type part struct {
+	*multipart.Part
+	media string
+}
+
+// openParts reads the part request, if it is there, and stands before the first document.
+func openParts(spec *contract, r *multipart.Reader) (*partsUpload, SignatureRequestOrder, error) {
+	u := &partsUpload{parts: r, spec: spec}
+	var order SignatureRequestOrder
+	p, err := u.read()
+	if errors.Is(err, io.EOF) {
+		return u, order, nil // signer says that there is no document
+	}
+	if err != nil {
+		return nil, order, err
+	}
+	if p.FormName() != partRequest {
+		u.next = p
+		return u, order, nil
+	}
+	if p.media != "application/json" {
+		return nil, order, partMedia(partRequest, "application/json")
+	}
+	b, err := io.ReadAll(io.LimitReader(p, maxJSON+1))
+	if err != nil {
+		return nil, order, partError(err)
+	}
+	if err := decodeOrder(spec, b, &order); err != nil {
+		return nil, order, err
+	}
+	return u, order, nil
+}
+
+func decodeOrder(spec *contract, b []byte, order *SignatureRequestOrder) error {
+	var v any
+	if err := strictjson.Decode(b, maxJSON, &v); err != nil {
+		return jsonError(err, partRequest)
+	}
+	if issues := check(spec.doc.Components.Schemas["SignatureRequestOrder"], v); issues != nil {
+		name := partRequest
+		for i := range issues {
+			issues[i].Name = &name
+		}
+		return invalid(issues...)
+	}
+	if err := strictjson.Decode(b, maxJSON, order); err != nil {
+		return jsonError(err, partRequest)
+	}
+	return nil
+}
+
+// read is the head of the next part; io.EOF after the last.
+func (u *partsUpload) read() (*part, error) {
+	p, err := u.parts.NextRawPart() // NextPart would undo quoted-printable, so change the bytes of a document
+	if err != nil {
+		return nil, partError(err)
+	}
+	if e := p.Header.Get("Content-Transfer-Encoding"); e != "" && !strings.EqualFold(e, "binary") && !strings.EqualFold(e, "8bit") && !strings.EqualFold(e, "7bit") {
+		return nil, &fault{of: errMultipart, issues: []Issue{named(Body, partName(p), "must not have a transfer encoding")}}
+	}
+	media, _, err := mime.ParseMediaType(p.Header.Get("Content-Type"))
+	if err != nil {
+		media = ""
+	}
+	return &part{p, media}, nil
+}
+
+// Next implements signer.Upload.
+func (u *partsUpload) Next(context.Context) (string, io.Reader, error) {
+	p := u.next
+	u.next = nil
+	if p == nil {
+		var err error
+		if p, err = u.read(); err != nil {
+			return "", nil, err
+		}
+	}
+	switch p.FormName() {
+	case partDocument:
+		if p.media != "application/pdf" {
+			return "", nil, partMedia(partDocument, "application/pdf")
+		}
+		u.seen++
+		return p.FileName(), p, nil
+	case partRequest:
+		return "", nil, invalid(named(Body, partRequest, "must be the first part and stand once"))
+	}
+	return "", nil, invalid(named(Body, partName(p.Part), "is not known here; the parts are request and document"))
+}
+
+func (u *partsUpload) count() int { return u.seen }
+
+func partName(p *multipart.Part) string { return p.FormName()[:min(len(p.FormName()), 64)] }
+
+func partMedia(name, want string) error {
+	return &fault{of: errMedia, issues: []Issue{named(Body, name, "must be of type "+want)}}
+}
+
+// partError tells the end of the parts and the limit of the body from parts that cannot be read.
+func partError(err error) error {
+	var header textproto.ProtocolError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errBroken
+	case errors.Is(err, io.EOF), tooLarge(err):
+		return err
+	case errors.As(err, &header), strings.HasPrefix(err.Error(), "multipart:"):
+		return errMultipart
+	}
+	return errBroken
+}
+
+// uploadError says which document an error of Create is about, and puts the real cause back when somebody between the
+// connection and us has wrapped it away.
+func uploadError(err error, body *stream, document int) error {
+	if cut := body.failed(); cut != nil {
+		if tooLarge(cut) {
+			return signer.ErrRequestSize
+		}
+		return errBroken
+	}
+	e, ok := errors.AsType[*signer.Error](err)
+	if !ok || document == 0 {
+		return err
+	}
+	if _, ok := errors.AsType[*fault](err); ok {
+		return err
+	}
+	name, at := partDocument, fmt.Sprintf("/%s/%d", partDocument, document-1)
+	return &fault{of: e, issues: []Issue{{In: Body, Name: &name, Pointer: &at, Reason: e.Detail}}}
+}
