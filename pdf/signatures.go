@@ -244,7 +244,7 @@ func (d *doc) contents(s *Signature, v val) {
 	}
 	n, ok := derSize(s.CMS)
 	if !ok {
-		s.problem(CodeBadContents, "/Contents does not begin with a DER SEQUENCE")
+		s.problem(CodeBadCMS, "/Contents does not begin with a DER SEQUENCE")
 		return
 	}
 	if len(bytes.Trim(s.CMS[n:], "\x00")) > 0 {

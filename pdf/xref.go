@@ -36,6 +36,7 @@ type section struct {
 	spans   []span
 	trailer val
 	hybrid  *section // the cross-reference stream of a hybrid table
+	copied  bool     // an older section has the same hybrid
 	highest int      // highest object number in use
 }
 
@@ -119,13 +120,13 @@ func (s *source) chain(start int64) ([]*section, error) {
 		if err != nil {
 			return nil, err
 		}
-		secs = append(secs, sec)
 		if sec.trailer, err = trailerOf(sec); err != nil {
 			return nil, err
 		}
-		if err := s.addHybrid(sec, seen); err != nil {
+		if err := s.addHybrid(sec, secs, seen); err != nil {
 			return nil, err
 		}
+		secs = append(secs, sec)
 		prev, err := sec.trailer.direct("Prev")
 		if err != nil {
 			return nil, err
@@ -175,7 +176,8 @@ func trailerOf(sec *section) (val, error) {
 	return t, nil
 }
 
-func (s *source) addHybrid(sec *section, seen map[int64]bool) error {
+// addHybrid reads the stream of a hybrid table; secs are the newer sections.
+func (s *source) addHybrid(sec *section, secs []*section, seen map[int64]bool) error {
 	x, err := sec.trailer.direct("XRefStm")
 	if err != nil || x.kind() == kNull {
 		return err
@@ -183,6 +185,13 @@ func (s *source) addHybrid(sec *section, seen map[int64]bool) error {
 	off, ok := x.int()
 	if !ok || sec.stream != nil {
 		return errf(CodeBrokenXref, "bad /XRefStm in the section at %d", sec.off)
+	}
+	// Some signers copy the key into their own trailer, see find.
+	for _, newer := range secs {
+		if newer.hybrid != nil && newer.hybrid.off == off {
+			newer.copied, sec.hybrid = true, newer.hybrid
+			return nil
+		}
 	}
 	if sec.hybrid, err = s.sectionOnce(off, seen); err != nil {
 		return err
@@ -389,29 +398,48 @@ func (sec *section) lookup(s *source, num int) (entry, error) {
 
 // find asks the sections, newest first. In a hybrid section the table hides
 // objects as free, and the stream shows them (7.5.8.4).
+//
+// A trailer that copied /XRefStm from an older one puts old rows above newer
+// ones by the letter, and not by what was meant. When that makes a difference,
+// the object is two things, and the file is refused.
 func (d *doc) find(num int) (entry, error) {
+	e, copied, err := d.findIn(num, true)
+	if err != nil || !copied {
+		return e, err
+	}
+	meant, _, err := d.findIn(num, false)
+	if err == nil && meant != e {
+		err = errf(CodeBrokenXref, "object %d is two things, by a copied /XRefStm", num)
+	}
+	return e, err
+}
+
+// findIn also says whether the answer came through a copied hybrid; letter =
+// false passes over those.
+func (d *doc) findIn(num int, letter bool) (entry, bool, error) {
 	for _, sec := range d.secs {
 		e, err := sec.lookup(d.s, num)
 		if err != nil {
-			return entry{}, err
+			return e, false, err
 		}
-		if sec.hybrid != nil {
+		copied := false
+		if sec.hybrid != nil && (letter || !sec.copied) {
 			h, err := sec.hybrid.lookup(d.s, num)
 			if err != nil {
-				return entry{}, err
+				return e, false, err
 			}
-			if e.kind == entryOffset && h.kind >= entryOffset && h != e {
-				return entry{}, errf(CodeBrokenXref, "object %d is two things in one hybrid section", num)
+			if e.kind == entryOffset && h.kind >= entryOffset && h != e && !sec.copied {
+				return e, false, errf(CodeBrokenXref, "object %d is two things in one hybrid section", num)
 			}
-			if h.kind >= entryOffset {
-				e = h
+			if h.kind >= entryOffset && e.kind != entryOffset {
+				e, copied = h, sec.copied
 			}
 		}
 		if e.kind != entryNone {
-			return e, nil
+			return e, copied, nil
 		}
 	}
-	return entry{}, nil
+	return entry{}, false, nil
 }
 
 // checkSize wants /Size above every number in use: what is at or above /Size
