@@ -171,21 +171,28 @@ func (l *library) restart(ctx context.Context, told func(string)) error {
 	}
 	defer l.gate.Release(gateWeight)
 	_ = l.ctx.Finalize() // a module that lost its token may refuse; what counts is the next call
-	err := l.ctx.Initialize()
+	err := fail("C_Initialize", l.ctx.Initialize())
+	l.restarted(reason, err)
+	if err != nil {
+		told(fmt.Sprintf("module could not be started again (%s): %v", reason, err))
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	told("module started again: " + reason)
+	return nil
+}
+
+// restarted records the outcome of a restart.
+func (l *library) restarted(reason string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if reason != renewal || err != nil {
 		l.cooling = time.After(coolDown)
 	}
-	if err != nil {
-		told(fmt.Sprintf("module could not be started again (%s): %v", reason, fail("C_Initialize", err)))
-		return fmt.Errorf("%w: %w", ErrUnavailable, fail("C_Initialize", err))
+	if err == nil {
+		l.gen++
+		l.stale = ""
+		l.unwraps = 0
 	}
-	l.gen++
-	l.stale = ""
-	l.unwraps = 0
-	told("module started again: " + reason)
-	return nil
 }
 
 // isCooling tells whether the last restart because of an error is too recent.
