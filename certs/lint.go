@@ -69,7 +69,8 @@ func zlintFindings(set *zlint.ResultSet, registry lint.Registry) []Finding {
 		if r.Status == lint.Pass || r.Status == lint.NA || r.Status == lint.NE {
 			continue
 		}
-		f := Finding{ruleName, "zlint", r.Status.String() + " " + r.Details}
+		// zlint's own text may quote the subject: it is left out.
+		f := Finding{ruleName, "zlint", r.Status.String()}
 		if l := registry.CertificateLints().ByName(ruleName); l != nil {
 			f.Clause = l.Citation
 		} else if l := registry.RevocationListLints().ByName(ruleName); l != nil {

@@ -1,0 +1,138 @@
+// Package authority is the role ca: it issues qualified certificates of
+// natural persons, knows their status, and publishes certificates and CRLs.
+// Its contract is package ca.
+//
+// It believes nobody: whoever carries an order, the role itself verifies both
+// itsme tokens with keys it fetched itself, that both legs are the same adult
+// person, that this person consented to exactly this public key and these
+// terms, and that the new key signed the request. Then, in this order: lint;
+// intent, tokens and audit in one durable transaction; the CA key, once;
+// certificate and audit in another. An order whose intent has no certificate
+// (a crash between the two, a token that failed) is dead: nothing is signed for
+// it again, its certificate's status is unknown, and the person applies anew
+// with a new key.
+package authority
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"tekend/certs"
+	"tekend/itsme"
+	"tekend/itsme/token"
+)
+
+// Config is the role's part of its YAML file.
+type Config struct {
+	// Now is the clock.
+	Now func() time.Time `yaml:"-"`
+	// Log gets the causes of answers "internal"; nil: nowhere.
+	Log *slog.Logger `yaml:"-"`
+
+	// DB is the path of the role's SQLite database, created with mode 0600.
+	DB string `yaml:"db"`
+
+	// RootFile, IssuingCAFile, TSUFile and RootCRLFile are what the ceremony
+	// made and this role publishes: certificates in PEM or DER, the root's CRL
+	// in DER. The root's key is not here, so its CRL is replaced as a file and
+	// read again at each request.
+	RootFile      string `yaml:"root_file"`
+	IssuingCAFile string `yaml:"issuing_ca_file"`
+	TSUFile       string `yaml:"tsu_file"`
+	RootCRLFile   string `yaml:"root_crl_file"`
+
+	// PublicURL is where the front publishes, as it stands in certificates;
+	// below it lie /ca and /crl. Example: http://127.0.0.1:8080/pki
+	PublicURL string `yaml:"public_url"`
+	// CPSURL is the address of the practice statement (http or https).
+	CPSURL string `yaml:"cps_url"`
+	// PDS are the disclosure statements, https, one of them in English ("en").
+	PDS []certs.PDS `yaml:"pds"`
+
+	// Life of a certificate; it never goes beyond the issuing CA's end.
+	// Default 17520h (2 years), at most 3 years.
+	Life time.Duration `yaml:"life"`
+	// CRLLife is the time from thisUpdate to nextUpdate of the issuing CA's
+	// CRL. A new one is made when half of it is over. Default 12h, at most 24h
+	// (EN 319 411-1 CSS-6.3.9-05).
+	CRLLife time.Duration `yaml:"crl_life"`
+
+	// Itsme is the identity provider whose tokens count.
+	Itsme itsme.Config `yaml:"itsme"`
+	// IdentClient and ConfirmClient are our client ids at itsme: of the
+	// Identification service and of the Confirmation service.
+	IdentClient   string `yaml:"ident_client"`
+	ConfirmClient string `yaml:"confirm_client"`
+	// ACR is the level both tokens must state. Default: itsme's acr_advanced;
+	// "*" does not look at it (specs/itsme.md §9.2 B-4) and is audited.
+	ACR string `yaml:"acr"`
+	// MaxAge is the largest age of both tokens. Default and maximum 15m.
+	MaxAge time.Duration `yaml:"max_age"`
+
+	// DefaultCountry (ISO 3166-1 alpha-2) stands in the subject when itsme does
+	// not say which country issued the identity document. Empty: such an order
+	// is refused. The sandbox uses BE.
+	DefaultCountry string `yaml:"default_country"`
+
+	// TermsVersion and TermsSHA256 (base64url of the SHA-256 of the text) are
+	// the terms now in force; an application that accepted others is refused.
+	TermsVersion string `yaml:"terms_version"`
+	TermsSHA256  string `yaml:"terms_sha256"`
+}
+
+const (
+	defaultLife    = 2 * 365 * 24 * time.Hour
+	maxLife        = 3 * 365 * 24 * time.Hour
+	defaultCRLLife = 12 * time.Hour
+	maxCRLLife     = 24 * time.Hour
+	maxTokenAge    = 15 * time.Minute
+)
+
+// complete fills in defaults and says what is wrong.
+func (c *Config) complete() error {
+	if c.Now == nil {
+		return errors.New("ca: Config.Now is missing")
+	}
+	for key, v := range map[string]string{
+		"db": c.DB, "root_file": c.RootFile, "issuing_ca_file": c.IssuingCAFile, "tsu_file": c.TSUFile,
+		"root_crl_file": c.RootCRLFile, "public_url": c.PublicURL, "cps_url": c.CPSURL, "itsme.issuer": c.Itsme.Issuer,
+		"ident_client": c.IdentClient, "confirm_client": c.ConfirmClient, "terms_version": c.TermsVersion,
+	} {
+		if v == "" {
+			return fmt.Errorf("ca: %s is missing", key)
+		}
+	}
+	if c.IdentClient == c.ConfirmClient {
+		return errors.New("ca: ident_client and confirm_client must differ: the audience tells a login from a consent")
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Life, c.CRLLife, c.MaxAge = or(c.Life, defaultLife), or(c.CRLLife, defaultCRLLife), or(c.MaxAge, maxTokenAge)
+	c.ACR = or(c.ACR, token.ACRAdvanced)
+	switch {
+	case c.Life < time.Hour || c.Life > maxLife:
+		return fmt.Errorf("ca: life must be within 1h and %v", maxLife)
+	case c.CRLLife < time.Minute || c.CRLLife > maxCRLLife:
+		return fmt.Errorf("ca: crl_life must be within 1m and %v", maxCRLLife)
+	case c.MaxAge < time.Second || c.MaxAge > maxTokenAge:
+		return fmt.Errorf("ca: max_age must be within 1s and %v", maxTokenAge)
+	case c.DefaultCountry != "" && !certs.IsCountry(c.DefaultCountry):
+		return errors.New("ca: default_country is not an ISO 3166-1 alpha-2 code")
+	}
+	if sum, err := base64.RawURLEncoding.DecodeString(c.TermsSHA256); err != nil || len(sum) != 32 {
+		return errors.New("ca: terms_sha256 must be the base64url SHA-256 (43 characters) of the terms")
+	}
+	return nil
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}

@@ -1,0 +1,117 @@
+package authority
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/big"
+	"sync"
+	"time"
+
+	"tekend/audit"
+	"tekend/certs"
+)
+
+// crlState is the newest CRL of the issuing CA, in memory.
+type crlState struct {
+	sync.Mutex
+	number     int64
+	this, next time.Time
+	der        []byte
+	failed     time.Time // of the last attempt that did not make one
+}
+
+// retryCRL is the pause after a failed attempt: a token that is away must not
+// be asked with every reader of the CRL.
+const retryCRL = 30 * time.Second
+
+// loadCRL reads the newest CRL and the highest number that was ever intended.
+func (r *Role) loadCRL(ctx context.Context) error {
+	s := &r.crl
+	var this, next int64
+	err := r.db.QueryRowContext(ctx, "SELECT this_update, next_update, crl FROM crls WHERE crl IS NOT NULL ORDER BY number DESC LIMIT 1").Scan(&this, &next, &s.der)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("load CRL: %w", err)
+	}
+	s.this, s.next = time.Unix(this, 0), time.Unix(next, 0)
+	if err := r.db.QueryRowContext(ctx, "SELECT coalesce(max(number), 0) FROM crls").Scan(&s.number); err != nil {
+		return fmt.Errorf("load CRL: %w", err)
+	}
+	return nil
+}
+
+// CRL gives the issuing CA's CRL in DER. It makes a new one when half the life
+// of the present one is over; when that fails the present one is given as long
+// as it is valid.
+func (r *Role) CRL(ctx context.Context) ([]byte, error) {
+	s := &r.crl
+	s.Lock()
+	defer s.Unlock()
+	now := r.cfg.Now()
+	half := s.this.Add(s.next.Sub(s.this) / 2)
+	if s.der != nil && now.Before(half) && !now.Before(s.this.Add(-audit.Backstep)) {
+		return s.der, nil
+	}
+	var err error
+	if now.Sub(s.failed).Abs() >= retryCRL {
+		if err = r.newCRL(context.WithoutCancel(ctx), now); err != nil {
+			s.failed = now
+		}
+	}
+	if s.der == nil || now.After(s.next) {
+		return nil, errors.Join(errors.New("there is no current CRL"), err)
+	}
+	return s.der, nil
+}
+
+// newCRL records its intent, has the CRL signed and stores it. The number is
+// the time in seconds, or one more than the last: it also grows when an old
+// database was put back (RFC 5280 §5.2.3).
+func (r *Role) newCRL(ctx context.Context, now time.Time) error {
+	s := &r.crl
+	number := max(s.number+1, now.Unix())
+	this := now.UTC().Truncate(time.Second)
+	next := this.Add(r.cfg.CRLLife)
+	subject := fmt.Sprint(number)
+	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO crls (number, this_update, next_update) VALUES (?, ?, ?)", number, this.Unix(), next.Unix()); err != nil {
+			return fmt.Errorf("record CRL: %w", err)
+		}
+		return audit.Append(ctx, tx, audit.Event{At: now, Kind: "crl.intent", Subject: subject})
+	})
+	if err != nil {
+		return err
+	}
+	s.number = number
+	der, err := certs.CRL(certs.Issuer{Cert: r.issuing, Signer: r.signer}, big.NewInt(number), nil, this, next)
+	if err != nil {
+		return err
+	}
+	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "UPDATE crls SET crl = ? WHERE number = ?", der, number); err != nil {
+			return fmt.Errorf("store CRL: %w", err)
+		}
+		return audit.Append(ctx, tx, audit.Event{At: r.cfg.Now(), Kind: "crl.issued", Subject: subject})
+	})
+	if err != nil {
+		return err
+	}
+	s.this, s.next, s.der = this, next, der
+	return nil
+}
+
+// Run keeps the CRL fresh until ctx ends; readers of the CRL do so too, so a
+// role that is not run only signs later.
+func (r *Role) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		_, _ = r.CRL(ctx) // a failure shows in Health and is tried again
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}

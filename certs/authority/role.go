@@ -1,0 +1,224 @@
+package authority
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"database/sql"
+	"embed"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"tekend/audit"
+	"tekend/ca"
+	"tekend/certs"
+	"tekend/db"
+	"tekend/itsme/token"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Dependencies are what the role is given: the issuing CA's key, which may be
+// in a token, and itsme's keys as fetched by this process (*itsme.Provider).
+type Dependencies struct {
+	Signer crypto.Signer
+	Keys   token.Keys
+}
+
+// Role is the running role.
+type Role struct {
+	cfg    Config
+	signer crypto.Signer
+	keys   token.Keys
+	db     *db.DB
+
+	root, issuing, tsu *x509.Certificate
+	roots              *x509.CertPool
+
+	issuance sync.Mutex // one order at a time between its look-up and its outcome
+	crl      crlState
+}
+
+// maxFile bounds a certificate or CRL file, in bytes.
+const maxFile = 1 << 20
+
+// New opens the role: it reads what it publishes, checks that the key, the
+// certificates and the configuration fit together (a trial certificate is
+// built and linted, not signed), opens its database, and refuses to start with
+// a clock that is before its recorded history.
+func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	if dep.Signer == nil || dep.Keys == nil {
+		return nil, errors.New("ca: the issuing key or itsme's keys are missing")
+	}
+	r := &Role{cfg: cfg, signer: dep.Signer, keys: dep.Keys}
+	if err := r.readCertificates(); err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	if err := r.trial(); err != nil {
+		return nil, fmt.Errorf("ca: trial certificate: %w", err)
+	}
+	var err error
+	if r.db, err = db.Open(ctx, cfg.DB, migrations); err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	if err := r.begin(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("ca: %w", err), r.db.Close())
+	}
+	return r, nil
+}
+
+// begin records the start, which also holds the clock to the recorded history.
+func (r *Role) begin(ctx context.Context) error {
+	if err := audit.Ensure(ctx, r.db); err != nil {
+		return err
+	}
+	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
+		return audit.Append(ctx, tx, audit.Event{
+			At: r.cfg.Now(), Kind: "role.started", Subject: "ca",
+			Detail: map[string]string{"acr": r.cfg.ACR, "terms": r.cfg.TermsVersion, "issuing_ca": certs.SerialHex(r.issuing.SerialNumber)},
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("record the start: %w", err)
+	}
+	return r.loadCRL(ctx)
+}
+
+// Close closes the database.
+func (r *Role) Close() error { return r.db.Close() }
+
+func (r *Role) readCertificates() error {
+	var err error
+	if r.root, err = readCertificate(r.cfg.RootFile); err != nil {
+		return err
+	}
+	if r.issuing, err = readCertificate(r.cfg.IssuingCAFile); err != nil {
+		return err
+	}
+	if r.tsu, err = readCertificate(r.cfg.TSUFile); err != nil {
+		return err
+	}
+	for what, c := range map[string]*x509.Certificate{"issuing CA": r.issuing, "TSU": r.tsu} {
+		if err := c.CheckSignatureFrom(r.root); err != nil {
+			return fmt.Errorf("the root did not issue the %s's certificate: %w", what, err)
+		}
+	}
+	if !certs.SameKey(r.signer.Public(), r.issuing.PublicKey) {
+		return errors.New("the key is not that of the issuing CA's certificate")
+	}
+	r.roots = x509.NewCertPool()
+	r.roots.AddCert(r.root)
+	_, err = r.rootCRL()
+	return err
+}
+
+func readCertificate(path string) (*x509.Certificate, error) {
+	raw, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if block, _ := pem.Decode(raw); block != nil {
+		raw = block.Bytes
+	}
+	c, err := x509.ParseCertificate(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return c, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+	}
+	return os.ReadFile(path)
+}
+
+// trial builds and lints a certificate by the configuration, so that a broken
+// one stops the start and not the first person. Outside the CA's life nothing
+// could pass; then health says so and CRLs are still published.
+func (r *Role) trial() error {
+	now := r.cfg.Now()
+	if now.Before(r.issuing.NotBefore) || now.After(r.issuing.NotAfter.Add(-time.Hour)) {
+		return nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	person, err := certs.NewPerson("", "Trial", "Certificate", or(r.cfg.DefaultCountry, "BE"))
+	if err != nil {
+		return err
+	}
+	_, err = certs.Prepare(r.issuing, r.order(person, key.Public()))
+	return err
+}
+
+// order is what every certificate of this role contains.
+func (r *Role) order(p certs.Person, key crypto.PublicKey) certs.Order {
+	from := r.cfg.Now().UTC().Truncate(time.Second)
+	to := from.Add(r.cfg.Life)
+	if to.After(r.issuing.NotAfter) {
+		to = r.issuing.NotAfter
+	}
+	published := certs.PublishedBy(r.cfg.PublicURL, "issuing-ca", r.cfg.CPSURL)
+	published.PDS = r.cfg.PDS
+	return certs.Order{
+		Profile: certs.NaturalPerson, Subject: p.Subject(), PublicKey: key,
+		NotBefore: from, NotAfter: to, Publication: published, Identified: true,
+	}
+}
+
+// Health says whether the role can issue now.
+func (r *Role) Health(ctx context.Context) ca.Health {
+	var h ca.Health
+	now := r.cfg.Now()
+	because := func(bad bool, reason string) {
+		if bad {
+			h.Reasons = append(h.Reasons, reason)
+		}
+	}
+	high, err := audit.HighWater(ctx, r.db)
+	because(err != nil, "the database cannot be read")
+	because(err == nil && now.Before(high.Add(-audit.Backstep)), "the clock is before recorded history")
+	because(now.Before(r.issuing.NotBefore) || now.After(r.issuing.NotAfter), "the issuing CA's certificate is not valid now")
+	because(now.Before(r.root.NotBefore) || now.After(r.root.NotAfter), "the root's certificate is not valid now")
+	list, err := r.rootCRL()
+	because(err != nil, "the root's CRL cannot be read")
+	because(err == nil && now.After(list.NextUpdate), "the root's CRL is out of date")
+	_, err = r.CRL(ctx)
+	because(err != nil, "there is no current CRL of the issuing CA")
+	h.Ready = len(h.Reasons) == 0
+	return h
+}
+
+// rootCRL reads the root's CRL from its file; it must be the root's.
+func (r *Role) rootCRL() (*x509.RevocationList, error) {
+	der, err := readFile(r.cfg.RootCRLFile)
+	if err != nil {
+		return nil, err
+	}
+	list, err := x509.ParseRevocationList(der)
+	if err != nil {
+		return nil, fmt.Errorf("read the root's CRL: %w", err)
+	}
+	if err := list.CheckSignatureFrom(r.root); err != nil {
+		return nil, fmt.Errorf("the root did not sign its CRL: %w", err)
+	}
+	return list, nil
+}
