@@ -1,0 +1,238 @@
+// Package sam is the contract of signature activation: the messages between
+// the front and whoever holds the users' keys, and a client. A certified
+// module could take the role's place behind it; that is why no certification
+// authority is part of it.
+//
+//	PUT /v1/enrolments/{hash}                        EnrolRequest → EnrolStep; the hash is the enrolment's id
+//	PUT /v1/enrolments/{id}/identification           Answer → EnrolStep
+//	PUT /v1/enrolments/{id}/consent                  Answer → EnrolStep
+//	PUT /v1/enrolments/{id}/certificate              CertificateChain → EnrolStep
+//	GET /v1/enrolments/{id}                          EnrolStep
+//	GET /v1/credentials/{id}                         Credential
+//	PUT /v1/preparations/{hash}                      PrepareRequest → Prepared
+//	PUT /v1/confirmations/{nonce}/authorization      Answer → Session
+//	PUT /v1/confirmations/{nonce}/signatures/{hash}  SignRequest → Signed
+//	GET /v1/confirmations/{nonce}                    Status
+//	GET /v1/health                                   Health
+//
+// Every call that acts is a PUT on the hash of what it acts on: the first one
+// acts, an equal one returns the stored outcome, also after a restart (of an
+// enrolment: the step where it is now), another body is a conflict. GET serves
+// recovery. Positions count from 0 in the order of the documents. All []byte members are base64 (RFC 4648 §4) in JSON,
+// times are RFC 3339 in UTC. Refusals are *wire.Error.
+package sam
+
+import "time"
+
+// Version is the member v of requests.
+const Version = 1
+
+// MaxDocuments is how many documents one confirmation covers: what fits into
+// the text that itsme shows (specs/itsme.md §3.3).
+const MaxDocuments = 70
+
+// Refusal codes (wire.Error.Code). A refusal of an answer is final for its
+// confirmation or enrolment unless it is retryable; "again" means that the
+// person may be asked again with a new one.
+const (
+	CodeDeclined           = "declined"             // the person refused
+	CodeExpired            = "expired"              // too late, or what became of the code exchange is not known: again
+	CodeReplayed           = "replayed"             // this answer was used before
+	CodeWrongPerson        = "wrong_person"         // another person answered
+	CodeWrongNonce         = "wrong_nonce"          // the token commits to something else
+	CodeBadToken           = "bad_token"            // itsme's token, or its redirect, is refused
+	CodeCertificateNotGood = "certificate_not_good" // not valid, not qualified, not what was ordered, not good at the ca; retryable when the ca does not answer
+	CodeCredentialUnknown  = "credential_unknown"   // no such credential, or its record was changed
+	CodeAttributesRefused  = "attributes_refused"   // label, digest, signed attributes or certificate do not fit together
+	CodeBurnt              = "burnt"                // a position was used and its value is not known; it never is again
+	CodeNotAuthorized      = "not_authorized"       // no such confirmation or session, or the session is over
+	CodeBeforeStart        = "before_start"         // made before this process started: again
+	CodeClock              = "clock"                // the role's clock is before its record; retryable
+	CodeOngoingCall        = "ongoing_call"         // the person was on the phone: again, after hanging up
+	CodeSignerMinor        = "signer_minor"         // not shown to be 18 or older
+	CodeIdentityMismatch   = "identity_mismatch"    // the two legs show two persons, or a claim is absent
+	CodeItsmeUnreachable   = "itsme_unreachable"    // itsme did not answer, nothing was used up; retryable
+	CodeHSMBusy            = "hsm_busy"             // nothing was signed; retryable
+	CodeHSMFailed          = "hsm_failed"           // nothing was signed; retryable
+	CodeEnrolmentUnknown   = "enrolment_unknown"    // no such enrolment
+	CodeConflict           = "conflict"             // another body for the same path, or not at this step
+	CodeBadRequest         = "bad_request"          // the message is not of the contract
+)
+
+// Algorithms of values.
+const (
+	ECDSAWithSHA256 = "ecdsa-with-SHA256"       // DER Ecdsa-Sig-Value (RFC 3279 §2.2.3)
+	RSAWithSHA256   = "sha256WithRSAEncryption" // PKCS #1 v1.5 (RFC 8017 §8.2)
+)
+
+// Document is one document to be signed. Alg is "SHA-256" and Digest 32 bytes:
+// for a PDF, of the ByteRange of the prepared document. SignedAttrs is the DER
+// SET OF (tag 0x31) whose hash is signed; its messageDigest equals Digest.
+type Document struct {
+	Label       string `json:"label"`
+	Alg         string `json:"alg"`
+	Digest      []byte `json:"digest"`
+	SignedAttrs []byte `json:"signed_attrs"`
+}
+
+// PrepareRequest asks for a confirmation of 1 to MaxDocuments documents, in
+// this order. PUT /v1/preparations/{hash of the body} → Prepared.
+type PrepareRequest struct {
+	V          int        `json:"v"`
+	Txn        string     `json:"txn"` // the front's id of the request, opaque
+	Credential string     `json:"credential"`
+	Language   string     `json:"language"` // of the text: en, nl
+	Documents  []Document `json:"documents"`
+}
+
+// Prepared is what the person will be asked. Nonce names the confirmation in
+// all later calls. State is the parameter that itsme's redirect brings back.
+type Prepared struct {
+	Nonce            string    `json:"nonce"`
+	Manifest         []byte    `json:"manifest"` // exact bytes
+	CheckCode        string    `json:"check_code"`
+	Text             string    `json:"text"`
+	AuthorizationURL string    `json:"authorization_url"`
+	State            string    `json:"state"`
+	ExpiresAt        time.Time `json:"expires_at"`
+}
+
+// Answer is what itsme's redirect carried: a code or an error, exactly one.
+type Answer struct {
+	Code  string `json:"code,omitempty"`
+	Error string `json:"error,omitempty"`
+}
+
+// Session is a consumed confirmation. PUT
+// /v1/confirmations/{nonce}/authorization (Answer) → Session.
+type Session struct {
+	ID        string    `json:"id"`
+	Positions int       `json:"positions"` // 0 to Positions-1
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// SignRequest asks for the values of positions. PUT
+// /v1/confirmations/{nonce}/signatures/{hash of the body} → Signed.
+type SignRequest struct {
+	Session   string `json:"session"`
+	Positions []int  `json:"positions"`
+}
+
+// Value is a signature value over the SHA-256 of a document's signed
+// attributes. ECDSA values are DER Ecdsa-Sig-Value (RFC 3279 §2.2.3).
+type Value struct {
+	Position  int    `json:"position"`
+	Algorithm string `json:"algorithm"` // ecdsa-with-SHA256, sha256WithRSAEncryption
+	Value     []byte `json:"value"`
+}
+
+// Signed holds every value of the confirmation once all positions are signed;
+// before that it is empty.
+type Signed struct {
+	Values []Value `json:"values"`
+}
+
+// States of a confirmation.
+const (
+	StatePrepared   = "prepared"
+	StateAuthorized = "authorized"
+	StateDeclined   = "declined"
+	StateFailed     = "failed"
+	StateExpired    = "expired"
+)
+
+// States of a position.
+const (
+	PositionFree    = "free"
+	PositionBurnt   = "burnt" // in use now
+	PositionSigned  = "signed"
+	PositionUnknown = "unknown" // whether the key was used is not known: it never is again
+)
+
+// States of a credential.
+const (
+	CredentialActive  = "active"
+	CredentialBlocked = "blocked"
+)
+
+// Status is what is known of a confirmation. GET /v1/confirmations/{nonce}.
+type Status struct {
+	State     string           `json:"state"` // prepared authorized declined failed expired
+	Session   *Session         `json:"session,omitempty"`
+	Positions []PositionStatus `json:"positions"`
+	Reason    string           `json:"reason,omitempty"` // a refusal code, when failed
+}
+
+// PositionStatus is free, burnt (in use now), signed or unknown (burnt, and
+// whether the key was used is not known: it never is again). Value is there
+// only when every position is signed.
+type PositionStatus struct {
+	Position int    `json:"position"`
+	State    string `json:"state"`
+	Value    *Value `json:"value,omitempty"`
+}
+
+// EnrolRequest starts an enrolment. PUT /v1/enrolments/{hash of the body} →
+// EnrolStep; the hash is the enrolment's id.
+type EnrolRequest struct {
+	V            int    `json:"v"`
+	Txn          string `json:"txn"`
+	Language     string `json:"language"`
+	TermsVersion string `json:"terms_version"`
+	TermsSHA256  []byte `json:"terms_sha256"`
+}
+
+// Steps of an enrolment.
+const (
+	StepIdentify = "identify" // the person must identify: AuthorizationURL, State
+	StepConsent  = "consent"  // the person must confirm: AuthorizationURL, State
+	StepIssue    = "issue"    // the order must be carried to the CA
+	StepDone     = "done"     // Credential is active
+	StepExisting = "existing" // the person had a credential already
+	StepFailed   = "failed"   // Reason says why
+)
+
+// EnrolStep is where an enrolment stands. GET /v1/enrolments/{id}; PUT
+// …/identification and …/consent (Answer); PUT …/certificate (CertificateChain).
+type EnrolStep struct {
+	ID               string      `json:"id"`
+	Step             string      `json:"step"`
+	AuthorizationURL string      `json:"authorization_url,omitempty"`
+	State            string      `json:"state,omitempty"`
+	ExpiresAt        time.Time   `json:"expires_at,omitzero"`
+	Order            *IssueOrder `json:"order,omitempty"`
+	Credential       *Credential `json:"credential,omitempty"`
+	Reason           string      `json:"reason,omitempty"`
+}
+
+// IssueOrder is what the CA needs to issue the certificate; it checks all of
+// it itself. The tokens are the inner, signed ID tokens (compact JWS).
+type IssueOrder struct {
+	Application            []byte `json:"application"`
+	CSR                    []byte `json:"csr"` // DER PKCS#10
+	IdentificationManifest []byte `json:"identification_manifest"`
+	ConsentManifest        []byte `json:"consent_manifest"`
+	IdentificationToken    string `json:"identification_token"`
+	ConsentToken           string `json:"consent_token"`
+}
+
+// CertificateChain is DER, the person's certificate first.
+type CertificateChain struct {
+	Chain [][]byte `json:"chain"`
+}
+
+// Credential is a person's key with its certificate. GET /v1/credentials/{id}.
+type Credential struct {
+	ID        string   `json:"id"`
+	State     string   `json:"state"` // active blocked
+	Chain     [][]byte `json:"chain"`
+	KeyType   string   `json:"key_type"`  // P-256 RSA-3072
+	Algorithm string   `json:"algorithm"` // as in Value
+}
+
+// Health says whether the role can sign now. GET /v1/health.
+type Health struct {
+	Ready     bool     `json:"ready"`
+	Certified bool     `json:"certified"` // by EN 419 241-2; ours is not
+	Reasons   []string `json:"reasons,omitempty"`
+}
