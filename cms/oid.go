@@ -35,11 +35,12 @@ var (
 	OIDAdobeRevocationArchive = asn1.ObjectIdentifier{1, 2, 840, 113583, 1, 1, 8}
 )
 
-// Extended key usage of time-stamping units, and the extension that holds it,
-// as a time-stamp's reader needs them (RFC 3161 §2.3).
+// What the certificate of a time-stamping unit is looked at for: the extended
+// key usage (RFC 3161 §2.3) and the life of its key (RFC 3280 §4.2.1.4).
 var (
-	OIDExtKeyUsage     = asn1.ObjectIdentifier{2, 5, 29, 37}
-	OIDEKUTimeStamping = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8}
+	OIDExtPrivateKeyPeriod = asn1.ObjectIdentifier{2, 5, 29, 16}
+	OIDExtKeyUsage         = asn1.ObjectIdentifier{2, 5, 29, 37}
+	OIDEKUTimeStamping     = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8}
 )
 
 var (

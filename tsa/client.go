@@ -148,13 +148,20 @@ func openReply(reply []byte) (*Token, error) {
 func (c *Client) post(ctx context.Context, query []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.URL, bytes.NewReader(query))
+	return Post(ctx, c.http, c.cfg.URL, query)
+}
+
+// Post sends a request as it is and gives the answer as it is, at most
+// [MaxToken] and 4 kB: the transport of RFC 3161 §3.4 alone. ctx or hc must
+// bound the time. Errors wrap [ErrUnreachable] or are *[Error].
+func Post(ctx context.Context, hc *http.Client, url string, query []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(query))
 	if err != nil {
 		return nil, fmt.Errorf("time-stamp request: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/timestamp-query")
 	req.Header.Set("Accept", "application/timestamp-reply")
-	resp, err := c.http.Do(req)
+	resp, err := hc.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}

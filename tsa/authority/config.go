@@ -1,0 +1,79 @@
+// Package authority is the role tsa: a time-stamping unit behind POST /tsa
+// (RFC 3161, EN 319 421, EN 319 422). It has its own database, and its key
+// comes as a crypto.Signer.
+//
+// A token is made in this order: the request is read by our strict parser;
+// genTime, a new serial number and the audit row are stored in one durable
+// transaction; the key signs; the token is verified as a client would; it
+// leaves.
+package authority
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"encoding/asn1"
+
+	"tekend/certs"
+)
+
+// Config is the role's part of its YAML file.
+type Config struct {
+	// Now is the clock. Required.
+	Now func() time.Time `yaml:"-"`
+	// Log gets the causes of answers systemFailure; nil: nowhere.
+	Log *slog.Logger `yaml:"-"`
+
+	// DB is the path of the role's SQLite database, created with mode 0600.
+	// Required. Example: /srv/tekend/tsa/tsa.db
+	DB string `yaml:"db"`
+	// Policy is the TSA policy that tokens state, dotted. Default: our test
+	// policy for time-stamps (certs.PolicyTestTimeStamp).
+	Policy string `yaml:"policy"`
+	// Accuracy is how far the clock may be from UTC, stated in each token; the
+	// operator must see to it. Default 500ms, at most 1s (EN 319 421 7.7.2).
+	Accuracy time.Duration `yaml:"accuracy"`
+}
+
+const (
+	defaultAccuracy = 500 * time.Millisecond
+	maxAccuracy     = time.Second
+)
+
+// complete fills in defaults and says what is wrong.
+func (c *Config) complete() (policy asn1.ObjectIdentifier, err error) {
+	if c.Now == nil {
+		return nil, errors.New("tsa: Config.Now is missing")
+	}
+	if c.DB == "" {
+		return nil, errors.New("tsa: db is missing")
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Accuracy == 0 {
+		c.Accuracy = defaultAccuracy
+	}
+	// Below a millisecond genTime itself is too coarse.
+	if c.Accuracy < time.Millisecond || c.Accuracy > maxAccuracy {
+		return nil, fmt.Errorf("tsa: accuracy must be within 1ms and %v", maxAccuracy)
+	}
+	if c.Policy == "" {
+		return certs.PolicyTestTimeStamp, nil
+	}
+	for part := range strings.SplitSeq(c.Policy, ".") {
+		n, err := strconv.ParseInt(part, 10, 32)
+		if err != nil || n < 0 {
+			return nil, errors.New("tsa: policy is not an object identifier")
+		}
+		policy = append(policy, int(n))
+	}
+	if len(policy) < 2 || policy[0] > 2 || policy[0] < 2 && policy[1] > 39 {
+		return nil, errors.New("tsa: policy is not an object identifier")
+	}
+	return policy, nil
+}
