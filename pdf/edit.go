@@ -55,7 +55,10 @@ func (e *edits) set(dict val, key, text string) error {
 		return e.add(dict.o, piece{at, at, " /" + key + " " + text})
 	}
 	old := dict.n.kids[i]
-	return e.add(dict.o, piece{int(old.start), int(old.end), " " + text})
+	if isRegular(dict.o.buf[old.start-1]) {
+		text = " " + text // what was there began with a delimiter
+	}
+	return e.add(dict.o, piece{int(old.start), int(old.end), text})
 }
 
 // body is the object with its pieces changed. Pieces overlap only when a
