@@ -45,10 +45,11 @@ func (p Person) Subject() Subject {
 // NewPerson builds a person from the claims that an identity provider signed:
 // the whole name as usually shown (may be empty: then given name and surname),
 // given name, surname, and the alpha-3 or alpha-2 code of the issuing country.
-// Names are normalised to NFC and otherwise left as they are: nothing is
-// transliterated or cut. The common name gets the mark "(SANDBOX)" and the
+// Names are normalised to NFC, spaces around them are removed, and otherwise
+// they are left as they are: nothing is transliterated or cut. The common name gets the mark "(SANDBOX)" and the
 // serial number is random, so that it says nothing about the person.
 func NewPerson(name, given, surname, country string) (Person, error) {
+	name, given, surname = strings.TrimSpace(name), strings.TrimSpace(given), strings.TrimSpace(surname)
 	p := Person{GivenName: norm.NFC.String(given), Surname: norm.NFC.String(surname), Country: country}
 	if a2, ok := Alpha2(country); ok {
 		p.Country = a2
@@ -79,9 +80,6 @@ func (p Person) check() error {
 		}
 		if !utf8.ValidString(v) || strings.ContainsFunc(v, unprintable) {
 			return fmt.Errorf("the %s has characters that cannot be shown", what)
-		}
-		if strings.TrimSpace(v) != v {
-			return fmt.Errorf("the %s begins or ends with a space", what)
 		}
 	}
 	return nil
