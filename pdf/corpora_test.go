@@ -114,7 +114,32 @@ func checkEarlier(t *testing.T, doc, whole []byte) {
 // reasons explains every file where our count or coverage is not the one in
 // verdicts.tsv. "n" is the count of signatures and time-stamps, "coverage" what
 // pyHanko says of them.
-var reasons = map[string]string{}
+var reasons = map[string]string{
+	"02e5ef09ab7622ee.pdf": "coverage: pyHanko stops at an object of the DSS dictionary that is missing; DSS and pdfsig agree with us",
+	"09a8742c68cfd108.pdf": "n: Signature2 is a time-stamp with /Type /Sig in an ETSI.RFC3161 dictionary; the others do not count it, and pyHanko says so as an error",
+	"0de43d49e7c3191c.pdf": "coverage: pyHanko stops at an object of the DSS dictionary that is missing; DSS and pdfsig agree with us",
+	"0e167183094730ac.pdf": "startxref points nowhere; the others say error",
+	"10baddaf7df97c0f.pdf": "startxref is off by four; pyHanko and DSS search for the table, we never repair",
+	"14b7f31cda8b6966.pdf": "n: the dictionary was overridden to change the reason; we list what stands there now (unclear) and the signed one as removed",
+	"26c820f1d578caac.pdf": "a row of the table has not 20 bytes; the others repair",
+	"415020db3f79aeb2.pdf": "coverage: pyHanko cannot read an object that the signature does not need; DSS and pdfsig agree with us",
+	"46518b87aaafc79e.pdf": "no %%EOF behind startxref; the others repair or refuse",
+	"4e194bb166a178a6.pdf": "coverage: pyHanko does not know adbe.pkcs7.sha1; pdfsig agrees with us",
+	"53fc83468d2db09d.pdf": "coverage: pyHanko does not take a time-stamp with /Type null; DSS agrees with us",
+	"7496494a07bafe30.pdf": "startxref is off by two; pyHanko and DSS search for the table, we never repair",
+	"7d7847f4c69f25b7.pdf": "the field tree bites its tail; pyHanko refuses it too",
+	"8be8883955be1ff4.pdf": "coverage: the signed revision is a linearized file, whose startxref is that of its first section, at its front. pyHanko wants the last section at the end; the range is the complete file of that time, and DSS and pdfsig agree",
+	"962dd61443f8c124.pdf": "/Prev 0 points at the header; pyHanko fails on it too, DSS repairs and then finds the signatures broken",
+	"9901fb5ddbb6ee2d.pdf": "rows padded with spaces; the others repair",
+	"9b5dadd12b9223ab.pdf": "n: /ByteRange has two numbers; DSS does not count it, we list it with bad_byte_range",
+	"ac1f217874dc9973.pdf": "/Prev points outside the file; pyHanko fails too",
+	"ad212304e620ad24.pdf": "coverage: pyHanko stops at the second SignerInfo, which is for the reader of CMS to judge",
+	"bb4d906b46ecb685.pdf": "the attack broke the rows of the table; the others repair, and only pyHanko and DSS then see the attack",
+	"d5527730c8d2b8ac.pdf": "the header is not one; DSS and pyHanko refuse it too",
+	"e6ffaacc910616af.pdf": "/Prev points outside the file; pyHanko fails too, DSS says FORMAT_FAILURE",
+	"f49c09ca82c095dc.pdf": "startxref points into an object; the others repair or refuse",
+	"ff4bc55e7a4e5671.pdf": "n: the empty sixth dictionary has /Type twice; DSS does not count it, pyHanko takes the last",
+}
 
 func TestCorporaAgreeWithOtherJudges(t *testing.T) {
 	corporaFiles(t)
@@ -135,6 +160,9 @@ func TestCorporaAgreeWithOtherJudges(t *testing.T) {
 		got := fmt.Sprintf("n %d coverage %v", len(sigs), ours)
 		if err != nil {
 			got = "refused: " + code(err)
+		}
+		if code(err) == CodeEncrypted {
+			continue // not in this issue; each of them has /Encrypt in a trailer
 		}
 		why, explained := reasons[base]
 		switch {
