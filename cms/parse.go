@@ -39,6 +39,7 @@ type SignerInfo struct {
 	digestAlgorithm    algorithmIdentifier
 	signatureAlgorithm algorithmIdentifier
 	certificates       [][]byte
+	announced          []algorithmIdentifier // digestAlgorithms of the SignedData
 }
 
 // Attribute is a signed or unsigned attribute; Values are DER, one each.
@@ -100,10 +101,10 @@ func (sd *SignedData) read(body cryptobyte.String) error {
 		!body.ReadASN1(&signers, casn1.SET) || !body.Empty() {
 		return errf(CodeMalformed, "SignedData: certificates, crls or signerInfos")
 	}
-	for !certs.Empty() {
+	for rest := certs; !rest.Empty(); {
 		var one cryptobyte.String
 		var tag casn1.Tag
-		if !certs.ReadAnyASN1Element(&one, &tag) {
+		if !rest.ReadAnyASN1Element(&one, &tag) {
 			return errf(CodeMalformed, "SignedData: certificates")
 		}
 		if tag == casn1.SEQUENCE {
@@ -117,13 +118,13 @@ func (sd *SignedData) read(body cryptobyte.String) error {
 		if !signers.ReadASN1(&one, casn1.SEQUENCE) {
 			return errf(CodeMalformed, "SignedData: signerInfos")
 		}
-		si := SignerInfo{contentType: sd.ContentType, certificates: sd.Certificates}
+		si := SignerInfo{contentType: sd.ContentType, certificates: sd.Certificates, announced: sd.digestAlgorithms}
 		if err := si.read(one); err != nil {
 			return err
 		}
 		sd.SignerInfos = append(sd.SignerInfos, si)
 	}
-	return nil
+	return sd.checkVersions(certs, crls)
 }
 
 // readContent reads
@@ -247,4 +248,40 @@ func isSorted(parts [][]byte) bool {
 		}
 	}
 	return true
+}
+
+// checkVersions holds the version numbers against RFC 5652 §5.1 and §5.3:
+// nobody signs them, so a wrong one is damage.
+func (sd *SignedData) checkVersions(certs, crls cryptobyte.String) error {
+	want := 1
+	other := func(s cryptobyte.String, tag casn1.Tag) bool {
+		for !s.Empty() {
+			var one cryptobyte.String
+			var t casn1.Tag
+			if !s.ReadAnyASN1Element(&one, &t) || t == tag {
+				return t == tag
+			}
+		}
+		return false
+	}
+	v3 := !sd.ContentType.Equal(OIDData)
+	for i := range sd.SignerInfos {
+		si := &sd.SignerInfos[i]
+		if byKey := si.Serial == nil; byKey && si.Version != 3 || !byKey && si.Version != 1 {
+			return errf(CodeMalformed, "SignerInfo: version %d", si.Version)
+		}
+		v3 = v3 || si.Version == 3
+	}
+	switch {
+	case other(certs, context(3)) || other(crls, context(1)):
+		want = 5
+	case other(certs, context(2)):
+		want = 4
+	case v3 || other(certs, context(1)):
+		want = 3
+	}
+	if sd.Version != want {
+		return errf(CodeMalformed, "SignedData: version %d where RFC 5652 has %d", sd.Version, want)
+	}
+	return nil
 }

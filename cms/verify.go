@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"crypto/x509"
 	"encoding/asn1"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -168,6 +169,9 @@ func (si *SignerInfo) CheckContent(contentDigest []byte) error {
 	h, err := si.Hash()
 	if err != nil {
 		return err
+	}
+	if !slices.ContainsFunc(si.announced, si.digestAlgorithm.equal) {
+		return errf(CodeAlgorithmMismatch, "digestAlgorithms does not have the digest algorithm of the signature")
 	}
 	v, err := si.only(OIDContentType, "content-type")
 	if err != nil {

@@ -9,14 +9,13 @@
 package authority
 
 import (
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
 	"time"
-
-	"encoding/asn1"
 
 	"tekend/certs"
 )

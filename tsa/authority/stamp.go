@@ -119,7 +119,8 @@ func (r *Role) verify(token []byte, info tsa.Info) error {
 
 // recordFailure: a serial number was used up and no token left.
 func (r *Role) recordFailure(ctx context.Context, info tsa.Info) error {
-	return r.db.InTx(context.WithoutCancel(ctx), func(tx *sql.Tx) error {
+	ctx = context.WithoutCancel(ctx)
+	return r.db.InTx(ctx, func(tx *sql.Tx) error {
 		return audit.Append(ctx, tx, audit.Event{At: r.cfg.Now(), Kind: "tsa.failed", Subject: info.Serial.Text(16)})
 	})
 }
