@@ -214,7 +214,7 @@ type Document struct {
 	// Name File name.
 	Name string `json:"name"`
 
-	// Sha256 Hex
+	// Sha256 Hex, of the bytes as uploaded.
 	Sha256 string `json:"sha256"`
 
 	// Size Bytes as uploaded.

@@ -14,10 +14,11 @@ import (
 	"tekend/signer"
 )
 
-// counted is an upload that knows at which document it is.
+// counted is an upload that knows at which document it is (from 1), and why a document ended early.
 type counted interface {
 	signer.Upload
 	count() int
+	failed() error
 }
 
 // CreateSignatureRequest takes an order with its documents.
@@ -25,7 +26,7 @@ func (s *server) CreateSignatureRequest(ctx context.Context, in CreateSignatureR
 	ctx, cl := enter(ctx)
 	up, wish, err := s.openUpload(cl, in)
 	if err != nil {
-		return nil, uploadError(err, cl.stream, 0)
+		return nil, uploadError(err, cl.stream, nil)
 	}
 	order, err := s.order(wish)
 	if err != nil {
@@ -33,7 +34,7 @@ func (s *server) CreateSignatureRequest(ctx context.Context, in CreateSignatureR
 	}
 	r, err := s.dep.Signer.Create(ctx, cl.client, order, up)
 	if err != nil {
-		return nil, uploadError(err, cl.stream, up.count())
+		return nil, uploadError(err, cl.stream, up)
 	}
 	at := "/v1/signature-requests/" + r.ID
 	return CreateSignatureRequest201JSONResponse{

@@ -5,6 +5,7 @@ import (
 	_ "embed" // the contract
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -92,13 +93,31 @@ func check(schema *openapi3.SchemaRef, v any) []Issue {
 	}
 	var issues []Issue
 	for _, e := range flatten(err) {
-		issue := Issue{In: Body, Reason: reason(e)}
-		if p := pointer(e.JSONPointer()); p != "" {
-			issue.Pointer = &p
+		for _, at := range places(e) {
+			issue := Issue{In: Body, Reason: reason(e)}
+			if p := pointer(at); p != "" {
+				issue.Pointer = &p
+			}
+			issues = append(issues, issue)
 		}
-		issues = append(issues, issue)
 	}
 	return issues
+}
+
+// places says where an error is. For members that are not allowed kin-openapi names the object, one error for all.
+func places(e *openapi3.SchemaError) [][]string {
+	at := e.JSONPointer()
+	object, ok := e.Value.(map[string]any)
+	if e.SchemaField != "properties" || !ok {
+		return [][]string{at}
+	}
+	var all [][]string
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if e.Schema.Properties[name] == nil {
+			all = append(all, append(slices.Clone(at), name))
+		}
+	}
+	return all
 }
 
 // flatten lists the schema errors in err; an error of another kind becomes one without a place.

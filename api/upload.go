@@ -46,6 +46,8 @@ func (u *rawUpload) count() int {
 	return 0
 }
 
+func (u *rawUpload) failed() error { return nil } // the stream of the body knows
+
 // fileName is the name in a Content-Disposition header (RFC 6266 §4.3), "" if there is none.
 func fileName(disposition string) string {
 	_, params, err := mime.ParseMediaType(disposition)
@@ -61,11 +63,23 @@ type partsUpload struct {
 	spec  *contract
 	next  *part // read already
 	seen  int   // documents handed out
+	err   error // why a part ended early
 }
 
+// part is a part with its media type; the upload keeps the error that ends it early.
 type part struct {
 	*multipart.Part
 	media string
+	of    *partsUpload
+}
+
+// Read implements io.Reader.
+func (p *part) Read(b []byte) (int, error) {
+	n, err := p.Part.Read(b)
+	if err != nil && err != io.EOF { //nolint:errorlint // multipart wraps io.EOF where the parts do not end as they should
+		p.of.err = partError(err)
+	}
+	return n, err
 }
 
 // openParts reads the part request, if it is there, and stands before the first document.
@@ -127,7 +141,7 @@ func (u *partsUpload) read() (*part, error) {
 	if err != nil {
 		media = ""
 	}
-	return &part{p, media}, nil
+	return &part{p, media, u}, nil
 }
 
 // Next implements signer.Upload.
@@ -155,42 +169,48 @@ func (u *partsUpload) Next(context.Context) (string, io.Reader, error) {
 
 func (u *partsUpload) count() int { return u.seen }
 
+func (u *partsUpload) failed() error { return u.err }
+
 func partName(p *multipart.Part) string { return p.FormName()[:min(len(p.FormName()), 64)] }
 
 func partMedia(name, want string) error {
 	return &fault{of: errMedia, issues: []Issue{named(Body, name, "must be of type "+want)}}
 }
 
-// partError tells the end of the parts and the limit of the body from parts that cannot be read.
+// partError tells the end of the parts and the limit of the body from parts that cannot be read; a fault, since these
+// are about the parts and not about the document that was read last.
 func partError(err error) error {
 	var header textproto.ProtocolError
 	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return errBroken
-	case errors.Is(err, io.EOF), tooLarge(err):
+	case err == io.EOF, tooLarge(err): //nolint:errorlint // a wrapped io.EOF is an end without the last boundary
 		return err
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return &fault{of: errBroken}
 	case errors.As(err, &header), strings.HasPrefix(err.Error(), "multipart:"):
-		return errMultipart
+		return &fault{of: errMultipart}
 	}
-	return errBroken
+	return &fault{of: errBroken}
 }
 
-// uploadError says which document an error of Create is about, and puts the real cause back when somebody between the
-// connection and us has wrapped it away.
-func uploadError(err error, body *stream, document int) error {
+// uploadError says which document an error is about, and puts the real cause back when somebody between the connection
+// and us has wrapped it away. up is nil when the first part could not be read.
+func uploadError(err error, body *stream, up counted) error {
 	if cut := body.failed(); cut != nil {
 		if tooLarge(cut) {
 			return signer.ErrRequestSize
 		}
 		return errBroken
 	}
+	if up == nil {
+		return err
+	}
+	if cut := up.failed(); cut != nil {
+		return cut
+	}
 	e, ok := errors.AsType[*signer.Error](err)
-	if !ok || document == 0 {
+	if _, told := errors.AsType[*fault](err); !ok || told || up.count() == 0 {
 		return err
 	}
-	if _, ok := errors.AsType[*fault](err); ok {
-		return err
-	}
-	name, at := partDocument, fmt.Sprintf("/%s/%d", partDocument, document-1)
+	name, at := partDocument, fmt.Sprintf("/%s/%d", partDocument, up.count()-1)
 	return &fault{of: e, issues: []Issue{{In: Body, Name: &name, Pointer: &at, Reason: e.Detail}}}
 }
