@@ -109,13 +109,13 @@ func (s *Service) askActivation(ctx context.Context, rec *Record, refusal *Error
 	switch {
 	case len(values) == n:
 		return s.keepValues(ctx, rec, values)
-	case count["unknown"] > 0 || len(st.Positions) != n:
+	case count[sam.PositionUnknown] > 0 || len(st.Positions) != n:
 		return ErrOutcome
-	case count["free"] == n && refusal != nil:
+	case count[sam.PositionFree] == n && refusal != nil:
 		return refusal
-	case count["free"] == n && (over || st.State != "authorized"):
+	case count[sam.PositionFree] == n && (over || st.State != sam.StateAuthorized):
 		return ErrSessionOver
-	case count["burnt"] > 0 || count["free"] == 0 || over:
+	case count[sam.PositionBurnt] > 0 || count[sam.PositionFree] == 0 || over:
 		if s.now().Before(sess.ExpiresAt.Add(burntGrace)) {
 			return ErrSAM.with("the signature activation module is at work")
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"tekend/sam"
 )
 
 // Limits of what itsme's redirect may carry. itsme's codes and errors are below 100 characters; our own
@@ -75,9 +77,9 @@ func waitsFor(rec *Record, a *Answer) bool {
 	}
 	switch a.Kind {
 	case KindIdentification:
-		return rec.State == Created && p.Enrolment != nil && p.Enrolment.ID == a.Subject && p.Enrolment.Step == stepIdentify
+		return rec.State == Created && p.Enrolment != nil && p.Enrolment.ID == a.Subject && p.Enrolment.Step == sam.StepIdentify
 	case KindConsent:
-		return rec.State == Created && p.Enrolment != nil && p.Enrolment.ID == a.Subject && p.Enrolment.Step == stepConsent
+		return rec.State == Created && p.Enrolment != nil && p.Enrolment.ID == a.Subject && p.Enrolment.Step == sam.StepConsent
 	case KindConfirmation:
 		return rec.State == Prepared
 	}

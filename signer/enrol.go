@@ -12,22 +12,13 @@ import (
 	"tekend/wire"
 )
 
-// Steps of an enrolment, as the SAM names them.
-const (
-	stepIdentify = "identify"
-	stepConsent  = "consent"
-	stepIssue    = "issue"
-	stepDone     = "done"
-	stepExisting = "existing"
-)
-
 // created is step 2: a person without a usable credential gets one.
 func (s *Service) created(ctx context.Context, rec *Record, page bool) (again bool, err error) {
 	p := &rec.Progress
 	switch {
 	case p.Answer != nil:
 		return true, s.answerEnrolment(ctx, rec)
-	case p.Enrolment != nil && p.Enrolment.Step == stepIssue:
+	case p.Enrolment != nil && p.Enrolment.Step == sam.StepIssue:
 		return true, s.issue(ctx, rec)
 	case p.Enrolment != nil && !s.now().Before(p.Enrolment.ExpiresAt):
 		if !page {
@@ -77,7 +68,7 @@ func (s *Service) known(ctx context.Context, rec *Record) (again bool, err error
 // checkCredential says whether a signature made now would be good: active, one path to our roots, and a
 // certificate of a natural person.
 func (s *Service) checkCredential(c sam.Credential) error {
-	if c.State != "active" {
+	if c.State != sam.CredentialActive {
 		return ErrCertificate.with("the person's credential is " + plainCode(c.State))
 	}
 	leaf, chain, err := parseChain(c.Chain)
@@ -118,12 +109,12 @@ func parseChain(der [][]byte) (leaf *x509.Certificate, chain []*x509.Certificate
 // enrol asks the SAM for a key and the first leg.
 func (s *Service) enrol(ctx context.Context, rec *Record) error {
 	st, err := s.dep.Enrolling.Enrol(ctx, sam.EnrolRequest{
-		V: 1, Txn: txn(rec), Language: rec.Language, TermsVersion: rec.Progress.Terms, TermsSHA256: s.cfg.Terms.SHA256,
+		V: sam.Version, Txn: txn(rec), Language: rec.Language, TermsVersion: rec.Progress.Terms, TermsSHA256: s.cfg.Terms.SHA256,
 	})
 	if err != nil {
 		return s.enrolFailed(ctx, rec, err)
 	}
-	if st.Step != stepIdentify || !s.now().Before(st.ExpiresAt) {
+	if st.Step != sam.StepIdentify || !s.now().Before(st.ExpiresAt) {
 		// The stored outcome of an earlier, lost try. A new txn makes a new enrolment.
 		return s.askTermsAgain(ctx, rec, ErrAgain)
 	}
@@ -145,9 +136,9 @@ func (s *Service) enrolled(ctx context.Context, rec *Record, st sam.EnrolStep) e
 	p.Enrolment = &Enrolment{ID: st.ID, Step: st.Step, URL: st.AuthorizationURL, ExpiresAt: st.ExpiresAt}
 	c := Change{Now: &next}
 	switch st.Step {
-	case stepIdentify:
+	case sam.StepIdentify:
 		c.Expect = &Callback{State: st.State, Request: rec.ID, Kind: KindIdentification, Subject: st.ID, ExpiresAt: st.ExpiresAt}
-	case stepConsent:
+	case sam.StepConsent:
 		c.Expect = &Callback{State: st.State, Request: rec.ID, Kind: KindConsent, Subject: st.ID, ExpiresAt: st.ExpiresAt}
 	}
 	return s.advance(ctx, rec, c)
@@ -165,7 +156,7 @@ func (s *Service) askTermsAgain(ctx context.Context, rec *Record, why *Error) er
 // enrolFailed: some refusals mean that the person may try again, from the start.
 func (s *Service) enrolFailed(ctx context.Context, rec *Record, err error) error {
 	why := samError(err)
-	if personAgain(why) || codeOf(err) == "before_start" {
+	if personAgain(why) || codeOf(err) == sam.CodeBeforeStart {
 		if why.Code == ErrRestarted.Code {
 			why = ErrAgain
 		}
@@ -212,9 +203,9 @@ func (s *Service) answerEnrolment(ctx context.Context, rec *Record) error {
 // enrolStep acts upon the step that the SAM says the enrolment is at.
 func (s *Service) enrolStep(ctx context.Context, rec *Record, st sam.EnrolStep) error {
 	switch st.Step {
-	case stepIdentify, stepConsent, stepIssue:
+	case sam.StepIdentify, sam.StepConsent, sam.StepIssue:
 		return s.enrolled(ctx, rec, st)
-	case stepDone, stepExisting:
+	case sam.StepDone, sam.StepExisting:
 		if st.Credential == nil {
 			return fmt.Errorf("enrolment %s without a credential", plainCode(st.Step))
 		}
@@ -233,7 +224,7 @@ func (s *Service) issue(ctx context.Context, rec *Record) error {
 	if err != nil {
 		return s.enrolFailed(ctx, rec, err)
 	}
-	if st.Step != stepIssue || st.Order == nil {
+	if st.Step != sam.StepIssue || st.Order == nil {
 		return s.enrolStep(ctx, rec, st) // an earlier try came through
 	}
 	issued, err := s.dep.Issuer.Issue(ctx, ca.IssueRequest(*st.Order))

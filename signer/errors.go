@@ -5,6 +5,7 @@ import (
 
 	"tekend/ca"
 	"tekend/pdf"
+	"tekend/sam"
 	"tekend/wire"
 )
 
@@ -95,27 +96,27 @@ var (
 
 // samErrors says what a refusal of the SAM means outside. Codes that are not here mean ErrRefused.
 var samErrors = map[string]*Error{
-	"declined":             ErrDeclined,
-	"expired":              ErrAgain,
-	"replayed":             ErrBadToken.with("itsme's answer was used before"),
-	"wrong_person":         ErrWrongPerson,
-	"wrong_nonce":          ErrBadToken.with("itsme's answer belongs to another question"),
-	"bad_token":            ErrBadToken,
-	"certificate_not_good": ErrCertificate,
-	"credential_unknown":   ErrCertificate,
-	"attributes_refused":   ErrRefused,
-	"burnt":                ErrOutcome,
-	"not_authorized":       ErrSessionOver,
-	"before_start":         ErrRestarted,
-	"clock":                ErrSAM,
-	"ongoing_call":         ErrOnCall,
-	"signer_minor":         ErrMinor,
-	"identity_mismatch":    ErrMismatch,
-	"itsme_unreachable":    ErrItsme,
-	"hsm_busy":             ErrHSM,
-	"hsm_failed":           ErrHSM,
-	"enrolment_unknown":    ErrAgain,
-	"conflict":             ErrBadToken.with("another answer to the same question was taken before"),
+	sam.CodeDeclined:           ErrDeclined,
+	sam.CodeExpired:            ErrAgain,
+	sam.CodeReplayed:           ErrBadToken.with("itsme's answer was used before"),
+	sam.CodeWrongPerson:        ErrWrongPerson,
+	sam.CodeWrongNonce:         ErrBadToken.with("itsme's answer belongs to another question"),
+	sam.CodeBadToken:           ErrBadToken,
+	sam.CodeCertificateNotGood: ErrCertificate,
+	sam.CodeCredentialUnknown:  ErrCertificate,
+	sam.CodeAttributesRefused:  ErrRefused,
+	sam.CodeBurnt:              ErrOutcome,
+	sam.CodeNotAuthorized:      ErrSessionOver,
+	sam.CodeBeforeStart:        ErrRestarted,
+	sam.CodeClock:              ErrSAM,
+	sam.CodeOngoingCall:        ErrOnCall,
+	sam.CodeSignerMinor:        ErrMinor,
+	sam.CodeIdentityMismatch:   ErrMismatch,
+	sam.CodeItsmeUnreachable:   ErrItsme,
+	sam.CodeHSMBusy:            ErrHSM,
+	sam.CodeHSMFailed:          ErrHSM,
+	sam.CodeEnrolmentUnknown:   ErrAgain,
+	sam.CodeConflict:           ErrBadToken.with("another answer to the same question was taken before"),
 }
 
 // samError turns what a call of the SAM returned into ours. An unreachable SAM is retryable; an internal
@@ -152,6 +153,9 @@ func partnerError(err error, known map[string]*Error, down, refused *Error) *Err
 	var w *wire.Error
 	if !errors.As(err, &w) {
 		return down // unreachable, or no reply: the partner did not tell
+	}
+	if w.Code == sam.CodeCertificateNotGood && w.Retryable {
+		return ErrCA // the status could not be had
 	}
 	if e, ok := known[w.Code]; ok {
 		if w.Retryable && !e.Retryable {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"tekend/sam"
 )
 
 const (
@@ -35,7 +37,7 @@ func (s *Service) pageNeedsWork(rec *Record) bool {
 	case rec.State.open() && p.Answer == nil && !now.Before(rec.ExpiresAt):
 		return true // expired
 	case rec.State == Created && p.Enrolment != nil:
-		return p.Answer == nil && p.Enrolment.Step != stepIssue && !now.Before(p.Enrolment.ExpiresAt)
+		return p.Answer == nil && p.Enrolment.Step != sam.StepIssue && !now.Before(p.Enrolment.ExpiresAt)
 	case rec.State == Created:
 		return p.Terms != "" || rec.Reference != ""
 	case rec.State == Prepared && p.Answer == nil:
@@ -79,9 +81,9 @@ func (s *Service) stepOf(rec *Record) string {
 			return StepWait // we could not look up the credential yet
 		case p.Enrolment == nil:
 			return StepTerms
-		case p.Enrolment.Step == stepIdentify && live(p.Enrolment.ExpiresAt):
+		case p.Enrolment.Step == sam.StepIdentify && live(p.Enrolment.ExpiresAt):
 			return StepIdentify
-		case p.Enrolment.Step == stepConsent && live(p.Enrolment.ExpiresAt):
+		case p.Enrolment.Step == sam.StepConsent && live(p.Enrolment.ExpiresAt):
 			return StepConsent
 		}
 	case Prepared:

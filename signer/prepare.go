@@ -96,7 +96,7 @@ func (s *Service) prepared(ctx context.Context, rec *Record, page bool) (again b
 
 // prepareConfirmation has the SAM make manifest, check code and the address where the person confirms.
 func (s *Service) prepareConfirmation(ctx context.Context, rec *Record) error {
-	r := sam.PrepareRequest{V: 1, Txn: txn(rec), Credential: rec.Progress.Credential, Language: rec.Language}
+	r := sam.PrepareRequest{V: sam.Version, Txn: txn(rec), Credential: rec.Progress.Credential, Language: rec.Language}
 	for _, d := range rec.Documents {
 		r.Documents = append(r.Documents, sam.Document{
 			Label: d.Label, Alg: "SHA-256", Digest: d.Work.Prepared.Digest, SignedAttrs: d.Work.SignedAttrs,

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"tekend/sam"
 )
 
 const (
@@ -278,7 +280,7 @@ func (s *Service) look(r *Record) time.Time {
 
 // pending says that we, not the person, have the next step in an open state.
 func (p *Progress) pending() bool {
-	return p.Answer != nil || p.Terms != "" && p.Enrolment == nil || p.Enrolment != nil && p.Enrolment.Step == stepIssue
+	return p.Answer != nil || p.Terms != "" && p.Enrolment == nil || p.Enrolment != nil && p.Enrolment.Step == sam.StepIssue
 }
 
 // Run goes on with everything that a restart interrupted, then repeats what waits and ends what is too
