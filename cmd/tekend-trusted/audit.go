@@ -5,9 +5,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
+	"os"
 	"path/filepath"
 
+	"go.yaml.in/yaml/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"tekend/audit"
@@ -19,12 +22,19 @@ type auditCmd struct {
 }
 
 type auditVerifyCmd struct {
-	DB string `name:"db" required:"" help:"The role's database file." type:"existingfile"`
+	DB     string `name:"db" xor:"where" required:"" help:"The role's database file." type:"existingfile"`
+	Config string `xor:"where" required:"" help:"The role's configuration file, which names the database." type:"existingfile"`
 }
 
 // Run prints the number of rows and the head of the chain, or the first row that does not fit.
 func (c auditVerifyCmd) Run(p *program) error {
 	path := c.DB
+	if path == "" {
+		var err error
+		if path, err = databaseOf(c.Config); err != nil {
+			return err
+		}
+	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return err
@@ -43,4 +53,29 @@ func (c auditVerifyCmd) Run(p *program) error {
 	}
 	_, err = fmt.Fprintf(p.stdout, "whole: %d rows, head %s\n", report.Rows, hex.EncodeToString(report.Head))
 	return err
+}
+
+// databaseOf finds the database in the file of any role.
+func databaseOf(config string) (string, error) {
+	f, err := os.Open(config)
+	if err != nil {
+		return "", usage("read the configuration: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	type role struct {
+		DB string `yaml:"db"`
+	}
+	var file struct {
+		SAM role `yaml:"sam"`
+		CA  role `yaml:"ca"`
+		TSA role `yaml:"tsa"`
+	}
+	if err := yaml.NewDecoder(io.LimitReader(f, maxConfig)).Decode(&file); err != nil {
+		return "", usage("%s: %w", config, err)
+	}
+	path := file.SAM.DB + file.CA.DB + file.TSA.DB // a file is of one role
+	if path == "" {
+		return "", usage("%s: it names no database; is it the file of a role?", config)
+	}
+	return path, nil
 }

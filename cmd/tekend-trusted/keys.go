@@ -166,6 +166,8 @@ const (
 	tsuLife     = 3 * year
 	tsuKeyLife  = year
 	rootCRLLife = year
+
+	issuingCRLLife = 24 * time.Hour // EN 319 411-1 CSS-6.3.9-05
 )
 
 // do makes one token after the other: a process can have only one SoftHSM token directory at a time.
@@ -214,6 +216,7 @@ func (c *ceremony) publication(issuer string) certs.Publication {
 type issued struct {
 	root, issuing, tsu *x509.Certificate
 	rootCRL            []byte
+	issuingCRL         []byte // the first one: the role ca makes the others
 }
 
 // within stops between two steps when the program was told to stop.

@@ -90,7 +90,7 @@ func (c *ceremony) publish(made issued) error {
 	for name, data := range map[string][]byte{
 		"root.pem": root, "issuing-ca.pem": issuing, "tsu.pem": tsu,
 		"ca/root.crt": made.root.Raw, "ca/issuing-ca.crt": made.issuing.Raw, "ca/tsu.crt": made.tsu.Raw,
-		"crl/root.crl": made.rootCRL,
+		"crl/root.crl": made.rootCRL, "crl/issuing-ca.crl": made.issuingCRL,
 	} {
 		if err := writePublic(filepath.Join(c.cfg.PKIDir, name), data); err != nil {
 			return err

@@ -123,7 +123,11 @@ func (c *ceremony) caToken(ctx context.Context, tsu crypto.PublicKey) (made issu
 		if err != nil {
 			return err
 		}
-		made, err = c.certify(root, issuing.Public(), tsu)
+		if made, err = c.certify(root, issuing.Public(), tsu); err != nil {
+			return err
+		}
+		// The role makes the next ones; its numbers are times in seconds, so this one is older.
+		made.issuingCRL, err = certs.CRL(certs.Issuer{Cert: made.issuing, Signer: issuing}, big.NewInt(c.now.Unix()-1), nil, c.now, c.now.Add(issuingCRLLife))
 		return err
 	})
 	c.report.Keys["ca"] = []string{labelRoot, labelIssuing}

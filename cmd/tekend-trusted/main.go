@@ -49,6 +49,8 @@ type program struct {
 }
 
 type commands struct {
+	CA      caCmd      `cmd:"" name:"ca" help:"Run the issuing and status role."`
+	TSA     tsaCmd     `cmd:"" name:"tsa" help:"Run the time-stamping role."`
 	Keys    keysCmd    `cmd:"" help:"The ceremony: make the roles' tokens, keys and certificates."`
 	Audit   auditCmd   `cmd:"" help:"Look at a role's audit record."`
 	Version versionCmd `cmd:"" help:"Print the version."`
@@ -66,6 +68,7 @@ func main() {
 	unix.Umask(0o077)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	p := &program{
 		ctx: ctx, stdout: os.Stdout, stderr: os.Stderr, now: time.Now,
 		log: slog.New(slog.NewJSONHandler(os.Stderr, nil)),

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"os"
+
+	"tekend/certs/authority"
+	"tekend/hsm"
+	"tekend/itsme"
+	tsauthority "tekend/tsa/authority"
+	"tekend/wire"
+)
+
+// The three roles: each reads its file, opens its token, makes the role and serves it. A role that cannot do its work
+// does not start; it needs neither the other roles nor itsme to start.
+
+type caCmd struct {
+	Config string `required:"" help:"The role's configuration file (YAML)." type:"existingfile"`
+}
+
+// caFile is the role ca's file.
+type caFile struct {
+	Token  tokenSection     `yaml:"token"`
+	Key    string           `yaml:"key"`           // label of the issuing CA's key pair; default issuing-ca
+	Listen socketSection    `yaml:"listen"`        // for the front
+	Status socketSection    `yaml:"status_listen"` // for the sam
+	CA     authority.Config `yaml:"ca"`
+}
+
+// Run serves issuing and status until the program is told to stop.
+func (c caCmd) Run(p *program) error {
+	var cfg caFile
+	if err := readYAML(c.Config, &cfg); err != nil {
+		return err
+	}
+	setDefault(&cfg.Key, labelIssuing)
+	cfg.CA.Now, cfg.CA.Log, cfg.CA.Itsme.Now = p.now, p.log, p.now
+	if err := cfg.CA.Itsme.Validate(); err != nil {
+		return usage("%s: %w", c.Config, err)
+	}
+	token, err := cfg.Token.open(p)
+	if err != nil {
+		return err
+	}
+	open := closing{token}
+	signer, err := token.Signer(p.ctx, cfg.Key)
+	if err != nil {
+		return open.close(err)
+	}
+	role, err := authority.New(p.ctx, cfg.CA, authority.Dependencies{Signer: signer, Keys: itsme.NewProvider(cfg.CA.Itsme, nil)})
+	if err != nil {
+		return open.close(err)
+	}
+	open = append(open, role)
+	front, err := cfg.Listen.open(withToken(token, role.Handler()))
+	if err != nil {
+		return open.close(err)
+	}
+	status, err := cfg.Status.open(role.StatusHandler())
+	if err != nil {
+		return open.close(err)
+	}
+	fresh, stop := context.WithCancel(p.ctx)
+	done := make(chan error, 1)
+	go func() { done <- role.Run(fresh) }()
+	err = serve(p, "ca", front, status)
+	stop()
+	<-done // it ends with the context and must not use the database afterwards
+	return open.close(err)
+}
+
+type tsaCmd struct {
+	Config string `required:"" help:"The role's configuration file (YAML)." type:"existingfile"`
+}
+
+// tsaFile is the role tsa's file.
+type tsaFile struct {
+	Token  tokenSection       `yaml:"token"`
+	Key    string             `yaml:"key"`         // label of the unit's key pair; default tsu
+	Chain  []string           `yaml:"chain_files"` // PEM: the unit's certificate, its issuers, the trust anchor last
+	Listen socketSection      `yaml:"listen"`      // for the front
+	TSA    tsauthority.Config `yaml:"tsa"`
+}
+
+// Run serves time-stamps until the program is told to stop.
+func (c tsaCmd) Run(p *program) error {
+	var cfg tsaFile
+	if err := readYAML(c.Config, &cfg); err != nil {
+		return err
+	}
+	setDefault(&cfg.Key, labelTSU)
+	chain, err := readChain(cfg.Chain)
+	if err != nil {
+		return usage("%s: chain_files: %w", c.Config, err)
+	}
+	token, err := cfg.Token.open(p)
+	if err != nil {
+		return err
+	}
+	open := closing{token}
+	signer, err := token.Signer(p.ctx, cfg.Key)
+	if err != nil {
+		return open.close(err)
+	}
+	cfg.TSA.Now, cfg.TSA.Log = p.now, p.log
+	role, err := tsauthority.New(p.ctx, cfg.TSA, tsauthority.Dependencies{Signer: signer, Chain: chain})
+	if err != nil {
+		return open.close(err)
+	}
+	open = append(open, role)
+	front, err := cfg.Listen.open(withToken(token, role.Handler()))
+	if err != nil {
+		return open.close(err)
+	}
+	return open.close(serve(p, "tsa", front))
+}
+
+// readChain reads files with one PEM certificate each.
+func readChain(paths []string) ([]*x509.Certificate, error) {
+	var chain []*x509.Certificate
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		block, rest := pem.Decode(b)
+		if block == nil || block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("%s holds no PEM certificate", path)
+		}
+		if more, _ := pem.Decode(rest); more != nil {
+			return nil, fmt.Errorf("%s holds more than one certificate", path)
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		chain = append(chain, c)
+	}
+	return chain, nil
+}
+
+// withToken lets health also tell of the token, which the roles ca and tsa know only as a signer. A token that is back is
+// found by the question.
+func withToken(token *hsm.Token, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.URL.Path == "/v1/health" && token.Health(r.Context()) != nil {
+			wire.Reply(w, http.StatusOK, map[string]any{"ready": false, "reasons": []string{"the token cannot be used"}})
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
