@@ -22,7 +22,12 @@ type caCmd struct {
 	Config string `required:"" help:"The role's configuration file (YAML)." type:"existingfile"`
 }
 
-// caFile is the role ca's file.
+// caFile is the role ca's file. Example:
+//
+//	token: {module: /usr/lib/softhsm/libsofthsm2.so, softhsm_conf: /srv/tekend/ca/softhsm2.conf, token_label: tekend-ca, pin_file: /srv/tekend/ca/pin}
+//	listen: {socket: /srv/tekend/ca/run/ca.sock, peers: [47100]}
+//	status_listen: {socket: /srv/tekend/ca/status/status.sock, peers: [47101]}
+//	ca: {db: /srv/tekend/ca/ca.db, …}
 type caFile struct {
 	Token  tokenSection     `yaml:"token"`
 	Key    string           `yaml:"key"`           // label of the issuing CA's key pair; default issuing-ca
@@ -77,7 +82,12 @@ type tsaCmd struct {
 	Config string `required:"" help:"The role's configuration file (YAML)." type:"existingfile"`
 }
 
-// tsaFile is the role tsa's file.
+// tsaFile is the role tsa's file. Example:
+//
+//	token: {module: /usr/lib/softhsm/libsofthsm2.so, softhsm_conf: /srv/tekend/tsa/softhsm2.conf, token_label: tekend-tsa, pin_file: /srv/tekend/tsa/pin}
+//	chain_files: [/srv/tekend/tsa/tsu.pem, /srv/tekend/tsa/root.pem]
+//	listen: {socket: /srv/tekend/tsa/run/tsa.sock, peers: [47100]}
+//	tsa: {db: /srv/tekend/tsa/tsa.db}
 type tsaFile struct {
 	Token  tokenSection       `yaml:"token"`
 	Key    string             `yaml:"key"`         // label of the unit's key pair; default tsu
