@@ -33,7 +33,7 @@ func TestIdentificationThenConfirmation(t *testing.T) {
 
 // TestEveryDefectIsRefused orders each defect and reads the reason of
 // itsme/token (SB-81).
-func TestEveryDefectIsRefused(t *testing.T) {
+func TestSB81EveryDefectIsRefused(t *testing.T) {
 	w := newWorld(t, nil)
 	reasons := map[string]string{
 		sandbox.DefectAlgNone: token.BadAlgorithm, sandbox.DefectHS256: token.BadAlgorithm, sandbox.DefectOtherAudience: token.WrongAudience,

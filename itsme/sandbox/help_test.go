@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -118,7 +119,30 @@ func newWorld(t *testing.T, change func(*sandbox.Config)) *world {
 
 // stateFile copies keys that were made once: two RSA keys for every test would
 // be the slowest part of it.
-func stateFile(t *testing.T) string { return filepath.Join(t.TempDir(), "itsme.json") }
+func stateFile(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "itsme.json")
+	if err := os.WriteFile(path, madeOnce(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var madeOnce = sync.OnceValue(func() []byte {
+	dir, err := os.MkdirTemp("", "sandbox")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	path := filepath.Join(dir, "state")
+	if _, err := sandbox.New(sandbox.Config{Now: time.Now, Issuer: "http://127.0.0.1/v2", StateFile: path}); err != nil {
+		panic(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		panic(err)
+	}
+	return b
+})
 
 func (w *world) client(cfg itsme.ClientConfig) *itsme.Client {
 	w.t.Helper()
@@ -458,10 +482,12 @@ func (w *world) nested(change func(m map[string]any), pairs ...string) asked {
 	return w.authURL(w.encrypt(w.sign(w.object(change), jose.RS256, rpKeys()[0], "s1")), pairs...)
 }
 
-// ident is an authorization URL without request object, for the services that
+// plain is an authorization URL without request object, for the services that
 // allow it.
 func (w *world) plain(service string, pairs ...string) asked {
-	return w.authURL("", append([]string{"client_id", identID, "scope", "openid profile service:" + service, "state", "st"}, pairs...)...)
+	a := w.authURL("", append([]string{"client_id", identID, "scope", "openid profile service:" + service, "state", "st"}, pairs...)...)
+	a.client = w.ident
+	return a
 }
 
 func text(v any) string { return fmt.Sprint(v) }
