@@ -12,7 +12,7 @@ import (
 // states are 43.
 const (
 	maxStateParam = 512
-	maxCode       = 2048
+	maxCode       = 512 // the SAM takes no more
 	maxErrorCode  = 128
 )
 
@@ -27,7 +27,8 @@ func (s *Service) Callback(ctx context.Context, state, code, errorCode string) (
 	if state == "" || len(state) > maxStateParam {
 		return "", ErrStateUnknown
 	}
-	if (code == "") == (errorCode == "") || len(code) > maxCode || len(errorCode) > maxErrorCode {
+	if (code == "") == (errorCode == "") ||
+		code != "" && !visibleASCII(code, maxCode) || errorCode != "" && !visibleASCII(errorCode, maxErrorCode) {
 		return "", ErrBadReply
 	}
 	cb, err := s.dep.Callbacks.Callback(ctx, state)
