@@ -88,6 +88,7 @@ var answers = map[string]answer{
 	"outcome_unknown":        {409, "Outcome unknown", 0},
 	"confirmation_void":      {409, "Confirmation void", 0},
 	"issuing_refused":        {409, "No certificate", 0},
+	"issuing_interrupted":    {409, "Certificate was interrupted", 0},
 	"time_stamp_late":        {409, "Time-stamp came too late", 0},
 	"own_check_failed":       {500, "Own check failed", 0},
 	"document_damaged":       {500, "Document damaged", 0},
