@@ -188,6 +188,10 @@ func (s scheme) verify(pub crypto.PublicKey, digest, value []byte) error {
 		}
 		ok = ecdsa.VerifyASN1(k, digest, value)
 	case *rsa.PublicKey:
+		// crypto/rsa does not compute with less; such a key proves nothing.
+		if k.N.BitLen() < 1024 {
+			return errf(CodeAlgorithm, "an RSA key of %d bits", k.N.BitLen())
+		}
 		switch s.family {
 		case "RSA":
 			ok = rsa.VerifyPKCS1v15(k, s.hash, digest, value) == nil
