@@ -27,7 +27,7 @@ func corporaFiles(t *testing.T) []string {
 	return files
 }
 
-func readFile(t *testing.T, name string) []byte {
+func readFile(t testing.TB, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(name)
 	if err != nil {

@@ -26,18 +26,31 @@ func newSource(r io.ReaderAt, size int64, b Budget) *source {
 		entries: 2 * b.Objects, rowsLeft: maxRowsKept}
 }
 
-// at reads up to n bytes at off; fewer only at the end of the file.
-func (s *source) at(off int64, n int) ([]byte, error) {
+// pay says how many of n bytes at off there are, and takes them from the budget.
+func (s *source) pay(off int64, n int) (int, error) {
 	if off < 0 || off > s.size {
-		return nil, errf(CodeBrokenXref, "offset %d is outside the file", off)
+		return 0, errf(CodeBrokenXref, "offset %d is outside the file", off)
 	}
 	if int64(n) > s.size-off {
 		n = int(s.size - off)
 	}
 	if s.bytes -= int64(n); s.bytes < 0 {
-		return nil, errf(CodeTooMuchWork, "more than %d bytes of structure", s.max.Bytes)
+		return 0, errf(CodeTooMuchWork, "more than %d bytes of structure", s.max.Bytes)
 	}
-	buf := make([]byte, n)
+	return n, nil
+}
+
+// at reads up to n bytes at off; fewer only at the end of the file.
+func (s *source) at(off int64, n int) ([]byte, error) {
+	n, err := s.pay(off, n)
+	if err != nil {
+		return nil, err
+	}
+	return s.into(make([]byte, n), off)
+}
+
+// into fills buf, which is paid.
+func (s *source) into(buf []byte, off int64) ([]byte, error) {
 	if err := readFull(s.r, buf, off); err != nil {
 		return nil, err
 	}
@@ -101,11 +114,17 @@ func (c *cursor) fill(n int) ([]byte, error) {
 		if c.buf == nil {
 			want = 4 << 10 // most tables are short
 		}
-		b, err := c.s.at(pos, max(n, want))
+		want, err := c.s.pay(pos, max(n, want))
 		if err != nil {
 			return nil, err
 		}
-		c.off, c.buf, c.i = pos, b, 0
+		if cap(c.buf) < want {
+			c.buf = make([]byte, want)
+		}
+		c.off, c.i = pos, 0
+		if c.buf, err = c.s.into(c.buf[:want], pos); err != nil {
+			return nil, err
+		}
 	}
 	return c.buf[c.i:min(len(c.buf), c.i+n)], nil
 }
