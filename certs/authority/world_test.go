@@ -98,6 +98,8 @@ type world struct {
 	clock  atomic.Int64 // nanoseconds
 	key    *caKey
 	keys   *itsmeKeys
+	given  token.Keys // what the role is given: keys, or the sandbox's provider
+	idpURL string     // itsme's issuer
 	idp    *rsa.PrivateKey
 	root   *x509.Certificate
 	rootCA certs.Issuer
@@ -143,6 +145,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), key: &caKey{Signer: ecKey(t)}, idp: got(itsmeKey())(t)}
 	w.keys = &itsmeKeys{keys: map[string]*rsa.PublicKey{"s1": &w.idp.PublicKey}}
+	w.given, w.idpURL = w.keys, issuer
 	w.clock.Store(time.Now().UnixNano())
 	now, rootKey, tsuKey := w.now().Add(-time.Minute), ecKey(t), ecKey(t)
 	pub := certs.PublishedBy("http://127.0.0.1:8080/pki", "root", "https://sandbox.tekend.example/cps")
@@ -170,7 +173,7 @@ func (w *world) start() {
 	if w.role != nil {
 		must(w.t, w.role.Close())
 	}
-	role := got(authority.New(w.t.Context(), w.cfg, authority.Dependencies{Signer: w.key, Keys: w.keys}))(w.t)
+	role := got(authority.New(w.t.Context(), w.cfg, authority.Dependencies{Signer: w.key, Keys: w.given}))(w.t)
 	w.role = role
 	dir := got(os.MkdirTemp("", "ca"))(w.t) // Unix socket paths are short
 	w.t.Cleanup(func() { _ = os.RemoveAll(dir) })
@@ -220,7 +223,7 @@ func (w *world) enrolment() *enrolment {
 	now := w.now().Unix()
 	e.app = consent.Application{V: consent.ApplicationVersion, ID: "app-" + random(w.t), TermsVersion: termsVersion, TermsSHA256: termsSHA256, Created: now}
 	base := consent.Manifest{
-		V: consent.Version, Op: consent.OpEnrol, Txn: "txn-" + random(w.t), Iss: issuer, RedirectURI: "https://rp.example/cb",
+		V: consent.Version, Op: consent.OpEnrol, Txn: "txn-" + random(w.t), Iss: w.idpURL, RedirectURI: "https://rp.example/cb",
 		ACR: token.ACRAdvanced, CodeChallenge: b64hash([]byte("verifier")), Iat: now, Exp: now + 600,
 	}
 	e.ident, e.confirm = base, base
@@ -235,8 +238,20 @@ func random(t testing.TB) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// order finishes and encodes the order.
+// order finishes and encodes the order, with tokens that we sign as itsme.
 func (e *enrolment) order() ca.IssueRequest {
+	e.w.t.Helper()
+	r := e.withoutTokens()
+	e.fill(e.leg1, identClient, r.IdentificationManifest)
+	e.fill(e.leg2, confirmClient, r.ConsentManifest)
+	if e.changeTokens != nil {
+		e.changeTokens(e.leg1, e.leg2)
+	}
+	r.IdentificationToken, r.ConsentToken = e.sign(e.leg1), e.sign(e.leg2)
+	return r
+}
+
+func (e *enrolment) withoutTokens() ca.IssueRequest {
 	t := e.w.t
 	t.Helper()
 	if e.app.SPKISHA256 == "" {
@@ -267,12 +282,6 @@ func (e *enrolment) order() ca.IssueRequest {
 		r.CSR = got(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, signer))(t)
 	}
 	r.IdentificationManifest, r.ConsentManifest = got(e.ident.Encode())(t), got(e.confirm.Encode())(t)
-	e.fill(e.leg1, identClient, r.IdentificationManifest)
-	e.fill(e.leg2, confirmClient, r.ConsentManifest)
-	if e.changeTokens != nil {
-		e.changeTokens(e.leg1, e.leg2)
-	}
-	r.IdentificationToken, r.ConsentToken = e.sign(e.leg1), e.sign(e.leg2)
 	return r
 }
 
