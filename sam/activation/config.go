@@ -1,0 +1,141 @@
+package activation
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"tekend/hsm"
+	"tekend/itsme"
+)
+
+// MaxLife bounds the life of a question, of an ID token and of a session
+// (house §1.6: 10 minutes).
+const MaxLife = 10 * time.Minute
+
+// Config is the manual of the role's section `sam:` in its file. Example:
+//
+//	db: /srv/tekend/sam/sam.db
+//	root_file: /srv/tekend/sam/root.pem
+//	issuer_file: /srv/tekend/sam/issuing-ca.pem
+//	status_socket: /srv/tekend/ca/status/status.sock
+//	itsme: {issuer: "https://idp.e2e.itsme.services/v2"}
+//	ident: {id: IDENT, service: ACME_IDENT, redirect_uri: "https://sign.acme.example/itsme/callback", enc_key_file: /srv/tekend/sam/itsme-ident-enc.pem}
+//	confirm: {id: CONFIRM, service: ACME_CONFIRM, redirect_uri: "https://sign.acme.example/itsme/callback", enc_key_file: /srv/tekend/sam/itsme-confirm-enc.pem}
+type Config struct {
+	// DB is the role's SQLite database, made when it is not there. Required.
+	DB string `yaml:"db"`
+	// Itsme says where itsme is. issuer is required.
+	Itsme itsme.Config `yaml:"itsme"`
+	// Ident is the client of the Identification service, used only in the
+	// first leg of an enrolment. Required.
+	Ident ClientConfig `yaml:"ident"`
+	// Confirm is the client that has Confirmation services only. Its tokens
+	// alone authorise. Required, with another id and other keys than Ident.
+	Confirm ClientConfig `yaml:"confirm"`
+	// RootFile and IssuerFile are PEM files with one certificate each: the
+	// root, and the issuing CA that alone may issue users' certificates.
+	// Required.
+	RootFile   string `yaml:"root_file"`
+	IssuerFile string `yaml:"issuer_file"`
+	// StatusSocket is the ca's socket for certificate status. Required.
+	StatusSocket string `yaml:"status_socket"`
+	// StatusTimeout of one question to it. Default 3s.
+	StatusTimeout time.Duration `yaml:"status_timeout"`
+	// KEK and MAC are the labels of the key-encryption key and of the MAC key
+	// in the token. Default kek and mac.
+	KEK string `yaml:"kek"`
+	MAC string `yaml:"mac"`
+	// KeyType of new users' keys: P-256 or RSA-3072. Default P-256.
+	KeyType hsm.KeyKind `yaml:"key_type"`
+	// QuestionLife is how long a person may take to answer. Default and
+	// highest 10m.
+	QuestionLife time.Duration `yaml:"question_life"`
+	// SessionLife is how long a confirmed session may sign. Default 5m,
+	// highest 10m, and never longer than 10m after itsme made the ID token.
+	SessionLife time.Duration `yaml:"session_life"`
+	// CallTimeout bounds one call, also when its caller is gone. Default 45s.
+	CallTimeout time.Duration `yaml:"call_timeout"`
+
+	// Now is the clock. Required.
+	Now func() time.Time `yaml:"-"`
+	// Log gets internal faults, which the caller is not told. Default none.
+	Log *slog.Logger `yaml:"-"`
+}
+
+// ClientConfig is one registration at itsme with its keys.
+type ClientConfig struct {
+	itsme.ClientConfig `yaml:",inline"`
+	// SigLabel is the label of the RSA-2048 signing key in the token. Default
+	// itsme-ident-sig and itsme-confirm-sig.
+	SigLabel string `yaml:"sig_label"`
+	// EncKeyFile is a PEM file (mode 0600) with the RSA key, PKCS #8, for
+	// which itsme encrypts tokens: SoftHSM has no OAEP with SHA-256. Required.
+	EncKeyFile string `yaml:"enc_key_file"`
+	// EncKID is its kid in our key set. Default e1.
+	EncKID string `yaml:"enc_kid"`
+}
+
+func (c Config) withDefaults() (Config, error) {
+	for _, d := range []struct {
+		v *string
+		d string
+	}{
+		{&c.KEK, "kek"}, {&c.MAC, "mac"},
+		{&c.Ident.SigLabel, "itsme-ident-sig"}, {&c.Confirm.SigLabel, "itsme-confirm-sig"},
+		{&c.Ident.EncKID, "e1"}, {&c.Confirm.EncKID, "e1"},
+		{&c.Ident.SigKID, "s1"}, {&c.Confirm.SigKID, "s1"},
+	} {
+		if *d.v == "" {
+			*d.v = d.d
+		}
+	}
+	for _, d := range []struct{ v, d *time.Duration }{
+		{&c.StatusTimeout, new(3 * time.Second)}, {&c.QuestionLife, new(MaxLife)},
+		{&c.SessionLife, new(5 * time.Minute)}, {&c.CallTimeout, new(45 * time.Second)},
+	} {
+		if *d.v == 0 {
+			*d.v = *d.d
+		}
+	}
+	if c.KeyType == "" {
+		c.KeyType = hsm.P256
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Itsme.Now = c.Now
+	return c, c.check()
+}
+
+func (c Config) check() error {
+	if c.Now == nil {
+		return errors.New("sam: Config.Now is missing")
+	}
+	for name, v := range map[string]string{
+		"db": c.DB, "root_file": c.RootFile, "issuer_file": c.IssuerFile, "status_socket": c.StatusSocket,
+		"ident.enc_key_file": c.Ident.EncKeyFile, "confirm.enc_key_file": c.Confirm.EncKeyFile,
+	} {
+		if v == "" {
+			return fmt.Errorf("sam: %s is missing", name)
+		}
+	}
+	if c.KeyType != hsm.P256 && c.KeyType != hsm.RSA3072 {
+		return errors.New("sam: key_type must be P-256 or RSA-3072")
+	}
+	for name, d := range map[string]time.Duration{"question_life": c.QuestionLife, "session_life": c.SessionLife} {
+		if d <= 0 || d > MaxLife {
+			return fmt.Errorf("sam: %s must be more than 0 and at most %v", name, MaxLife)
+		}
+	}
+	if c.StatusTimeout <= 0 || c.CallTimeout <= 0 {
+		return errors.New("sam: status_timeout and call_timeout must be more than 0")
+	}
+	// A login or identification must never be good for a signature: aud tells
+	// the services apart (house §1.1).
+	if c.Ident.ID == c.Confirm.ID || c.Ident.SigLabel == c.Confirm.SigLabel || c.Ident.EncKeyFile == c.Confirm.EncKeyFile {
+		return errors.New("sam: ident and confirm must be two clients with keys of their own")
+	}
+	return c.Itsme.Validate()
+}

@@ -1,0 +1,236 @@
+package activation
+
+import (
+	"context"
+	"crypto"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"tekend/consent"
+	"tekend/hsm"
+	"tekend/itsme/token"
+	"tekend/sam"
+)
+
+// enrolment is an application for a certificate on its way. Its row is under a
+// MAC of the token as link records are: it becomes one, also after a restart.
+type enrolment struct {
+	ID, Step, Reason         string
+	Application, CSR, SPKI   []byte
+	Key                      hsm.Wrapped
+	Language                 string
+	IdentNonce, ConsentNonce string
+	IdentSub, ConfirmSub     string
+	Person                   []byte // claims of the identification; cleared at the end
+	Credential, ChainHash    string
+	Created                  int64
+	MAC                      []byte
+}
+
+func (e *enrolment) fields() [][]byte {
+	return [][]byte{
+		[]byte("tekend-enrolment/1"), []byte(e.ID), []byte(e.Step), []byte(e.Reason), e.Application, e.CSR, e.SPKI,
+		[]byte(e.Key.Kind), []byte(e.Key.KEK), []byte(e.Key.Mechanism), []byte(e.Key.Module), e.Key.Blob,
+		[]byte(e.Language), []byte(e.IdentNonce), []byte(e.ConsentNonce), []byte(e.IdentSub), []byte(e.ConfirmSub),
+		e.Person, []byte(e.Credential), []byte(e.ChainHash), number(e.Created),
+	}
+}
+
+const enrolmentColumns = `id, step, reason, application, csr, spki, kind, kek, mechanism, module, blob, language,
+	ident_nonce, consent_nonce, ident_sub, confirm_sub, person, credential, chain_hash, created, mac`
+
+func (e *enrolment) columns() []any {
+	return []any{
+		&e.ID, &e.Step, &e.Reason, &e.Application, &e.CSR, &e.SPKI, &e.Key.Kind, &e.Key.KEK, &e.Key.Mechanism, &e.Key.Module, &e.Key.Blob,
+		&e.Language, &e.IdentNonce, &e.ConsentNonce, &e.IdentSub, &e.ConfirmSub, &e.Person, &e.Credential, &e.ChainHash, &e.Created, &e.MAC,
+	}
+}
+
+// loadEnrolment is nil when there is none; a changed row is refused.
+func (r *Role) loadEnrolment(ctx context.Context, id string) (*enrolment, error) {
+	e := &enrolment{}
+	err := r.db.QueryRowContext(ctx, "SELECT "+enrolmentColumns+" FROM enrolments WHERE id = ?", id).Scan(e.columns()...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read enrolment: %w", err)
+	}
+	mac, err := r.mac(ctx, e.fields())
+	if err != nil {
+		return nil, err
+	}
+	if !hmac.Equal(mac, e.MAC) {
+		return nil, refuse(sam.CodeEnrolmentUnknown, "the record of the enrolment was changed")
+	}
+	return e, nil
+}
+
+// storeEnrolment writes the row; its MAC was made before, outside the transaction.
+func storeEnrolment(ctx context.Context, tx *sql.Tx, e *enrolment) error {
+	_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO enrolments ("+enrolmentColumns+") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", e.columns()...)
+	if err != nil {
+		return fmt.Errorf("store enrolment: %w", err)
+	}
+	return nil
+}
+
+// enrol makes a key and asks who the person is.
+func (r *Role) enrol(ctx context.Context, req sam.EnrolRequest, id string) (*sam.EnrolStep, error) {
+	e, err := r.loadEnrolment(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if e != nil {
+		return r.step(ctx, e)
+	}
+	terms, err := consent.Label(req.TermsVersion)
+	if err != nil || terms != req.TermsVersion || req.V != sam.Version || !plainID(req.Txn) || !language(req.Language) || len(req.TermsSHA256) != sha256.Size {
+		return nil, refuse(sam.CodeBadRequest, "v, txn, language or terms are not of the contract")
+	}
+	if err := r.provider.Check(ctx); err != nil { // before a key is made for nothing
+		return nil, itsmeTrouble(err)
+	}
+	e = &enrolment{ID: id, Step: sam.StepIdentify, Language: req.Language, Person: []byte{}, Created: r.cfg.Now().UnixMicro()}
+	if err := r.newKey(ctx, e); err != nil {
+		return nil, err
+	}
+	app := consent.Application{
+		V: consent.ApplicationVersion, ID: id, SPKISHA256: digest(e.SPKI), TermsVersion: req.TermsVersion,
+		TermsSHA256: b64.EncodeToString(req.TermsSHA256), Created: r.cfg.Now().Unix(),
+	}
+	if e.Application, err = app.Encode(); err != nil {
+		return nil, err
+	}
+	m := consent.Manifest{Op: consent.OpEnrol, Txn: req.Txn, Application: digest(e.Application)}
+	q, err := r.ask(ctx, form{
+		kind: kindIdentification, subject: id, party: r.ident, manifest: m, language: e.Language, claims: token.IdentityClaims(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.IdentNonce = q.Nonce
+	if e.MAC, err = r.mac(ctx, e.fields()); err != nil {
+		return nil, err
+	}
+	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
+		if err := r.forget(ctx, tx); err != nil {
+			return err
+		}
+		if err := errors.Join(storeEnrolment(ctx, tx, e), insertQuestion(ctx, tx, q)); err != nil {
+			return err
+		}
+		return r.audit(ctx, tx, "key.generated", id, map[string]string{"spki": digest(e.SPKI), "kind": string(e.Key.Kind), "signatures": "1"})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.step(ctx, e)
+}
+
+// newKey makes the person's key, wrapped, and the certificate request that
+// proves that it is there: the one signature of a user's key that is not a
+// person's (KEY-05). Its intent is in the audit before.
+func (r *Role) newKey(ctx context.Context, e *enrolment) error {
+	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
+		return r.audit(ctx, tx, "key.generate", e.ID, map[string]string{"kind": string(r.cfg.KeyType)})
+	})
+	if err != nil {
+		return err
+	}
+	e.Key, err = r.token.GenerateWrapped(ctx, r.cfg.KEK, r.cfg.KeyType, func(key crypto.Signer) (err error) {
+		if e.SPKI, err = spki(key.Public()); err != nil {
+			return err
+		}
+		e.CSR, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: e.ID}}, key)
+		return err
+	})
+	if err != nil {
+		return tokenTrouble(fmt.Errorf("make key: %w", err))
+	}
+	return nil
+}
+
+// keepEnrolments is how long an enrolment that did not end is kept: it holds
+// personal data and a key nobody can use.
+const keepEnrolments = 24 * time.Hour
+
+// forget removes old enrolments that did not end, and the tokens of both legs.
+func (r *Role) forget(ctx context.Context, tx *sql.Tx) error {
+	old := r.cfg.Now().Add(-keepEnrolments).UnixMicro()
+	_, err := tx.ExecContext(ctx, "DELETE FROM enrolments WHERE step NOT IN ('done', 'existing') AND created < ?", old)
+	if err != nil {
+		return fmt.Errorf("forget enrolments: %w", err)
+	}
+	_, err = tx.ExecContext(ctx, "UPDATE questions SET token = '' WHERE token <> '' AND kind <> 'sign' AND expires < ?", old)
+	if err != nil {
+		return fmt.Errorf("forget tokens: %w", err)
+	}
+	return nil
+}
+
+// step is where the enrolment is now, as the front may see it.
+func (r *Role) step(ctx context.Context, e *enrolment) (*sam.EnrolStep, error) {
+	st := &sam.EnrolStep{ID: e.ID, Step: e.Step, Reason: e.Reason}
+	switch e.Step {
+	case sam.StepIdentify:
+		return st, r.addQuestion(ctx, st, kindIdentification, e.IdentNonce)
+	case sam.StepConsent:
+		return st, r.addQuestion(ctx, st, kindConsent, e.ConsentNonce)
+	case sam.StepIssue:
+		return st, r.addOrder(ctx, st, e)
+	case sam.StepDone, sam.StepExisting:
+		l, err := r.credential(ctx, e.Credential)
+		if err != nil {
+			return nil, err
+		}
+		st.Credential = l.message()
+	}
+	return st, nil
+}
+
+func (r *Role) addQuestion(ctx context.Context, st *sam.EnrolStep, kind, nonce string) error {
+	q, err := r.loadQuestion(ctx, kind, "nonce", nonce)
+	if err != nil {
+		return err
+	}
+	switch {
+	case q == nil:
+		return refuse(sam.CodeEnrolmentUnknown, "the enrolment has no question")
+	case q.Reason != "":
+		st.Step, st.Reason = sam.StepFailed, q.Reason
+	case q.Boot != r.boot:
+		st.Step, st.Reason = sam.StepFailed, sam.CodeBeforeStart
+	case q.Status == sam.StatePrepared && !r.cfg.Now().Before(q.Expires):
+		st.Step, st.Reason = sam.StepFailed, sam.CodeExpired
+	default:
+		st.AuthorizationURL, st.State, st.ExpiresAt = q.URL, q.State, q.Expires
+	}
+	return nil
+}
+
+func (r *Role) addOrder(ctx context.Context, st *sam.EnrolStep, e *enrolment) error {
+	ident, err := r.loadQuestion(ctx, kindIdentification, "nonce", e.IdentNonce)
+	if err != nil {
+		return err
+	}
+	agreed, err := r.loadQuestion(ctx, kindConsent, "nonce", e.ConsentNonce)
+	if err != nil {
+		return err
+	}
+	if ident == nil || agreed == nil || ident.Token == "" || agreed.Token == "" {
+		return refuse(sam.CodeEnrolmentUnknown, "the enrolment is too old")
+	}
+	st.Order = &sam.IssueOrder{
+		Application: e.Application, CSR: e.CSR, IdentificationManifest: ident.Manifest, ConsentManifest: agreed.Manifest,
+		IdentificationToken: ident.Token, ConsentToken: agreed.Token,
+	}
+	return nil
+}

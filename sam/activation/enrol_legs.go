@@ -1,0 +1,227 @@
+package activation
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"tekend/consent"
+	"tekend/itsme/token"
+	"tekend/sam"
+)
+
+// leg loads an enrolment and one of its questions.
+func (r *Role) leg(ctx context.Context, id, kind string) (*enrolment, *question, error) {
+	e, err := r.loadEnrolment(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if e == nil {
+		return nil, nil, refuse(sam.CodeEnrolmentUnknown, "there is no such enrolment")
+	}
+	nonce := e.IdentNonce
+	if kind == kindConsent {
+		nonce = e.ConsentNonce
+	}
+	if nonce == "" {
+		return nil, nil, refuse(sam.CodeConflict, "the enrolment is not at this step")
+	}
+	q, err := r.loadQuestion(ctx, kind, "nonce", nonce)
+	if err == nil && q == nil {
+		err = refuse(sam.CodeEnrolmentUnknown, "the enrolment has no question")
+	}
+	return e, q, err
+}
+
+// identification takes the answer of the first leg: who is it?
+func (r *Role) identification(ctx context.Context, id string, a sam.Answer, hash string) (*sam.EnrolStep, error) {
+	e, q, err := r.leg(ctx, id, kindIdentification)
+	if err != nil {
+		return nil, err
+	}
+	var second *question
+	if q.Answer == "" && q.Status == sam.StatePrepared && a.Error == "" && r.usable(q) == nil {
+		// Made before the code is used up, because it needs itsme and the token.
+		if second, err = r.askConsent(ctx, e); err != nil {
+			return nil, err
+		}
+	}
+	var next *enrolment
+	err = r.take(ctx, q, a, hash, taker{
+		party: r.ident,
+		check: func(ctx context.Context, acc *accepted) (err error) {
+			next, err = r.identified(ctx, e, second, acc)
+			return err
+		},
+		store: func(ctx context.Context, tx *sql.Tx, _ *accepted) error {
+			kind := "enrol.identified"
+			if next.Step == sam.StepExisting {
+				kind = "enrol.existing"
+				second = nil
+			}
+			if second != nil {
+				if err := insertQuestion(ctx, tx, second); err != nil {
+					return err
+				}
+			}
+			return errors.Join(storeEnrolment(ctx, tx, next), r.audit(ctx, tx, kind, id, nil))
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if next != nil {
+		e = next
+	}
+	return r.step(ctx, e)
+}
+
+// askConsent makes the second leg: the person confirms the application, with
+// the client whose tokens can also sign, so that its sub becomes known. Who
+// must answer cannot be named yet; the claims tell.
+func (r *Role) askConsent(ctx context.Context, e *enrolment) (*question, error) {
+	app, err := consent.DecodeApplication(e.Application)
+	if err != nil {
+		return nil, err
+	}
+	text, err := consent.EnrolText(e.Language, app)
+	if err != nil {
+		return nil, err
+	}
+	return r.ask(ctx, form{
+		kind: kindConsent, subject: e.ID, party: r.confirm, language: e.Language, claims: token.IdentityClaims(),
+		manifest: consent.Manifest{
+			Op: consent.OpEnrol, Txn: e.ID, Application: digest(e.Application),
+			Template: &consent.Template{Name: token.TemplateFreeText, Text: text},
+		},
+	})
+}
+
+// identified is the enrolment after the first leg: at the consent, or at its
+// end when the person has a credential that can be used.
+func (r *Role) identified(ctx context.Context, e *enrolment, second *question, acc *accepted) (*enrolment, error) {
+	if err := fit(acc.Claims, r.cfg.Now()); err != nil {
+		return nil, err
+	}
+	next := *e
+	next.IdentSub = acc.Subject
+	known, err := r.existing(ctx, acc)
+	if err != nil {
+		return nil, err
+	}
+	if known != nil {
+		next.Step, next.Credential = sam.StepExisting, known.ID
+		next.Key.Blob, next.CSR = []byte{}, []byte{} // the new key is dropped
+	} else {
+		next.Step, next.ConsentNonce = sam.StepConsent, second.Nonce
+		if next.Person, err = json.Marshal(acc.Claims); err != nil {
+			return nil, err
+		}
+	}
+	next.MAC, err = r.mac(ctx, next.fields())
+	return &next, err
+}
+
+// fit says whether somebody with these claims may have a certificate.
+func fit(c token.Claims, now time.Time) error {
+	if !adult(c, now) {
+		return refuse(sam.CodeSignerMinor, "the person is not shown to be 18 or older")
+	}
+	if c.DocumentSN == "" || c.Name == "" && c.FamilyName == "" && c.GivenName == "" {
+		return refuse(sam.CodeIdentityMismatch, "itsme did not say the person's name or document")
+	}
+	return nil
+}
+
+// adult: itsme says it, or the date of birth shows it. Who cannot be shown to
+// be 18 is not.
+func adult(c token.Claims, now time.Time) bool {
+	if c.AgeGTE18 != nil {
+		return *c.AgeGTE18
+	}
+	born, err := time.Parse(time.DateOnly, c.Birthdate)
+	return err == nil && !born.AddDate(18, 0, 0).After(now.UTC())
+}
+
+// existing finds a usable credential of who identified himself.
+func (r *Role) existing(ctx context.Context, acc *accepted) (*link, error) {
+	var ids []string
+	err := r.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		ids, err = column(ctx, tx, "SELECT id FROM links WHERE iss = ? AND ident_aud = ? AND ident_sub = ? AND state = 'active' ORDER BY created DESC LIMIT 8",
+			acc.Issuer, acc.Audience, acc.Subject)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for credentials: %w", err)
+	}
+	for _, id := range ids {
+		l, err := r.credential(ctx, id)
+		if err == nil {
+			err = r.usableNow(ctx, l)
+		}
+		if err == nil {
+			return l, nil
+		}
+		ref := why(err)
+		if ref == nil || ref.Retryable {
+			return nil, err
+		}
+		if err := r.record(ctx, "existing credential", id, ref); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// consent takes the answer of the second leg. It must be the same person: all
+// claims of identity equal, where one that is absent equals one that is absent.
+func (r *Role) consent(ctx context.Context, id string, a sam.Answer, hash string) (*sam.EnrolStep, error) {
+	e, q, err := r.leg(ctx, id, kindConsent)
+	if err != nil {
+		return nil, err
+	}
+	var next *enrolment
+	err = r.take(ctx, q, a, hash, taker{
+		party: r.confirm,
+		check: func(ctx context.Context, acc *accepted) (err error) {
+			next, err = r.consented(ctx, e, acc)
+			return err
+		},
+		store: func(ctx context.Context, tx *sql.Tx, _ *accepted) error {
+			return errors.Join(storeEnrolment(ctx, tx, next), r.audit(ctx, tx, "enrol.consented", id, nil))
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if next != nil {
+		e = next
+	}
+	return r.step(ctx, e)
+}
+
+func (r *Role) consented(ctx context.Context, e *enrolment, acc *accepted) (*enrolment, error) {
+	var first token.Claims
+	if e.Step != sam.StepConsent || json.Unmarshal(e.Person, &first) != nil {
+		return nil, refuse(sam.CodeConflict, "the enrolment is not at this step")
+	}
+	if err := fit(acc.Claims, r.cfg.Now()); err != nil {
+		return nil, err
+	}
+	if identity(first) != identity(acc.Claims) {
+		return nil, refuse(sam.CodeIdentityMismatch, "the two answers do not speak of the same person")
+	}
+	next := *e
+	next.Step, next.ConfirmSub = sam.StepIssue, acc.Subject
+	var err error
+	next.MAC, err = r.mac(ctx, next.fields())
+	return &next, err
+}
+
+// identity are the claims by which the two legs are compared.
+func identity(c token.Claims) [6]string {
+	return [6]string{c.Name, c.GivenName, c.FamilyName, c.Birthdate, c.BirthdateText, c.DocumentSN}
+}

@@ -1,0 +1,155 @@
+package activation
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/x509"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"tekend/ca"
+	"tekend/certs"
+	"tekend/hsm"
+	"tekend/sam"
+)
+
+// link is the record that ties a person to a key and a certificate (EN 419
+// 241-1, TS 119 431-1 LNK-6.2.2). All of it is under a MAC made in the token.
+type link struct {
+	ID, State              string
+	Generation             int64
+	Iss                    string
+	IdentAud, IdentSub     string
+	ConfirmAud, ConfirmSub string
+	SPKI, Chain            []byte // Chain: DER, one after the other, leaf first
+	Key                    hsm.Wrapped
+	Created                int64
+	MAC                    []byte
+
+	leaf  *x509.Certificate
+	chain []*x509.Certificate // with the leaf
+}
+
+// fields are what the MAC covers: every column, in order.
+func (l *link) fields() [][]byte {
+	return [][]byte{
+		[]byte("tekend-link/1"), []byte(l.ID), []byte(l.State), number(l.Generation), []byte(l.Iss),
+		[]byte(l.IdentAud), []byte(l.IdentSub), []byte(l.ConfirmAud), []byte(l.ConfirmSub), l.SPKI, l.Chain,
+		[]byte(l.Key.Kind), []byte(l.Key.KEK), []byte(l.Key.Mechanism), []byte(l.Key.Module), l.Key.Blob, number(l.Created),
+	}
+}
+
+// mac authenticates a row by the token. The digest goes in, not the row: the
+// key never sees what it authenticates, and 32 bytes are quick.
+func (r *Role) mac(ctx context.Context, fields [][]byte) ([]byte, error) {
+	sum := sha256.Sum256(joined(fields))
+	m, err := r.token.MAC(ctx, r.cfg.MAC, sum[:])
+	if err != nil {
+		return nil, tokenTrouble(fmt.Errorf("MAC: %w", err))
+	}
+	return m, nil
+}
+
+func insertLink(ctx context.Context, tx *sql.Tx, l *link) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO links (id, state, generation, iss, ident_aud, ident_sub, confirm_aud, confirm_sub, spki, chain,
+		kind, kek, mechanism, module, blob, created, mac) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		l.ID, l.State, l.Generation, l.Iss, l.IdentAud, l.IdentSub, l.ConfirmAud, l.ConfirmSub, l.SPKI, l.Chain,
+		l.Key.Kind, l.Key.KEK, l.Key.Mechanism, l.Key.Module, l.Key.Blob, l.Created, l.MAC)
+	if err != nil {
+		return fmt.Errorf("store link: %w", err)
+	}
+	return nil
+}
+
+// credential loads a link record and proves that nobody changed it.
+func (r *Role) credential(ctx context.Context, id string) (*link, error) {
+	l := &link{ID: id}
+	err := r.db.QueryRowContext(ctx, `SELECT state, generation, iss, ident_aud, ident_sub, confirm_aud, confirm_sub, spki, chain,
+		kind, kek, mechanism, module, blob, created, mac FROM links WHERE id = ?`, id).Scan(
+		&l.State, &l.Generation, &l.Iss, &l.IdentAud, &l.IdentSub, &l.ConfirmAud, &l.ConfirmSub, &l.SPKI, &l.Chain,
+		&l.Key.Kind, &l.Key.KEK, &l.Key.Mechanism, &l.Key.Module, &l.Key.Blob, &l.Created, &l.MAC)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, refuse(sam.CodeCredentialUnknown, "there is no such credential")
+	}
+	if err != nil {
+		// A column of another type is a changed row too, but so may be a disk.
+		return nil, fmt.Errorf("read link: %w", err)
+	}
+	mac, err := r.mac(ctx, l.fields())
+	if err != nil {
+		return nil, err
+	}
+	if !hmac.Equal(mac, l.MAC) {
+		return nil, refuse(sam.CodeCredentialUnknown, "the record of the credential was changed")
+	}
+	if l.chain, err = x509.ParseCertificates(l.Chain); err != nil || len(l.chain) == 0 {
+		return nil, refuse(sam.CodeCertificateNotGood, "the stored certificate cannot be read")
+	}
+	l.leaf = l.chain[0]
+	return l, nil
+}
+
+// message is the credential as the front may see it.
+func (l *link) message() *sam.Credential {
+	c := &sam.Credential{ID: l.ID, State: l.State, KeyType: string(l.Key.Kind), Algorithm: algorithm(l.Key.Kind)}
+	for _, one := range l.chain {
+		c.Chain = append(c.Chain, one.Raw)
+	}
+	return c
+}
+
+func algorithm(k hsm.KeyKind) string {
+	if k == hsm.P256 {
+		return sam.ECDSAWithSHA256
+	}
+	return sam.RSAWithSHA256
+}
+
+// usableNow says whether the key may be used at this moment: the record is
+// active, the certificate is of this key, on a path to our root through the
+// one issuing CA, valid, of the profile of qualified certificates, and good at
+// the ca (LNK-05). It asks the ca; without its answer the answer is no.
+func (r *Role) usableNow(ctx context.Context, l *link) error {
+	if l.State != sam.CredentialActive {
+		return refuse(sam.CodeCertificateNotGood, "the credential is not active")
+	}
+	if err := r.checkCertificate(l.chain, l.SPKI, r.cfg.Now()); err != nil {
+		return err
+	}
+	serial := serialHex(l.leaf)
+	s, err := r.status.Status(ctx, serial)
+	if err != nil {
+		return later(sam.CodeCertificateNotGood, "the ca does not say the certificate's status")
+	}
+	if s.State != ca.Good || s.Serial != serial {
+		return refuse(sam.CodeCertificateNotGood, "the ca does not call the certificate good")
+	}
+	return nil
+}
+
+// checkCertificate is the part of usableNow that needs no network.
+func (r *Role) checkCertificate(chain []*x509.Certificate, spkiDER []byte, now time.Time) error {
+	leaf := chain[0]
+	if !bytes.Equal(leaf.RawSubjectPublicKeyInfo, spkiDER) {
+		return refuse(sam.CodeCertificateNotGood, "the certificate is of another key")
+	}
+	path, err := certs.BuildPath(leaf, chain[1:], r.roots, now, certs.Signing)
+	if err != nil || len(path) < 2 {
+		return refuse(sam.CodeCertificateNotGood, "the certificate has no valid path to our root")
+	}
+	if !path[1].Equal(r.issuer) {
+		return refuse(sam.CodeCertificateNotGood, "another CA issued the certificate")
+	}
+	if err := certs.IsQualifiedNaturalPerson(leaf); err != nil {
+		return refuse(sam.CodeCertificateNotGood, "the certificate is not a qualified one of a natural person")
+	}
+	return nil
+}
+
+// serialHex is a serial number as the ca writes it: lower-case hexadecimal,
+// two digits for each octet.
+func serialHex(c *x509.Certificate) string { return fmt.Sprintf("%x", c.SerialNumber.Bytes()) }

@@ -1,0 +1,150 @@
+package activation
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"strconv"
+	"strings"
+
+	"tekend/cms"
+	"tekend/consent"
+	"tekend/itsme/token"
+	"tekend/sam"
+)
+
+// prepare fixes what a person will be asked to confirm. hash names the request.
+func (r *Role) prepare(ctx context.Context, req sam.PrepareRequest, hash string) (*sam.Prepared, error) {
+	q, err := r.loadQuestion(ctx, kindSign, "subject", hash)
+	if err != nil {
+		return nil, err
+	}
+	if q != nil {
+		return prepared(q)
+	}
+	if req.V != sam.Version || !plainID(req.Txn) || !language(req.Language) {
+		return nil, refuse(sam.CodeBadRequest, "v, txn or language is not of the contract")
+	}
+	l, err := r.credential(ctx, req.Credential)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.usableNow(ctx, l); err != nil {
+		return nil, err
+	}
+	m, err := signManifest(req, l)
+	if err != nil {
+		return nil, err
+	}
+	q, err = r.ask(ctx, form{
+		kind: kindSign, subject: hash, party: r.confirm, manifest: m, language: req.Language, claims: token.RiskClaims(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
+		if err := insertQuestion(ctx, tx, q); err != nil {
+			return err
+		}
+		return r.audit(ctx, tx, "confirmation.prepared", q.Nonce, map[string]string{
+			"credential": l.ID, "documents": strconv.Itoa(len(m.Docs)), "root": m.Root,
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return prepared(q)
+}
+
+// signManifest is the part of the manifest that tells what will be signed by
+// which key. Text, root and digests are made here from what will be signed.
+func signManifest(req sam.PrepareRequest, l *link) (consent.Manifest, error) {
+	var none consent.Manifest
+	docs, err := manifestDocs(req.Documents, l)
+	if err != nil {
+		return none, err
+	}
+	root, err := consent.Root(docs)
+	if err != nil {
+		return none, refuse(sam.CodeBadRequest, "the documents are not of the contract")
+	}
+	code, err := consent.CheckCode(root)
+	if err != nil {
+		return none, err
+	}
+	text, err := consent.SignText(req.Language, docs, code)
+	if err != nil {
+		return none, refuse(sam.CodeAttributesRefused, "the text cannot be shown whole")
+	}
+	cert := sha256.Sum256(l.leaf.Raw)
+	return consent.Manifest{
+		Op: consent.OpSign, Txn: req.Txn, Sub: l.ConfirmSub, Docs: docs, Root: root,
+		Template: &consent.Template{Name: token.TemplateFreeText, Text: text},
+		Cred:     &consent.Cred{ID: l.ID, CertSHA256: b64.EncodeToString(cert[:])},
+	}, nil
+}
+
+// manifestDocs ties label, digest and signed attributes of each document
+// together (house §1.3): only the attributes that we know, their
+// message-digest is the digest that the person can compare, their
+// signing-certificate-v2 is the credential's certificate.
+func manifestDocs(in []sam.Document, l *link) ([]consent.Doc, error) {
+	if len(in) == 0 || len(in) > sam.MaxDocuments {
+		return nil, refuse(sam.CodeBadRequest, "there must be 1 to "+strconv.Itoa(sam.MaxDocuments)+" documents")
+	}
+	docs := make([]consent.Doc, 0, len(in))
+	seen := map[string]bool{}
+	for i, d := range in {
+		at := "document " + strconv.Itoa(i) + ": "
+		if d.Alg != "SHA-256" || len(d.Digest) != sha256.Size || bytes.Equal(d.Digest, make([]byte, sha256.Size)) {
+			return nil, refuse(sam.CodeBadRequest, at+"the digest must be a SHA-256")
+		}
+		label, err := consent.Label(d.Label)
+		if err != nil {
+			return nil, refuse(sam.CodeAttributesRefused, at+"the label cannot be shown")
+		}
+		attrs, err := cms.ParseSignedAttributes(d.SignedAttrs)
+		if err != nil {
+			return nil, refuse(sam.CodeAttributesRefused, at+"not exactly the signed attributes that are known")
+		}
+		if !bytes.Equal(attrs.MessageDigest, d.Digest) {
+			return nil, refuse(sam.CodeAttributesRefused, at+"the signed attributes are of another document")
+		}
+		if err := attrs.Check(l.leaf); err != nil {
+			return nil, refuse(sam.CodeAttributesRefused, at+"the signed attributes name another certificate or algorithm")
+		}
+		dtbs := digest(d.SignedAttrs)
+		if seen[dtbs] { // one signature for one thing (reliability §0, I2)
+			return nil, refuse(sam.CodeAttributesRefused, at+"the same document stands twice")
+		}
+		seen[dtbs] = true
+		docs = append(docs, consent.Doc{Alg: d.Alg, Doc: b64.EncodeToString(d.Digest), DTBS: dtbs, Label: label})
+	}
+	return docs, nil
+}
+
+// prepared is the stored outcome of a preparation.
+func prepared(q *question) (*sam.Prepared, error) {
+	m, err := q.manifest()
+	if err != nil || m.Template == nil {
+		return nil, refuse(sam.CodeNotAuthorized, "the stored question was changed")
+	}
+	code, err := consent.CheckCode(m.Root)
+	if err != nil {
+		return nil, err
+	}
+	return &sam.Prepared{
+		Nonce: q.Nonce, Manifest: q.Manifest, CheckCode: code, Text: m.Template.Text,
+		AuthorizationURL: q.URL, State: q.State, ExpiresAt: q.Expires,
+	}, nil
+}
+
+func language(l string) bool { return l == "en" || l == "nl" }
+
+// plainID accepts the front's names of its orders.
+func plainID(s string) bool {
+	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' && c != '.'
+	})
+}

@@ -1,0 +1,217 @@
+// Package activation is the role sam: the part of the program that an assessor
+// reads alone. Only here is a user's key used, and only for what the owner of
+// the key confirmed at itsme.
+//
+// The way of a signature (house §3):
+//
+//	Prepare    checks what shall be signed and fixes it in a manifest; itsme is
+//	           asked with nonce = hash of the manifest (prepare.go, question.go)
+//	Authorize  exchanges itsme's code, verifies the token against the manifest,
+//	           and consumes it, once for ever (answer.go, authorize.go)
+//	Sign       burns each position durably, then uses the key, verifies the
+//	           value, stores it (sign.go, use.go)
+//
+// Whoever calls is not trusted. An enrolment (enrol*.go) ends in a link record
+// under a MAC of the token (link.go): this person, this key, this certificate.
+// Every act and every refusal has its row in the audit; with no audit there is
+// no act. What was prepared or confirmed before the process started is void.
+package activation
+
+import (
+	"context"
+	"crypto"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"database/sql"
+	"embed"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"tekend/audit"
+	"tekend/ca"
+	"tekend/db"
+	"tekend/hsm"
+	"tekend/itsme"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Dependencies are what the role does not open itself.
+type Dependencies struct {
+	Token *hsm.Token   // stays the caller's to close, after the Role
+	HTTP  *http.Client // for itsme; nil for a default one
+}
+
+// Role is the signature activation module. It may be called concurrently.
+type Role struct {
+	cfg      Config
+	token    *hsm.Token
+	db       *db.DB
+	provider *itsme.Provider
+	ident    *party
+	confirm  *party
+	roots    *x509.CertPool
+	issuer   *x509.Certificate
+	status   *ca.StatusClient
+
+	boot    string // names this process in rows; new with every start
+	bootKey []byte // seals rows of this process; never stored
+	locks   locks
+	spent   spent
+
+	running sync.WaitGroup
+	mu      sync.Mutex
+	closed  bool
+}
+
+// New opens the role: it probes the KEK, opens the database, and settles what
+// a stop left open. It fails when the clock is before the role's record. itsme
+// and the ca need not be reachable.
+func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	r := &Role{cfg: cfg, token: dep.Token, boot: itsme.Random(), bootKey: make([]byte, sha256.Size)}
+	if _, err := rand.Read(r.bootKey); err != nil {
+		return nil, fmt.Errorf("make the process key: %w", err)
+	}
+	if err := r.openKeys(ctx, dep.HTTP); err != nil {
+		return nil, err
+	}
+	if r.db, err = db.Open(ctx, cfg.DB, migrations); err != nil {
+		return nil, err
+	}
+	if err := r.begin(ctx); err != nil {
+		return nil, errors.Join(err, r.db.Close())
+	}
+	return r, nil
+}
+
+func (r *Role) openKeys(ctx context.Context, hc *http.Client) (err error) {
+	if err := r.token.ProbeKEK(ctx, r.cfg.KEK); err != nil {
+		return fmt.Errorf("probe the KEK: %w", err)
+	}
+	if _, err := r.token.MAC(ctx, r.cfg.MAC, []byte("tekend: is the MAC key there?")); err != nil {
+		return fmt.Errorf("MAC key: %w", err)
+	}
+	r.provider = itsme.NewProvider(r.cfg.Itsme, hc)
+	if r.ident, err = r.newParty(ctx, r.cfg.Ident); err != nil {
+		return fmt.Errorf("client ident: %w", err)
+	}
+	if r.confirm, err = r.newParty(ctx, r.cfg.Confirm); err != nil {
+		return fmt.Errorf("client confirm: %w", err)
+	}
+	root, err := readCertificate(r.cfg.RootFile)
+	if err != nil {
+		return fmt.Errorf("root_file: %w", err)
+	}
+	r.roots = x509.NewCertPool()
+	r.roots.AddCert(root)
+	if r.issuer, err = readCertificate(r.cfg.IssuerFile); err != nil {
+		return fmt.Errorf("issuer_file: %w", err)
+	}
+	r.status = ca.NewStatusClient(r.cfg.StatusSocket, r.cfg.StatusTimeout)
+	return nil
+}
+
+// begin settles what the last process left: positions that it burnt are
+// unknown, exchanges that it began are lost. The row of the start makes the
+// audit refuse a clock that was put back.
+func (r *Role) begin(ctx context.Context) error {
+	if err := audit.Ensure(ctx, r.db); err != nil {
+		return err
+	}
+	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
+		if err := r.audit(ctx, tx, "sam.start", r.boot, nil); err != nil {
+			return err
+		}
+		if err := r.settlePositions(ctx, tx); err != nil {
+			return err
+		}
+		return r.settleExchanges(ctx, tx)
+	})
+	if errors.Is(err, audit.ErrClockBack) {
+		return fmt.Errorf("the clock says %s: %w; set it right before starting", r.cfg.Now().UTC().Format(time.RFC3339), err)
+	}
+	return err
+}
+
+// Close waits for running calls and closes the database.
+func (r *Role) Close() error {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.running.Wait()
+	return r.db.Close()
+}
+
+// enter counts a running call; false when the role is closing.
+func (r *Role) enter() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.running.Add(1)
+	return true
+}
+
+func (r *Role) audit(ctx context.Context, tx *sql.Tx, kind, subject string, detail map[string]string) error {
+	return audit.Append(ctx, tx, audit.Event{At: r.cfg.Now(), Kind: kind, Subject: subject, Detail: detail})
+}
+
+// seal authenticates what this process wrote into its database.
+func (r *Role) seal(fields ...[]byte) []byte {
+	m := hmac.New(sha256.New, r.bootKey)
+	m.Write(joined(fields))
+	return m.Sum(nil)
+}
+
+// joined writes each field with its length before it: no two lists give the
+// same bytes.
+func joined(fields [][]byte) []byte {
+	var b []byte
+	for _, f := range fields {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(f)))
+		b = append(b, f...)
+	}
+	return b
+}
+
+func number(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
+
+// b64 is the alphabet of ids, nonces and digests.
+var b64 = base64.RawURLEncoding
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return b64.EncodeToString(sum[:])
+}
+
+func spki(pub crypto.PublicKey) ([]byte, error) { return x509.MarshalPKIXPublicKey(pub) }
+
+func readCertificate(path string) (*x509.Certificate, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, rest := pem.Decode(b)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, fmt.Errorf("%s holds no PEM certificate", path)
+	}
+	if more, _ := pem.Decode(rest); more != nil {
+		return nil, fmt.Errorf("%s holds more than one certificate", path)
+	}
+	return x509.ParseCertificate(block.Bytes)
+}

@@ -1,0 +1,254 @@
+package activation
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/rsa"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"tekend/audit"
+	"tekend/consent"
+	"tekend/hsm"
+	"tekend/sam"
+)
+
+// activate uses the owner's key for the free positions. The order decides
+// everything (house §3): check, burn and record durably, use the key, store.
+func (r *Role) activate(ctx context.Context, q *question, s *session, free []int) error {
+	// 1. All that must be true now. Nothing is used up if something is not.
+	l, work, err := r.permitted(ctx, q, s, free)
+	if err != nil {
+		return err
+	}
+	// 2. Burn. When this returns nil it is on the disk.
+	if err := r.burn(ctx, s, work); err != nil {
+		return err
+	}
+	// 3. The only use of a user's key for documents in the program.
+	err = r.token.UseWrapped(ctx, l.Key, l.leaf.PublicKey, func(key crypto.Signer) error {
+		return signAll(key, l.leaf.PublicKey, work)
+	})
+	// 4. Store, whatever became of the caller.
+	if stored := r.keep(s, work); stored != nil {
+		return fmt.Errorf("store values: %w", stored)
+	}
+	return ended(work, err)
+}
+
+// permitted checks everything once more: question and session are of this
+// process and not over, the manifest is what the nonce commits to, the
+// credential is the one that was confirmed and good at this moment, the token
+// works.
+func (r *Role) permitted(ctx context.Context, q *question, s *session, free []int) (*link, []use, error) {
+	if err := r.usable(q); err != nil {
+		return nil, nil, err
+	}
+	if err := r.usableSession(s); err != nil {
+		return nil, nil, err
+	}
+	l, err := r.credential(ctx, s.Credential)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := q.manifest()
+	if err != nil || m.Op != consent.OpSign || len(m.Docs) != s.Positions || m.Cred.ID != l.ID || m.Sub != l.ConfirmSub {
+		return nil, nil, refuse(sam.CodeNotAuthorized, "the stored question was changed")
+	}
+	if l.Generation != s.Generation {
+		return nil, nil, refuse(sam.CodeCertificateNotGood, "the credential changed since it was confirmed")
+	}
+	if err := sameCertificate(m, l); err != nil {
+		return nil, nil, err
+	}
+	if err := r.usableNow(ctx, l); err != nil {
+		return nil, nil, err
+	}
+	if err := r.token.Health(ctx); err != nil {
+		return nil, nil, tokenTrouble(err)
+	}
+	work := make([]use, len(free))
+	for i, p := range free {
+		if work[i], err = newUse(p, m.Docs[p]); err != nil {
+			return nil, nil, err
+		}
+	}
+	return l, work, nil
+}
+
+// use is one use of the key.
+type use struct {
+	position int
+	name     string // of the digest, as in the manifest
+	dtbs     []byte // digest of the signed attributes
+	sent     bool   // the key was asked; from here on the outcome is unknown until there is a value
+	value    []byte
+	err      error
+}
+
+func newUse(p int, d consent.Doc) (use, error) {
+	dtbs, err := b64.DecodeString(d.DTBS)
+	if err != nil || len(dtbs) != crypto.SHA256.Size() {
+		return use{}, refuse(sam.CodeNotAuthorized, "the stored question was changed")
+	}
+	return use{position: p, name: d.DTBS, dtbs: dtbs}, nil
+}
+
+// burn marks the positions as used, with a row of the audit each, in one
+// durable transaction.
+func (r *Role) burn(ctx context.Context, s *session, work []use) error {
+	for i, u := range work {
+		if !r.spent.first(s.spentName(u.position), r.cfg.Now()) {
+			r.unspend(s, work[:i])
+			return refuse(sam.CodeBurnt, "the position was used before; the database was put back")
+		}
+	}
+	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
+		for _, u := range work {
+			err := changed(ctx, tx, "UPDATE positions SET state = 'burnt' WHERE nonce = ? AND position = ? AND state = 'free'", s.Nonce, u.position)
+			if errors.Is(err, errNotOne) {
+				return refuse(sam.CodeBurnt, "the position is not free")
+			}
+			if err != nil {
+				return fmt.Errorf("burn: %w", err)
+			}
+			err = r.audit(ctx, tx, "key.intent", s.Nonce, map[string]string{
+				"position": strconv.Itoa(u.position), "credential": s.Credential, "dtbs": u.name,
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		r.unspend(s, work) // the database says what holds
+	}
+	return err
+}
+
+func (s *session) spentName(p int) string { return "position " + s.Nonce + " " + strconv.Itoa(p) }
+
+func (r *Role) unspend(s *session, work []use) {
+	for _, u := range work {
+		if !u.sent {
+			r.spent.again(s.spentName(u.position))
+		}
+	}
+}
+
+// signAll asks the key for one value after the other and stops at the first
+// trouble: then no value of the confirmation will leave, so no further one is made.
+func signAll(key crypto.Signer, pub crypto.PublicKey, work []use) error {
+	for i := range work {
+		u := &work[i]
+		u.sent = true
+		u.value, u.err = key.Sign(rand.Reader, u.dtbs, crypto.SHA256)
+		if u.err == nil && !verifies(pub, u.dtbs, u.value) { // hsm has verified too; this is the promise of this package
+			u.err = hsm.ErrWrongValue
+		}
+		if u.err != nil {
+			clear(u.value)
+			u.value = nil
+			return u.err
+		}
+	}
+	return nil
+}
+
+func verifies(pub crypto.PublicKey, dtbs, value []byte) bool {
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		return ecdsa.VerifyASN1(k, dtbs, value)
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(k, crypto.SHA256, dtbs, value) == nil
+	}
+	return false
+}
+
+// keepTime bounds the storing of values; it goes on when the call is over.
+const keepTime = 10 * time.Second
+
+// keep stores the values and what is known of the others. The key was used, so
+// neither a caller who left nor a clock put back may be in the way, and a
+// database that is busy is asked again.
+func (r *Role) keep(s *session, work []use) error {
+	ctx, cancel := context.WithTimeout(context.Background(), keepTime)
+	defer cancel()
+	for pause := 50 * time.Millisecond; ; pause *= 4 {
+		err := r.keepOnce(ctx, s, work)
+		if err == nil || pause > time.Second {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		}
+	}
+}
+
+func (r *Role) keepOnce(ctx context.Context, s *session, work []use) error {
+	at, err := audit.HighWater(ctx, r.db)
+	if err != nil {
+		return err
+	}
+	if now := r.cfg.Now(); now.After(at) {
+		at = now
+	}
+	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
+		for _, u := range work {
+			state, e := u.result()
+			e.At, e.Subject = at, s.Nonce
+			err := changed(ctx, tx, "UPDATE positions SET state = ?, value = ? WHERE nonce = ? AND position = ? AND state = 'burnt'",
+				state, u.value, s.Nonce, u.position)
+			if err != nil {
+				return err
+			}
+			if err := audit.Append(ctx, tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		r.unspend(s, work)
+	}
+	return err
+}
+
+// result is the new state of a burnt position and its row.
+func (u use) result() (state string, e audit.Event) {
+	e.Detail = map[string]string{"position": strconv.Itoa(u.position)}
+	switch {
+	case u.value != nil:
+		e.Kind, e.Detail["value"] = "key.used", digest(u.value)
+		return sam.PositionSigned, e
+	case u.sent:
+		e.Kind, e.Detail["why"] = "key.unknown", "the token failed"
+		if errors.Is(u.err, hsm.ErrWrongValue) {
+			e.Detail["why"] = "the value did not verify; it was destroyed"
+		}
+		return sam.PositionUnknown, e
+	}
+	e.Kind = "key.not_used" // known for certain: the key was never asked
+	return sam.PositionFree, e
+}
+
+// ended is what the caller is told.
+func ended(work []use, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case work[0].sent:
+		return refuse(sam.CodeBurnt, "the token failed while the key was used; it is never used again for this confirmation")
+	case errors.Is(err, hsm.ErrBlob):
+		return refuse(sam.CodeCredentialUnknown, "the wrapped key cannot be opened")
+	}
+	return tokenTrouble(err)
+}
