@@ -49,6 +49,7 @@ type program struct {
 }
 
 type commands struct {
+	Sam     samCmd     `cmd:"" help:"Run the signature activation role: users' keys and itsme."`
 	CA      caCmd      `cmd:"" name:"ca" help:"Run the issuing and status role."`
 	TSA     tsaCmd     `cmd:"" name:"tsa" help:"Run the time-stamping role."`
 	Keys    keysCmd    `cmd:"" help:"The ceremony: make the roles' tokens, keys and certificates."`

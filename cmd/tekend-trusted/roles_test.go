@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -18,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"tekend/ca"
 	"tekend/tsa"
@@ -95,6 +98,19 @@ func newWorld(t *testing.T) world {
 			t.Fatal(err)
 		}
 	}
+	w.write(t, "sam", `
+token: {TOKEN}
+listen: {socket: D/sam/run/sam.sock}
+jwks_listen: fd:3
+sam:
+  db: D/sam/sam.db
+  root_file: D/sam/root.pem
+  issuer_file: D/sam/issuing-ca.pem
+  status_socket: D/ca/status/status.sock
+  itsme: {issuer: "http://127.0.0.1:9/v2"}
+  ident: {id: IDENT, service: IDENT_SERVICE, redirect_uri: "http://127.0.0.1:8080/itsme/callback", enc_key_file: D/sam/itsme-ident-enc.pem}
+  confirm: {id: CONFIRM, service: CONFIRM_SERVICE, redirect_uri: "http://127.0.0.1:8080/itsme/callback", enc_key_file: D/sam/itsme-confirm-enc.pem}
+`)
 	w.write(t, "tsa", `
 token: {TOKEN}
 chain_files: [D/tsa/tsu.pem, D/tsa/root.pem]
@@ -246,6 +262,69 @@ func TestTheCAPublishesAndTellsStatus(t *testing.T) {
 		t.Errorf("a serial nobody issued: %v %v", status, err)
 	}
 	role.stop(t)
+}
+
+func TestTheSAMServesItsKeySetsOnAnInheritedListener(t *testing.T) {
+	w := newWorld(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = errors.Join(l.Close(), f.Close()) })
+	socket := w.path("sam/run/sam.sock")
+	for range 2 { // started again, it has the same address and the same keys
+		role := start(t, "sam", w.path("sam.yaml"), f)
+		if h := role.health(t, socket); h["ready"] != true || h["certified"] != false {
+			t.Errorf("health: %v", h)
+		}
+		kids := map[string]bool{}
+		for _, client := range []string{"ident", "confirm"} {
+			resp, err := http.Get("http://" + l.Addr().String() + "/jwks/" + client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var set jose.JSONWebKeySet
+			err = errors.Join(json.NewDecoder(resp.Body).Decode(&set), resp.Body.Close())
+			if err != nil || resp.StatusCode != http.StatusOK || len(set.Keys) != 2 {
+				t.Fatalf("%s: %d, %d keys, %v", client, resp.StatusCode, len(set.Keys), err)
+			}
+			for _, k := range set.Keys {
+				if !k.IsPublic() || !k.Valid() {
+					t.Errorf("%s publishes a key that is not public or not valid", client)
+				}
+				sum, err := k.Thumbprint(crypto.SHA256)
+				if err != nil {
+					t.Fatal(err)
+				}
+				kids[string(sum)] = true
+			}
+		}
+		if len(kids) != 4 {
+			t.Errorf("%d different keys, want 4", len(kids))
+		}
+		role.stop(t)
+	}
+	if out := must(t, "audit", "verify", "--config", w.path("sam.yaml")); !strings.HasPrefix(out, "whole: ") {
+		t.Error(out)
+	}
+}
+
+func TestTheSAMDoesNotStartOnAnUnsafeKEK(t *testing.T) {
+	w := newWorld(t)
+	text, err := os.ReadFile(w.path("sam.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A MAC key in the KEK's place is the defect at hand; each defect has its test in package hsm.
+	bad := write(t, w.path("bad.yaml"), string(text)+"  kek: mac\n")
+	code, _, stderr := call(t, "sam", "--config", bad)
+	if code == 0 || !strings.Contains(stderr, "the KEK is not safe") {
+		t.Errorf("exit %d, %s", code, stderr)
+	}
 }
 
 func TestARoleSaysWhyItDoesNotStart(t *testing.T) {

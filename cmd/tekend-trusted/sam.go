@@ -1,0 +1,48 @@
+package main
+
+import "tekend/sam/activation"
+
+type samCmd struct {
+	Config string `required:"" help:"The role's configuration file (YAML)." type:"existingfile"`
+}
+
+// samFile is the role sam's file. Example:
+//
+//	token: {module: /usr/lib/softhsm/libsofthsm2.so, softhsm_conf: /srv/tekend/sam/softhsm2.conf, token_label: tekend-sam, pin_file: /srv/tekend/sam/pin}
+//	listen: {socket: /srv/tekend/sam/run/sam.sock, peers: [47100]}
+//	jwks_listen: 127.0.0.1:8443
+//	sam: {db: /srv/tekend/sam/sam.db, …}
+type samFile struct {
+	Token  tokenSection      `yaml:"token"`
+	Listen socketSection     `yaml:"listen"`      // for the front
+	JWKS   string            `yaml:"jwks_listen"` // our key sets for itsme: 127.0.0.1:port or fd:3
+	SAM    activation.Config `yaml:"sam"`
+}
+
+// Run serves signature activation until the program is told to stop.
+func (c samCmd) Run(p *program) error {
+	var cfg samFile
+	if err := readYAML(c.Config, &cfg); err != nil {
+		return err
+	}
+	token, err := cfg.Token.open(p)
+	if err != nil {
+		return err
+	}
+	open := closing{token}
+	cfg.SAM.Now, cfg.SAM.Log = p.now, p.log
+	role, err := activation.New(p.ctx, cfg.SAM, activation.Dependencies{Token: token})
+	if err != nil {
+		return open.close(err)
+	}
+	open = append(open, role)
+	front, err := cfg.Listen.open(role.Handler())
+	if err != nil {
+		return open.close(err)
+	}
+	jwks, err := openPublic(cfg.JWKS, role.JWKS())
+	if err != nil {
+		return open.close(err)
+	}
+	return open.close(serve(p, "sam", front, jwks))
+}
