@@ -21,11 +21,10 @@ var (
 	// of a natural person, key in a qualified device.
 	PolicyQCPNaturalQSCD = asn1.ObjectIdentifier{0, 4, 0, 194112, 1, 2}
 
-	oidPolicyQCPArc   = asn1.ObjectIdentifier{0, 4, 0, 194112, 1}
-	oidPolicyNCPPlus  = asn1.ObjectIdentifier{0, 4, 0, 2042, 1, 2}
-	oidPolicyAny      = asn1.ObjectIdentifier{2, 5, 29, 32, 0}
-	oidPolicyCPS      = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 2, 1}
-	oidPolicyUserNote = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 2, 2}
+	oidPolicyQCPArc  = asn1.ObjectIdentifier{0, 4, 0, 194112, 1}
+	oidPolicyNCPPlus = asn1.ObjectIdentifier{0, 4, 0, 2042, 1, 2}
+	oidPolicyAny     = asn1.ObjectIdentifier{2, 5, 29, 32, 0}
+	oidPolicyCPS     = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 2, 1}
 )
 
 // Attributes of names (X.520; organizationIdentifier: X.520 2012, EN 319 412-1).
@@ -47,12 +46,9 @@ var (
 	oidExtKeyPeriod       = asn1.ObjectIdentifier{2, 5, 29, 16}
 	oidExtSAN             = asn1.ObjectIdentifier{2, 5, 29, 17}
 	oidExtBasic           = asn1.ObjectIdentifier{2, 5, 29, 19}
-	oidExtNameConstraints = asn1.ObjectIdentifier{2, 5, 29, 30}
 	oidExtCRLDP           = asn1.ObjectIdentifier{2, 5, 29, 31}
 	oidExtPolicies        = asn1.ObjectIdentifier{2, 5, 29, 32}
-	oidExtPolicyMappings  = asn1.ObjectIdentifier{2, 5, 29, 33}
 	oidExtAKI             = asn1.ObjectIdentifier{2, 5, 29, 35}
-	oidExtPolicyConstr    = asn1.ObjectIdentifier{2, 5, 29, 36}
 	oidExtEKU             = asn1.ObjectIdentifier{2, 5, 29, 37}
 	oidExtInhibitAny      = asn1.ObjectIdentifier{2, 5, 29, 54}
 	oidExtNoRevAvail      = asn1.ObjectIdentifier{2, 5, 29, 56}
@@ -61,7 +57,6 @@ var (
 	oidExtValidityAssured = asn1.ObjectIdentifier{0, 4, 0, 194121, 2, 1}
 
 	oidAccessCAIssuers = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 2}
-	oidAccessOCSP      = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1}
 )
 
 // Extended key usages (RFC 5280, RFC 9336 and Microsoft's document signing).
@@ -77,7 +72,6 @@ var (
 // Statements of qualified certificates (EN 319 412-5, EN 319 412-1 §5.1).
 var (
 	oidQcSemantics       = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 11, 2}
-	oidSemanticsNatural  = asn1.ObjectIdentifier{0, 4, 0, 194121, 1, 1}
 	oidQcCompliance      = asn1.ObjectIdentifier{0, 4, 0, 1862, 1, 1}
 	oidQcSSCD            = asn1.ObjectIdentifier{0, 4, 0, 1862, 1, 4}
 	oidQcPDS             = asn1.ObjectIdentifier{0, 4, 0, 1862, 1, 5}

@@ -37,15 +37,6 @@ func oidSequence(id asn1.ObjectIdentifier) cryptobyte.BuilderContinuation {
 	}
 }
 
-// semantics is the info of pkixQCSyntax-v2 (RFC 3739 §3.2.6.1); we do not use
-// it, because our serial numbers follow no scheme, but the vectors of
-// specs/eidas.md §2.2 are held to it.
-//
-//	SemanticsInformation ::= SEQUENCE { semanticsIndentifier OBJECT IDENTIFIER … }
-func semantics(id asn1.ObjectIdentifier) cryptobyte.BuilderContinuation {
-	return statement(oidQcSemantics, oidSequence(id))
-}
-
 // QcEuPDS ::= SEQUENCE SIZE (1..MAX) OF PdsLocation   (EN 319 412-5 §4.3.4)
 // PdsLocation ::= SEQUENCE { url IA5String, language PrintableString (SIZE (2)) }
 func pdsStatement(list []PDS) cryptobyte.BuilderContinuation {

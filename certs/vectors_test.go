@@ -8,6 +8,17 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
+// We state no semantics identifier, because our serial numbers follow no
+// scheme; the vectors of specs/eidas.md §2.2 have it.
+var (
+	oidSemanticsNatural = asn1.ObjectIdentifier{0, 4, 0, 194121, 1, 1}
+	oidAccessOCSP       = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1}
+)
+
+func semantics(id asn1.ObjectIdentifier) cryptobyte.BuilderContinuation {
+	return statement(oidQcSemantics, oidSequence(id))
+}
+
 // TestVectors holds our DER to specs/eidas.md §2.2, made there with Python and
 // decoded with openssl asn1parse.
 func TestVectors(t *testing.T) {

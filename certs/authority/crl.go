@@ -19,6 +19,7 @@ type crlState struct {
 	number     int64
 	this, next time.Time
 	der        []byte
+	newest     time.Time // of the last certificate issued
 	failed     time.Time // of the last attempt that did not make one
 }
 
@@ -38,19 +39,34 @@ func (r *Role) loadCRL(ctx context.Context) error {
 	if err := r.db.QueryRowContext(ctx, "SELECT coalesce(max(number), 0) FROM crls").Scan(&s.number); err != nil {
 		return fmt.Errorf("load CRL: %w", err)
 	}
+	var newest int64
+	if err := r.db.QueryRowContext(ctx, "SELECT coalesce(max(at), 0) FROM orders WHERE state = 'issued'").Scan(&newest); err != nil {
+		return fmt.Errorf("load CRL: %w", err)
+	}
+	s.newest = time.Unix(newest, 0)
 	return nil
 }
 
+// issuedAt tells the CRL that a certificate was issued.
+func (r *Role) issuedAt(t time.Time) {
+	r.crl.Lock()
+	defer r.crl.Unlock()
+	r.crl.newest = time.Unix(max(t.Unix(), r.crl.newest.Unix()), 0)
+}
+
 // CRL gives the issuing CA's CRL in DER. It makes a new one when half the life
-// of the present one is over; when that fails the present one is given as long
-// as it is valid.
+// of the present one is over, and when a certificate was issued since: a CRL
+// from before a certificate's notBefore says nothing about it, and EU DSS
+// refuses it as revocation information (RevocationConsistentCheck, FAIL in its
+// default policy). When a new one cannot be made the present one is given as
+// long as it is valid.
 func (r *Role) CRL(ctx context.Context) ([]byte, error) {
 	s := &r.crl
 	s.Lock()
 	defer s.Unlock()
 	now := r.cfg.Now()
 	half := s.this.Add(s.next.Sub(s.this) / 2)
-	if s.der != nil && now.Before(half) && !now.Before(s.this.Add(-audit.Backstep)) {
+	if s.der != nil && now.Before(half) && !s.this.Before(s.newest) && !now.Before(s.this.Add(-audit.Backstep)) {
 		return s.der, nil
 	}
 	var err error

@@ -46,6 +46,7 @@ func (r *Role) issue(ctx context.Context, hash string, body []byte, req ca.Issue
 	if err := r.keep(ctx, hash, prepared, der); err != nil {
 		return ca.Issued{}, outcomeUnknown()
 	}
+	r.issuedAt(r.cfg.Now())
 	return ca.Issued{Chain: [][]byte{der, r.issuing.Raw}}, nil
 }
 
@@ -203,6 +204,7 @@ func (r *Role) stored(ctx context.Context, hash string) (ca.Issued, error) {
 	case state != "issued":
 		return ca.Issued{}, outcomeUnknown()
 	}
+	r.issuedAt(r.cfg.Now())
 	return ca.Issued{Chain: [][]byte{der, r.issuing.Raw}}, nil
 }
 

@@ -221,6 +221,28 @@ func TestCRLIsMadeAnewAtHalfItsLife(t *testing.T) {
 	}
 }
 
+// TestCRLIsNeverOlderThanTheNewestCertificate, or EU DSS would not take it.
+func TestCRLIsNeverOlderThanTheNewestCertificate(t *testing.T) {
+	w := newWorld(t)
+	before := w.crl()
+	w.advance(10 * time.Second)
+	leaf := parse(t, got(w.front.Issue(t.Context(), w.enrolment().order()))(t).Chain[0])
+	for range 2 {
+		list := w.crl()
+		if list.ThisUpdate.Before(leaf.NotBefore) || list.Number.Cmp(before.Number) <= 0 {
+			t.Errorf("CRL of %v, certificate of %v", list.ThisUpdate, leaf.NotBefore)
+		}
+	}
+	if n := w.signatures(); n != 3 { // two CRLs and a certificate
+		t.Errorf("%d signatures", n)
+	}
+	w.advance(time.Second)
+	w.start()
+	if n := w.crl(); n.ThisUpdate.Before(leaf.NotBefore) || w.signatures() != 3 {
+		t.Errorf("after a restart: %v, %d signatures", n.ThisUpdate, w.signatures())
+	}
+}
+
 // TestCRLNumberGrowsOverAnOldDatabase: an old copy put back does not make the
 // role give two CRLs one number.
 func TestCRLNumberGrowsOverAnOldDatabase(t *testing.T) {
