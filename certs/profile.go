@@ -225,7 +225,7 @@ func (e *extensionsBuilder) policies(list ...policy) {
 }
 
 // published adds the CRL's and the issuer's addresses. There is no OCSP URL
-// as long as there is no OCSP responder (docs/decisions).
+// as long as there is no OCSP responder (docs/decisions/0012).
 //
 //	CRLDistributionPoints ::= SEQUENCE OF SEQUENCE { distributionPoint [0]
 //	  { fullName [0] GeneralNames } }                   (RFC 5280 §4.2.1.13)

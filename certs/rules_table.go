@@ -123,7 +123,7 @@ var rules = []rule{
 		u := v.cert.IssuingCertificateURL
 		return unless(len(u) == 1 && plainHTTP(u[0]), "not exactly one http address of the issuer's certificate")
 	}},
-	{"ocsp-address", "docs/decisions: no OCSP URL without a responder", issued, func(v *view) string {
+	{"ocsp-address", "docs/decisions/0012: no OCSP URL without a responder", issued, func(v *view) string {
 		return unless(len(v.cert.OCSPServer) == 0, "an OCSP address without an OCSP responder")
 	}},
 	{"critical", "RFC 5280 §4.2, EN 319 412-2", nil, criticality},
