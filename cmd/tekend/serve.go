@@ -114,10 +114,10 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 	}
 	f := &front{cfg: cfg, store: st, sam: sam.NewClient(cfg.Sockets.SAM, callTimeout)}
 	issuer := ca.NewClient(cfg.Sockets.CA, callTimeout)
-	stamper := tsa.NewClient(tsa.ClientConfig{
-		Socket: cfg.Sockets.TSA, URL: "http://tsa/tsa", Policies: cfg.TSAPolicies, Roots: roots,
-		Timeout: 10 * time.Second, Now: p.now, MaxSkew: time.Minute,
-	}, nil)
+	stamper, err := newStamper(cfg, p.now)
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
 	cfg.Signer.Now, cfg.Signer.Log, cfg.Signer.PublicURL = p.now, log, cfg.PublicURL
 	version, digest, err := api.TermsInForce()
 	if err != nil {
@@ -142,6 +142,17 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 		return nil, errors.Join(usage("%w", err), st.Close())
 	}
 	return f, nil
+}
+
+// newStamper is the client of our own time-stamping role.
+func newStamper(cfg frontConfig, now func() time.Time) (*tsa.Client, error) {
+	roots, err := loadRoots(cfg.Roots)
+	if err != nil {
+		return nil, err
+	}
+	return tsa.NewClient(tsa.ClientConfig{
+		Socket: cfg.Sockets.TSA, Policies: cfg.TSAPolicies, Roots: roots, Timeout: 10 * time.Second, Now: now,
+	}, nil), nil
 }
 
 // addClients stores the configured providers and gives their names.

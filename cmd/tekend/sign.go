@@ -25,12 +25,12 @@ type signCmd struct {
 type order struct {
 	Level    string  `json:"level"`
 	Language string  `json:"language"`
-	Signer   *signer `json:"signer,omitempty"`
+	Signer   *person `json:"signer,omitempty"`
 	// RedirectURL is where the person goes afterwards.
 	RedirectURL string `json:"redirect_url,omitempty"`
 }
 
-type signer struct {
+type person struct {
 	Reference string `json:"reference"`
 }
 
@@ -49,9 +49,9 @@ func (c *signCmd) Run(p *program) error {
 	}
 	o := order{Level: c.Level, Language: c.Lang}
 	if c.Signer != "" {
-		o.Signer = &signer{c.Signer}
+		o.Signer = &person{c.Signer}
 	} else if c.Person != "" {
-		o.Signer = &signer{"sandbox-" + c.Person}
+		o.Signer = &person{"sandbox-" + c.Person}
 	}
 	api := newAPIClient(base, key)
 	say := func(text string) { fmt.Fprintln(p.stderr, text) }

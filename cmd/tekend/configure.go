@@ -1,0 +1,153 @@
+package main
+
+import (
+	"encoding/base64"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"tekend/api"
+)
+
+// The clients of the sandbox at its itsme: Identification is never good for a
+// signature, so it is a client of its own.
+const (
+	identClient, identService     = "TKIDENT", "TEKEND_IDENT"
+	confirmClient, confirmService = "TKCONFIRM", "TEKEND_CONFIRM"
+)
+
+type doc = map[string]any
+
+// configure writes every process's configuration file, at each start, so that
+// it follows what this program knows.
+func (s *sandbox) configure() error {
+	key, err := s.apiKey()
+	if err != nil {
+		return err
+	}
+	version, digest, err := api.TermsInForce()
+	if err != nil {
+		return err
+	}
+	if err := s.copySamples(); err != nil {
+		return err
+	}
+	return errors.Join(
+		s.configureFront(key),
+		s.role("sam", s.samConfig()),
+		s.role("ca", s.caConfig(version, base64.RawURLEncoding.EncodeToString(digest))),
+		s.role("tsa", s.tsaConfig()),
+		s.role("itsme", s.itsmeConfig()),
+		s.role("provider", doc{
+			"listen": "fd:3", "public_url": s.url("provider"), "service": s.url("front"),
+			"api_key_file": s.path("provider", "api-key"), "samples": s.path("provider", "samples"),
+		}),
+	)
+}
+
+func (s *sandbox) configureFront(key string) error {
+	if err := s.own("front", s.path("front", "provider.key"), []byte(key+"\n")); err != nil {
+		return err
+	}
+	return s.role("front", doc{
+		"listen": "fd:3", "public_url": s.url("front"), "sandbox": true, "roots": s.path("pki", "root.pem"),
+		"sockets": doc{
+			"sam": s.path("sam", "run", "sam.sock"), "ca": s.path("ca", "run", "ca.sock"), "tsa": s.path("tsa", "run", "tsa.sock"),
+		},
+		"clients": []doc{{"id": "provider", "name": "Demo provider (simulation)", "key_file": s.path("front", "provider.key")}},
+		"store":   doc{"db": s.path("front", "front.db"), "blobs": s.path("front", "blobs")},
+	})
+}
+
+func (s *sandbox) token(role string) doc {
+	return doc{
+		"module": s.module(), "softhsm_conf": s.path(role, "softhsm2.conf"),
+		"token_label": "tekend-" + role, "pin_file": s.path(role, "pin"),
+	}
+}
+
+// listener is a role's socket for one caller; the one who started the sandbox
+// may ask for health too.
+func (s *sandbox) listener(role, folder, name, caller string) doc {
+	return doc{"socket": s.path(role, folder, name), "peers": []int{s.uid(caller), os.Getuid()}}
+}
+
+func (s *sandbox) issuer() doc { return doc{"issuer": s.url("itsme") + "/v2"} }
+
+func (s *sandbox) samConfig() doc {
+	redirect := s.url("front") + "/itsme/callback"
+	client := func(id, service, file string) doc {
+		return doc{"id": id, "service": service, "redirect_uri": redirect, "enc_key_file": s.path("sam", file)}
+	}
+	return doc{
+		"token": s.token("sam"), "listen": s.listener("sam", "run", "sam.sock", "front"), "jwks_listen": "fd:3",
+		"sam": doc{
+			"db": s.path("sam", "sam.db"), "itsme": s.issuer(),
+			"ident":     client(identClient, identService, "itsme-ident-enc.pem"),
+			"confirm":   client(confirmClient, confirmService, "itsme-confirm-enc.pem"),
+			"root_file": s.path("sam", "root.pem"), "issuer_file": s.path("sam", "issuing-ca.pem"),
+			"status_socket": s.path("ca", "status", "status.sock"), "key_type": s.state.KeyType,
+		},
+	}
+}
+
+func (s *sandbox) caConfig(terms, digest string) doc {
+	return doc{
+		"token": s.token("ca"), "listen": s.listener("ca", "run", "ca.sock", "front"),
+		"status_listen": s.listener("ca", "status", "status.sock", "sam"),
+		"ca": doc{
+			"db": s.path("ca", "ca.db"), "root_file": s.path("ca", "root.pem"), "issuing_ca_file": s.path("ca", "issuing-ca.pem"),
+			"tsu_file": s.path("ca", "tsu.pem"), "root_crl_file": s.path("ca", "root.crl"),
+			"public_url": s.url("front") + "/pki", "cps_url": s.url("front") + "/docs",
+			// A disclosure statement's address must be https; nothing answers at a .test name.
+			"pds":   []doc{{"url": "https://pki.tekend-sandbox.test/pds/en.pdf", "language": "en"}},
+			"itsme": s.issuer(), "ident_client": identClient, "confirm_client": confirmClient,
+			"default_country": "BE", "terms_version": terms, "terms_sha256": digest,
+		},
+	}
+}
+
+func (s *sandbox) tsaConfig() doc {
+	return doc{
+		"token": s.token("tsa"), "listen": s.listener("tsa", "run", "tsa.sock", "front"),
+		"chain_files": []string{s.path("tsa", "tsu.pem"), s.path("tsa", "root.pem")},
+		"tsa":         doc{"db": s.path("tsa", "tsa.db")},
+	}
+}
+
+func (s *sandbox) itsmeConfig() doc {
+	client := func(id, label, keys, service, kind string) doc {
+		return doc{
+			"id": id, "label": label, "jwks_url": s.url("jwks") + "/jwks/" + keys, "pkce_required": true,
+			"redirect_uris": []string{s.url("front") + "/itsme/callback"}, "services": doc{service: kind},
+		}
+	}
+	return doc{
+		"listen": "fd:3",
+		"sandbox": doc{
+			"issuer": s.url("itsme") + "/v2", "state_file": s.path("itsme", "state.json"),
+			"clients": []doc{
+				client(identClient, "tekend sandbox", "ident", identService, "Identification"),
+				client(confirmClient, "tekend sandbox", "confirm", confirmService, "Confirmation"),
+			},
+		},
+	}
+}
+
+// copySamples puts the PDFs to try where the provider's user can read them.
+func (s *sandbox) copySamples() error {
+	from, err := filepath.Glob(filepath.Join(s.cmd.Samples, "*.pdf"))
+	if err != nil {
+		return err
+	}
+	to := s.path("provider", "samples")
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return usage("%w", err)
+	}
+	for _, path := range from {
+		if err := copyFile(filepath.Join(to, filepath.Base(path)), path, 0o644); err != nil {
+			return usage("%w", err)
+		}
+	}
+	return nil
+}
