@@ -53,6 +53,7 @@ func (s *Server) pages(mux *http.ServeMux) {
 	for _, f := range []string{"style.css", "page.js"} {
 		mux.HandleFunc("GET /sandbox/"+f, func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, pageFiles, "pages/"+f) })
 	}
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/sandbox/deviations", http.StatusSeeOther)
 	})
@@ -300,7 +301,7 @@ func (s *Server) iconImage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var b strings.Builder
-	b.WriteString(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 90" fill="#345">`)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 %d" fill="#345">`, 30*((n+2)/3))
 	for i := range n {
 		fmt.Fprintf(&b, `<circle cx="%d" cy="%d" r="11"/>`, 15+30*(i%3), 15+30*(i/3))
 	}
