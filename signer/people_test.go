@@ -22,6 +22,8 @@ func TestWhatTheMagicPeopleLeadTo(t *testing.T) {
 		{"one-name", signer.Finished, ""},
 		{"no-email", signer.Finished, ""},
 		{"refuse", signer.Declined, "declined"},
+		{"expire", signer.Declined, "declined"}, // itsme tells no more than access_denied
+		{"blocked", signer.Declined, "declined"},
 		{"minor", signer.Failed, "signer_minor"},
 		{"other-person", signer.Failed, "identity_mismatch"},
 		{"wrong-nonce", signer.Failed, "answer_refused"},
@@ -46,10 +48,10 @@ func TestWhatTheMagicPeopleLeadTo(t *testing.T) {
 	}
 }
 
-// TestPeopleWhoAreAskedAgain: nothing is lost when somebody lets the question expire or is on the phone.
+// TestPeopleWhoAreAskedAgain: nothing is lost when itsme has a fault or somebody is on the phone.
 func TestPeopleWhoAreAskedAgain(t *testing.T) {
 	w := newWorld(t)
-	for person, code := range map[string]string{"expire": "confirmation_expired", "call": "ongoing_call", "error": "confirmation_expired"} {
+	for person, code := range map[string]string{"call": "ongoing_call", "error": "confirmation_expired"} {
 		r, token := w.order("", sample(t, "fpdf2.pdf"))
 		p := w.walk(token, person, signer.StepIdentify)
 		w.callback(w.atItsme(p.Link, person))

@@ -54,6 +54,7 @@ type world struct {
 	t     testing.TB
 	dir   string
 	token *hsm.Token
+	kind  hsm.KeyKind // of people's keys
 	pki   pki
 	itsme string // base URL
 	ahead atomic.Int64
@@ -67,6 +68,7 @@ type world struct {
 	roots        *x509.CertPool
 
 	front *front
+	disk  disk // what happens to the front's writes
 }
 
 // front is one life of the front's process.
@@ -84,14 +86,16 @@ func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Lo
 // sleep moves everybody's clock on.
 func (w *world) sleep(d time.Duration) { w.ahead.Add(int64(d)) }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newWorldOf(t, hsm.P256) }
+
+func newWorldOf(t testing.TB, kind hsm.KeyKind) *world {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "w") // short: socket paths have 107 characters
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	w := &world{t: t, dir: dir, token: hsmtest.Token(t)}
+	w := &world{t: t, dir: dir, token: hsmtest.Token(t), kind: kind}
 	w.ceremony()
 	jwks := listen(t)
 	w.startItsme(jwks.Addr().String())
@@ -168,14 +172,27 @@ func (w *world) ceremony() {
 	}
 	w.roots = x509.NewCertPool()
 	w.roots.AddCert(w.pki.root)
-	for _, name := range []string{"ident", "confirm"} {
-		k, err := rsa.GenerateKey(rand.Reader, 2048)
-		w.must(err)
-		der, err := x509.MarshalPKCS8PrivateKey(k)
-		w.must(err)
-		w.must(os.WriteFile(w.path(name+".pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600))
+	for name, key := range encKeys() {
+		w.must(os.WriteFile(w.path(name+".pem"), key, 0o600))
 	}
 }
+
+// encKeys are the decryption keys of the itsme clients, made once for all worlds: RSA keys are slow to make.
+var encKeys = sync.OnceValue(func() map[string][]byte {
+	keys := map[string][]byte{}
+	for _, name := range []string{"ident", "confirm"} {
+		k, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			panic(err)
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(k)
+		if err != nil {
+			panic(err)
+		}
+		keys[name] = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	}
+	return keys
+})
 
 func (w *world) startItsme(jwks string) {
 	ln := listen(w.t)
@@ -272,6 +289,7 @@ func (w *world) startSAM(jwks net.Listener) {
 		Now: w.now, Log: w.log(), DB: w.path("sam.db"), Itsme: itsme.Config{Issuer: w.itsme + "/v2"},
 		Ident: client("ident", "T_IDENT"), Confirm: client("confirm", "T_CONFIRM"),
 		RootFile: w.path("root.pem"), IssuerFile: w.path("issuing.pem"), StatusSocket: w.path("status/s.sock"),
+		KeyType: w.kind,
 	}
 	w.openSAM()
 	w.serve(jwks, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.samRole.JWKS().ServeHTTP(rw, r) }))
@@ -306,7 +324,7 @@ func (w *world) startFront() {
 		Now: w.now, Log: w.log(), PublicURL: "https://sign.example", Terms: signer.Terms{Version: terms, SHA256: sum[:]},
 		StopWithin: 200 * time.Millisecond,
 	}, signer.Dependencies{
-		Requests: st, Callbacks: st, Signers: st, Blobs: st,
+		Requests: badDisk{st, &w.disk}, Callbacks: st, Signers: st, Blobs: st,
 		Enrolling: samc, Certifying: samc, Preparing: samc, Activation: samc,
 		Issuer: ca.NewClient(w.ca.socket, 10*time.Second), Stamper: w.stamper, Roots: w.roots,
 	})
