@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"tekend/consent"
 	"tekend/itsme/token"
@@ -103,7 +102,7 @@ func (r *Role) askConsent(ctx context.Context, e *enrolment) (*question, error) 
 // identified is the enrolment after the first leg: at the consent, or at its
 // end when the person has a credential that can be used.
 func (r *Role) identified(ctx context.Context, e *enrolment, second *question, acc *accepted) (*enrolment, error) {
-	if err := fit(acc.Claims, r.cfg.Now()); err != nil {
+	if err := fit(acc.Claims); err != nil {
 		return nil, err
 	}
 	next := *e
@@ -126,24 +125,15 @@ func (r *Role) identified(ctx context.Context, e *enrolment, second *question, a
 }
 
 // fit says whether somebody with these claims may have a certificate.
-func fit(c token.Claims, now time.Time) error {
-	if !adult(c, now) {
+// Who cannot be shown to be 18 is not.
+func fit(c token.Claims) error {
+	if c.AgeGTE18 == nil || !*c.AgeGTE18 {
 		return refuse(sam.CodeSignerMinor, "the person is not shown to be 18 or older")
 	}
 	if c.DocumentSN == "" || c.Name == "" && c.FamilyName == "" && c.GivenName == "" {
 		return refuse(sam.CodeIdentityMismatch, "itsme did not say the person's name or document")
 	}
 	return nil
-}
-
-// adult: itsme says it, or the date of birth shows it. Who cannot be shown to
-// be 18 is not.
-func adult(c token.Claims, now time.Time) bool {
-	if c.AgeGTE18 != nil {
-		return *c.AgeGTE18
-	}
-	born, err := time.Parse(time.DateOnly, c.Birthdate)
-	return err == nil && !born.AddDate(18, 0, 0).After(now.UTC())
 }
 
 // existing finds a usable credential of who identified himself.
@@ -208,7 +198,7 @@ func (r *Role) consented(ctx context.Context, e *enrolment, acc *accepted) (*enr
 	if e.Step != sam.StepConsent || json.Unmarshal(e.Person, &first) != nil {
 		return nil, refuse(sam.CodeConflict, "the enrolment is not at this step")
 	}
-	if err := fit(acc.Claims, r.cfg.Now()); err != nil {
+	if err := fit(acc.Claims); err != nil {
 		return nil, err
 	}
 	if identity(first) != identity(acc.Claims) {

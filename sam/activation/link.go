@@ -120,7 +120,7 @@ func (r *Role) usableNow(ctx context.Context, l *link) error {
 	if err := r.checkCertificate(l.chain, l.SPKI, r.cfg.Now()); err != nil {
 		return err
 	}
-	serial := serialHex(l.leaf)
+	serial := certs.SerialHex(l.leaf.SerialNumber)
 	s, err := r.status.Status(ctx, serial)
 	if err != nil {
 		return later(sam.CodeCertificateNotGood, "the ca does not say the certificate's status")
@@ -149,7 +149,3 @@ func (r *Role) checkCertificate(chain []*x509.Certificate, spkiDER []byte, now t
 	}
 	return nil
 }
-
-// serialHex is a serial number as the ca writes it: lower-case hexadecimal,
-// two digits for each octet.
-func serialHex(c *x509.Certificate) string { return fmt.Sprintf("%x", c.SerialNumber.Bytes()) }
