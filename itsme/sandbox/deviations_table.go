@@ -20,7 +20,7 @@ var deviations = []deviation{
 	{"/sandbox/next, /sandbox/keys, /sandbox/recreate, /sandbox/switches, /sandbox/warnings: API for test scripts.", "Does not exist."},
 	{"http on loopback addresses is allowed for the issuer, redirect URIs and key sets; request_uri may be local unless refuse_local_request_uri is set.", "https everywhere; partners' hosts need OV or EV certificates, request_uri an explicit :443."},
 	{"Partners' key sets are fetched every time unless real_jwks_cache is set.", "Kept between 30 minutes and 24 hours, at irregular times."},
-	{"After a request was accepted the browser is sent on to /sandbox/actions/…, so that loading the page again does not repeat the request.", "Not documented."},
+	{"After a request was accepted the browser is sent on to /sandbox/actions/…, so that loading the page again does not repeat the request; the same address opened again (a link clicked twice) leads to the same action while that waits, and is refused for its used jti afterwards.", "Not documented."},
 	{"Any five digits are a right code; the icon and QR pages are only played; the person is chosen from a list.", "Real app."},
 	{"A code is used up by the first exchange of its own client, also a failing one.", "Only the second use is documented as an error."},
 	{"No answer within three minutes: access_denied; with silent_expiry nothing is sent.", "Not documented."},

@@ -189,6 +189,21 @@ func TestSB19FreshnessOfRequestObjects(t *testing.T) {
 	}
 }
 
+func TestALinkClickedTwiceLeadsToTheSameAction(t *testing.T) {
+	w := newWorld(t, nil)
+	a := w.ask(w.confirm, nil).with("sandbox_person", "approve")
+	id := w.phone(a)
+	if again := w.phone(a); again != id {
+		t.Error("another action")
+	}
+	w.wantError(a.with("sandbox_auto", "1"), "invalid_request_object") // the same jti in another address
+	resp, _ := w.post("/sandbox/phone/"+id, url.Values{"answer": {"confirm"}, "code": {"12345"}})
+	if u, err := resp.Location(); err != nil || u.Query().Get("code") == "" {
+		t.Fatal(err)
+	}
+	w.wantError(a, "invalid_request_object")
+}
+
 func TestSB20PKCE(t *testing.T) {
 	w := newWorld(t, nil)
 	for _, change := range []func(map[string]any){

@@ -23,6 +23,7 @@ type Server struct {
 	codes    *timed[*grant]
 	tokens   *timed[*grant]
 	actions  *timed[*action]
+	opened   *timed[*action] // by the query that opened it
 
 	mu       sync.Mutex // guards all below
 	sw       Switches
@@ -67,7 +68,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, base: base, state: st, sw: cfg.Switches,
 		seen:  once{newTimed[struct{}](cfg.Now)},
-		codes: newTimed[*grant](cfg.Now), tokens: newTimed[*grant](cfg.Now), actions: newTimed[*action](cfg.Now),
+		codes: newTimed[*grant](cfg.Now), tokens: newTimed[*grant](cfg.Now), actions: newTimed[*action](cfg.Now), opened: newTimed[*action](cfg.Now),
 	}
 	s.partners = &partnerKeys{http: hc, now: cfg.Now, warn: s.warn, cache: map[string]cachedSet{}}
 	return s, nil
@@ -132,7 +133,16 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 }
 
 // authorization is the authorization endpoint (SB-10 to SB-25).
+//
+// A browser sends the same address twice when a link is clicked twice; while
+// its action waits it is led there again, afterwards the used jti is refused.
 func (s *Server) authorization(w http.ResponseWriter, r *http.Request) {
+	if a, ok := s.opened.get(r.URL.RawQuery); ok {
+		if done, _ := s.settle(a); !done {
+			http.Redirect(w, r, "/sandbox/actions/"+a.id, http.StatusSeeOther)
+			return
+		}
+	}
 	req, refused := s.readRequest(r.Context(), r.URL.Query())
 	var a *action
 	if refused == nil {
@@ -149,6 +159,7 @@ func (s *Server) authorization(w http.ResponseWriter, r *http.Request) {
 	}
 	s.actions.put(a.id, a, a.created.Add(keepAction))
 	if !s.cfg.AutoApprove && !req.ext.auto {
+		s.opened.put(r.URL.RawQuery, a, a.created.Add(actionLife))
 		// A page of its own, so that loading it again does not repeat the request.
 		http.Redirect(w, r, "/sandbox/actions/"+a.id, http.StatusSeeOther)
 		return
