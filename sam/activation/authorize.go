@@ -85,7 +85,7 @@ func (r *Role) newSession(ctx context.Context, acc *accepted) (*session, error) 
 	now := r.cfg.Now()
 	s := &session{
 		Nonce: acc.Nonce, ID: itsme.Random(), Credential: l.ID, Generation: l.Generation, Algorithm: algorithm(l.Key.Kind), Positions: len(m.Docs),
-		Expires: until(now, r.cfg.SessionLife, acc.IssuedAt.Add(MaxLife)).UTC(),
+		Expires: until(now, r.cfg.SessionLife, acc.IssuedAt.Add(MaxLife)).UTC().Truncate(time.Microsecond),
 	}
 	s.Seal = r.sealOfSession(s)
 	return s, nil

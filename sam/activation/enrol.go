@@ -75,6 +75,11 @@ func (r *Role) loadEnrolment(ctx context.Context, id string) (*enrolment, error)
 
 // storeEnrolment writes the row; its MAC was made before, outside the transaction.
 func storeEnrolment(ctx context.Context, tx *sql.Tx, e *enrolment) error {
+	for _, b := range []*[]byte{&e.CSR, &e.Key.Blob, &e.Person} {
+		if *b == nil { // empty ones are read back as nil, which SQL takes for NULL
+			*b = []byte{}
+		}
+	}
 	_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO enrolments ("+enrolmentColumns+") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", e.columns()...)
 	if err != nil {
 		return fmt.Errorf("store enrolment: %w", err)
@@ -98,7 +103,7 @@ func (r *Role) enrol(ctx context.Context, req sam.EnrolRequest, id string) (*sam
 	if err := r.provider.Check(ctx); err != nil { // before a key is made for nothing
 		return nil, itsmeTrouble(err)
 	}
-	e = &enrolment{ID: id, Step: sam.StepIdentify, Language: req.Language, Person: []byte{}, Created: r.cfg.Now().UnixMicro()}
+	e = &enrolment{ID: id, Step: sam.StepIdentify, Language: req.Language, Created: r.cfg.Now().UnixMicro()}
 	if err := r.newKey(ctx, e); err != nil {
 		return nil, err
 	}

@@ -37,8 +37,8 @@ func (r *Role) certificate(ctx context.Context, id string, in sam.CertificateCha
 		return nil, err
 	}
 	next := *e
-	next.Step, next.Credential, next.ChainHash, next.Person = sam.StepDone, l.ID, hash, []byte{}
-	next.Key.Blob, next.CSR = []byte{}, []byte{} // the link has the key now
+	next.Step, next.Credential, next.ChainHash, next.Person = sam.StepDone, l.ID, hash, nil
+	next.Key.Blob, next.CSR = nil, nil // the link has the key now
 	if next.MAC, err = r.mac(ctx, next.fields()); err != nil {
 		return nil, err
 	}

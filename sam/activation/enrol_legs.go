@@ -113,7 +113,7 @@ func (r *Role) identified(ctx context.Context, e *enrolment, second *question, a
 	}
 	if known != nil {
 		next.Step, next.Credential = sam.StepExisting, known.ID
-		next.Key.Blob, next.CSR = []byte{}, []byte{} // the new key is dropped
+		next.Key.Blob, next.CSR = nil, nil // the new key is dropped
 	} else {
 		next.Step, next.ConsentNonce = sam.StepConsent, second.Nonce
 		if next.Person, err = json.Marshal(acc.Claims); err != nil {

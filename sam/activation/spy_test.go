@@ -3,6 +3,7 @@ package activation_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,7 +17,10 @@ import (
 // independent witness of the uses of keys.
 const spyModule = "/usr/lib/x86_64-linux-gnu/pkcs11-spy.so"
 
-var spyLog string
+var (
+	spyLog  string
+	dirOfUs string
+)
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -30,7 +34,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		spyLog = filepath.Join(dir, "log")
+		spyLog, dirOfUs = filepath.Join(dir, "log"), dir
 		for k, v := range map[string]string{"PKCS11SPY": hsmtest.Module, "PKCS11SPY_OUTPUT": spyLog} {
 			if err := os.Setenv(k, v); err != nil {
 				fmt.Fprintln(os.Stderr, err)
@@ -43,13 +47,23 @@ func TestMain(m *testing.M) {
 
 var spyValue = regexp.MustCompile(`^\[(in|out)\] (\w+) = (?:0x)?([0-9a-fA-F]+)`)
 
-// spyUses counts the C_Sign calls on keys that came out of C_UnwrapKey since
-// the log was last emptied by emptySpy.
-func spyUses(t testing.TB, _ string) int {
+// spySize is where the log ends now.
+func spySize(t testing.TB) int64 {
+	t.Helper()
+	info, err := os.Stat(spyLog)
+	must(t, err)
+	return info.Size()
+}
+
+// spyUses counts, from a place in the log on, the C_Sign calls on keys that
+// came out of C_UnwrapKey: users' keys. Other keys of the token sign too.
+func spyUses(t testing.TB, from int64) int {
 	t.Helper()
 	f, err := os.Open(spyLog)
 	must(t, err)
 	defer func() { _ = f.Close() }()
+	_, err = f.Seek(from, io.SeekStart)
+	must(t, err)
 	unwrapped, using := map[string]bool{}, map[string]string{}
 	call, session, n := "", "", 0
 	in := bufio.NewScanner(f)

@@ -55,8 +55,9 @@ type world struct {
 	dir    string
 	shift  atomic.Int64 // of the clock
 	token  *hsm.Token
-	hsmCfg hsm.Config
+	spyAt  int64 // where the spy's log of this world begins
 	op     *sandbox.Server
+	url    string // itsme's issuer
 	opDown atomic.Bool
 	cut    atomic.Value // string: path of itsme whose answer is dropped
 	hits   atomic.Int64 // exchanges at itsme
@@ -100,15 +101,14 @@ func newWorld(t *testing.T, change ...func(*activation.Config)) *world {
 	w.cut.Store("")
 	w.openToken()
 	w.startItsme()
-	root := w.ceremony()
+	w.ceremony()
 	w.startCA()
 	w.cfg = activation.Config{
-		Now: w.now, DB: w.path("sam.db"), Itsme: itsme.Config{Issuer: w.issuerURL()},
+		Now: w.now, DB: w.path("sam.db"), Itsme: itsme.Config{Issuer: w.url},
 		Ident:    activation.ClientConfig{ClientConfig: itsme.ClientConfig{ID: identID, Service: "IDENT", RedirectURI: callback}, EncKeyFile: w.path("ident.pem")},
 		Confirm:  activation.ClientConfig{ClientConfig: itsme.ClientConfig{ID: confirmID, Service: "CONF", RedirectURI: callback}, EncKeyFile: w.path("confirm.pem")},
 		RootFile: w.path("root.pem"), IssuerFile: w.path("issuer.pem"), StatusSocket: w.path("status.sock"),
 	}
-	_ = root
 	for i, name := range []string{"ident.pem", "confirm.pem"} {
 		der := got(x509.MarshalPKCS8PrivateKey(encKeys()[i]))(t)
 		w.write(name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
@@ -133,16 +133,34 @@ var encKeys = sync.OnceValue(func() [2]*rsa.PrivateKey {
 	return k
 })
 
-// openToken makes a token and opens it through the spy.
+var theToken struct {
+	once sync.Once
+	cfg  hsm.Config
+}
+
+// openToken opens the token of this test process through the spy: one login
+// for each test. Its keys are made once, because RSA is slow.
 func (w *world) openToken() {
-	w.t.Helper()
-	w.hsmCfg = hsmtest.Config(w.t)
-	w.hsmCfg.Module = spyModule
-	w.token = got(hsm.Open(context.Background(), w.hsmCfg))(w.t)
-	w.t.Cleanup(func() { _ = w.token.Close() })
-	for _, label := range []string{"itsme-ident-sig", "itsme-confirm-sig"} {
-		got(w.token.CreateKeyPair(context.Background(), label, hsm.RSA2048))(w.t)
+	t := w.t
+	t.Helper()
+	theToken.once.Do(func() {
+		cfg := hsmtest.Config(t)
+		pin := filepath.Join(dirOfUs, "pin") // the test's own folder ends with it
+		must(t, os.WriteFile(pin, got(os.ReadFile(cfg.PINFile))(t), 0o600))
+		cfg.Module, cfg.PINFile = spyModule, pin
+		token := got(hsm.Open(t.Context(), cfg))(t)
+		for _, label := range []string{"itsme-ident-sig", "itsme-confirm-sig"} {
+			got(token.CreateKeyPair(t.Context(), label, hsm.RSA2048))(t)
+		}
+		must(t, token.Close())
+		theToken.cfg = cfg
+	})
+	if theToken.cfg.Module == "" {
+		t.Fatal("the token could not be made")
 	}
+	w.token = got(hsm.Open(context.Background(), theToken.cfg))(t)
+	t.Cleanup(func() { _ = w.token.Close() })
+	w.spyAt = spySize(t)
 }
 
 // itsmeState is made once: its RSA keys are slow.
@@ -163,14 +181,6 @@ var itsmeState = sync.OnceValue(func() []byte {
 	return b
 })
 
-var issuers sync.Map // *world → issuer URL
-
-func (w *world) issuerURL() string {
-	v, _ := issuers.Load(w)
-	s, _ := v.(string)
-	return s
-}
-
 func (w *world) startItsme() {
 	t := w.t
 	keys := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -178,10 +188,10 @@ func (w *world) startItsme() {
 	}))
 	t.Cleanup(keys.Close)
 	l := got(net.Listen("tcp", "127.0.0.1:0"))(t)
-	issuers.Store(w, "http://"+l.Addr().String()+"/v2")
+	w.url = "http://" + l.Addr().String() + "/v2"
 	w.write("itsme.state", itsmeState())
 	w.op = got(sandbox.New(sandbox.Config{
-		Now: w.now, Listen: l.Addr().String(), Issuer: w.issuerURL(), StateFile: w.path("itsme.state"), SlowDelay: time.Millisecond,
+		Now: w.now, Listen: l.Addr().String(), Issuer: w.url, StateFile: w.path("itsme.state"), SlowDelay: time.Millisecond,
 		Clients: []sandbox.ClientRegistration{
 			{ID: identID, JWKSURL: keys.URL + "/jwks/ident", RedirectURIs: []string{callback}, Services: map[string]sandbox.ServiceType{"IDENT": sandbox.Identification}},
 			{ID: confirmID, JWKSURL: keys.URL + "/jwks/confirm", RedirectURIs: []string{callback}, Services: map[string]sandbox.ServiceType{"CONF": sandbox.Confirmation}, PKCERequired: true},
@@ -211,7 +221,7 @@ func ecKey(t testing.TB) *ecdsa.PrivateKey {
 	return got(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
 }
 
-func (w *world) ceremony() *x509.Certificate {
+func (w *world) ceremony() {
 	t := w.t
 	subject := func(cn string) certs.Subject {
 		return certs.Subject{Country: "BE", Organisation: "Tekend SANDBOX", OrganisationID: "NTRBE-0000000000", CommonName: cn}
@@ -234,7 +244,6 @@ func (w *world) ceremony() *x509.Certificate {
 		w.write(name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
 	}
 	w.write("root.crl", got(certs.CRL(by, big.NewInt(1), nil, now, now.AddDate(1, 0, 0)))(t))
-	return root
 }
 
 func termsDigest() []byte {
@@ -247,9 +256,9 @@ func (w *world) startCA() {
 	role := got(authority.New(t.Context(), authority.Config{
 		Now: w.now, DB: w.path("ca.db"), RootFile: w.path("root.pem"), IssuingCAFile: w.path("issuer.pem"), TSUFile: w.path("tsu.pem"), RootCRLFile: w.path("root.crl"),
 		PublicURL: "http://127.0.0.1:8080/pki", CPSURL: "https://sandbox.tekend.example/cps", PDS: []certs.PDS{{URL: "https://sandbox.tekend.example/pds", Language: "en"}},
-		Itsme: itsme.Config{Issuer: w.issuerURL(), Now: w.now}, IdentClient: identID, ConfirmClient: confirmID, DefaultCountry: "BE",
+		Itsme: itsme.Config{Issuer: w.url, Now: w.now}, IdentClient: identID, ConfirmClient: confirmID, DefaultCountry: "BE",
 		TermsVersion: terms, TermsSHA256: base64.RawURLEncoding.EncodeToString(termsDigest()),
-	}, authority.Dependencies{Signer: w.issuer.Signer, Keys: itsme.NewProvider(itsme.Config{Issuer: w.issuerURL(), Now: w.now}, nil)}))(t)
+	}, authority.Dependencies{Signer: w.issuer.Signer, Keys: itsme.NewProvider(itsme.Config{Issuer: w.url, Now: w.now}, nil)}))(t)
 	t.Cleanup(func() { _ = role.Close() })
 	w.status.Store(role.StatusHandler())
 	w.listen("ca.sock", role.Handler())
@@ -499,7 +508,7 @@ func (w *world) count(kind string) int {
 func (w *world) uses() int {
 	w.t.Helper()
 	byAudit := w.count("key.used") + w.count("key.generated")
-	if seen := spyUses(w.t, w.hsmCfg.TokenLabel); seen != byAudit {
+	if seen := spyUses(w.t, w.spyAt); seen != byAudit {
 		w.t.Errorf("the token was asked for %d values of users' keys, the audit knows %d", seen, byAudit)
 	}
 	return byAudit
