@@ -146,17 +146,21 @@ func TestTheTokenGoesAndComesBack(t *testing.T) {
 	w := enrolled(t)
 	before := w.uses()
 	file := sample(t, "fpdf2.pdf")
+	back := make(chan func(), 1)
+	lost := w.sam.breakCall("/signatures/", 1, requestLost)
+	lost.at = func() { back <- takeTokenAway(t) }
 	r, token := w.order("cust-1", file)
 	p := w.walk(token, "approve", signer.StepConfirm)
-	back := takeTokenAway(t)
 	w.callback(w.atItsme(p.Link, "approve"))
-	for n := 0; w.get(r.ID).Notice == nil && n < 1000; n++ {
+	bring := <-back
+	noticed := func() bool { n := w.get(r.ID).Notice; return n != nil && n.Code == "hsm_unavailable" }
+	for n := 0; !noticed() && n < 1000; n++ {
 		time.Sleep(10 * time.Millisecond)
 	}
-	if n := w.get(r.ID).Notice; n == nil || !n.Retryable {
-		t.Errorf("state %s, notice %+v", w.get(r.ID).State, n)
+	if !noticed() || w.get(r.ID).State != signer.Activating {
+		t.Errorf("state %s, notice %+v", w.get(r.ID).State, w.get(r.ID).Notice)
 	}
-	back()
+	bring()
 	r = w.wait(r.ID, signer.Finished)
 	w.released(r, file)
 	w.check(before, r, 1)

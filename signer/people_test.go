@@ -1,6 +1,8 @@
 package signer_test
 
 import (
+	"database/sql"
+	"errors"
 	"testing"
 	"time"
 
@@ -229,5 +231,43 @@ func TestTheSAMDiesBeforeItUsedTheKey(t *testing.T) {
 	}
 	if now := w.uses(); len(now.signed) != len(before.signed) {
 		t.Error("a key was used")
+	}
+}
+
+// TestTheSAMDiesWhileItUsesTheKey: after its restart the position is unknown, so the request fails, and nothing
+// is ever signed for this confirmation again.
+func TestTheSAMDiesWhileItUsesTheKey(t *testing.T) {
+	w := enrolled(t)
+	before := w.uses()
+	lost := w.sam.breakCall("/signatures/", 1, requestLost)
+	lost.at = func() {
+		// What a kill between burning and storing leaves behind.
+		raw, err := sql.Open("sqlite", "file:"+w.path("sam.db")+"?_pragma=busy_timeout(5000)")
+		if err == nil {
+			_, err = raw.Exec("UPDATE positions SET state = 'burnt' WHERE state = 'free'")
+		}
+		if err := errors.Join(err, raw.Close()); err != nil {
+			t.Error(err)
+		}
+		w.sam.takeDown()
+	}
+	r, token := w.order("cust-1", sample(t, "fpdf2.pdf"))
+	p := w.walk(token, "approve", signer.StepConfirm)
+	w.callback(w.atItsme(p.Link, "approve"))
+	w.wait(r.ID, signer.Activating)
+	calls := w.sam.count("/signatures/")
+	w.restartSAM()
+	w.sam.heal()
+	if r = w.wait(r.ID, signer.Failed); r.Failure.Code != "outcome_unknown" {
+		t.Errorf("%+v", r.Failure)
+	}
+	if n := w.sam.count("/signatures/"); n != calls {
+		t.Errorf("%d more calls of Sign", n-calls)
+	}
+	if now := w.uses(); len(now.signed) != len(before.signed) || len(now.unknown) != 1 {
+		t.Errorf("%d signed, %d unknown", len(now.signed)-len(before.signed), len(now.unknown))
+	}
+	if p, err := w.front.Page(t.Context(), token); err != nil || p.Step != signer.StepFailed {
+		t.Errorf("%+v %v", p, err)
 	}
 }
