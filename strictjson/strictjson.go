@@ -14,6 +14,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -136,7 +137,7 @@ func (s *scanner) object(at string, t reflect.Type, depth int) error {
 		if err := plain(here, name); err != nil {
 			return err
 		}
-		fold := strings.ToLower(name)
+		fold := folded(name)
 		if seen[fold] {
 			return &Error{Pointer: here, Reason: "this member stands twice (names that differ by case count as equal)"}
 		}
@@ -174,6 +175,18 @@ func plain(at, s string) error {
 		return &Error{Pointer: at, Reason: "not valid Unicode"}
 	}
 	return nil
+}
+
+// folded gives names that encoding/json takes for one the same form: it folds
+// by Unicode, so that "ſ" (U+017F) reads as "s".
+func folded(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			least = min(least, f)
+		}
+		return least
+	}, name)
 }
 
 type member struct {
@@ -220,7 +233,7 @@ func members(t reflect.Type) (map[string]member, reflect.Type) {
 			if name == "" {
 				name = f.Name
 			}
-			known[strings.ToLower(name)] = member{name, f.Type}
+			known[folded(name)] = member{name, f.Type}
 		}
 		return known, nil
 	}

@@ -25,6 +25,7 @@ func TestRefusals(t *testing.T) {
 		"duplicate":             {`{"code":"a","code":"b"}`, "/code", "twice"},
 		"case variant of both":  {`{"code":"a","CODE":"b"}`, "/CODE", "twice"},
 		"case variant alone":    {`{"Code":"a"}`, "/Code", `"code"`},
+		"folded by Unicode":     {`{"code":"a","partſ":[]}`, "/partſ", `"parts"`},
 		"unknown":               {`{"codes":"a"}`, "/codes", "unknown member"},
 		"duplicate deep":        {`{"code":"a","parts":[{"n":1},{"n":1,"n":2}]}`, "/parts/1/n", "twice"},
 		"duplicate in map":      {`{"code":"a","free":{"x":"1","X":"2"}}`, "/free/X", "twice"},
@@ -72,6 +73,9 @@ func TestLoosePassesUnknownButNotVariants(t *testing.T) {
 	}
 	if err := strictjson.DecodeLoose([]byte(`{"code":"a","Code":"b"}`), 256, &m); err == nil {
 		t.Error("a case variant passed")
+	}
+	if err := strictjson.DecodeLoose([]byte("{\"parts\":[],\"partſ\":[]}"), 256, &m); err == nil {
+		t.Error("a variant by Unicode folding passed")
 	}
 	if err := strictjson.DecodeLoose([]byte(`{"CODE":"b"}`), 256, &m); err == nil {
 		t.Error("a lone case variant passed")

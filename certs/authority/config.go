@@ -52,6 +52,10 @@ type Config struct {
 	// PDS are the disclosure statements, https, one of them in English ("en").
 	PDS []certs.PDS `yaml:"pds"`
 
+	// PublishDir gets the issuing CA's CRL as crl/issuing-ca.crl whenever a new
+	// one is made, for who reads files rather than /pki. Empty: nowhere.
+	PublishDir string `yaml:"publish_dir"`
+
 	// Life of a certificate; it never goes beyond the issuing CA's end.
 	// Default 17520h (2 years), at most 3 years.
 	Life time.Duration `yaml:"life"`

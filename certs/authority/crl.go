@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -21,7 +23,13 @@ type crlState struct {
 	der        []byte
 	newest     time.Time // of the last certificate issued
 	failed     time.Time // of the last attempt that did not make one
+
+	wake chan struct{} // a certificate was issued: the CRL is from before it
 }
+
+// gather is how long Run waits after an issuance, so that many certificates
+// issued together cost one CRL.
+const gather = 300 * time.Millisecond
 
 // retryCRL is the pause after a failed attempt: a token that is away must not
 // be asked with every reader of the CRL.
@@ -52,6 +60,10 @@ func (r *Role) issuedAt(t time.Time) {
 	r.crl.Lock()
 	defer r.crl.Unlock()
 	r.crl.newest = time.Unix(max(t.Unix(), r.crl.newest.Unix()), 0)
+	select {
+	case r.crl.wake <- struct{}{}:
+	default: // Run is awake already
+	}
 }
 
 // CRL gives the issuing CA's CRL in DER. It makes a new one when half the life
@@ -114,6 +126,25 @@ func (r *Role) newCRL(ctx context.Context, now time.Time) error {
 		return err
 	}
 	s.this, s.next, s.der = this, next, der
+	return r.publish(der)
+}
+
+// publish replaces the CRL's file, whole or not at all.
+func (r *Role) publish(crl []byte) error {
+	if r.cfg.PublishDir == "" {
+		return nil
+	}
+	path := filepath.Join(r.cfg.PublishDir, "crl", "issuing-ca.crl")
+	if err := os.WriteFile(path+".new", crl, 0o644); err != nil {
+		return fmt.Errorf("publish CRL: %w", err)
+	}
+	// The program's umask may be narrower; everyone may read what is public.
+	if err := os.Chmod(path+".new", 0o644); err != nil {
+		return fmt.Errorf("publish CRL: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("publish CRL: %w", err)
+	}
 	return nil
 }
 
@@ -122,12 +153,24 @@ func (r *Role) newCRL(ctx context.Context, now time.Time) error {
 func (r *Role) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
+	// The file may be older than the database: it is written anew at start.
+	if der, err := r.CRL(ctx); err == nil {
+		if err := r.publish(der); err != nil {
+			return err
+		}
+	}
 	for {
 		_, _ = r.CRL(ctx) // a failure shows in Health and is tried again
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-r.crl.wake:
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(gather):
+			}
 		}
 	}
 }

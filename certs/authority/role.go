@@ -62,6 +62,7 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 		return nil, errors.New("ca: the issuing key or itsme's keys are missing")
 	}
 	r := &Role{cfg: cfg, signer: dep.Signer, keys: dep.Keys}
+	r.crl.wake = make(chan struct{}, 1)
 	if err := r.readCertificates(); err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}

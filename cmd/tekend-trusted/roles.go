@@ -71,7 +71,13 @@ func (c caCmd) Run(p *program) error {
 	}
 	fresh, stop := context.WithCancel(p.ctx)
 	done := make(chan error, 1)
-	go func() { done <- role.Run(fresh) }()
+	go func() {
+		err := role.Run(fresh)
+		if err != nil {
+			p.log.Error("publishing", "error", err.Error())
+		}
+		done <- err
+	}()
 	err = serve(p, "ca", front, status)
 	stop()
 	<-done // it ends with the context and must not use the database afterwards

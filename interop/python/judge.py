@@ -47,7 +47,7 @@ class Judge:
     def __init__(self, root, pki):
         self.root = certificate(pathlib.Path(root))
         self.certs = [certificate(p) for p in sorted(pathlib.Path(pki).glob("*.pem"))]
-        self.crls = [revocation_list(p) for p in sorted(pathlib.Path(pki).glob("*.crl"))]
+        self.crls = [revocation_list(p) for p in sorted(pathlib.Path(pki).rglob("*.crl"))]
         if not self.crls:
             raise SystemExit(f"no CRL in {pki}: revocation could not be judged")
 
@@ -104,7 +104,7 @@ class Judge:
                 if stamp is None or not (stamp.intact and stamp.valid and stamp.trusted):
                     reasons.append("no valid, trusted time-stamp")
                 full = await ades.ades_with_time_validation(
-                    sig.signed_data, self.spec(), raw_digest=sig.external_digest
+                    sig.signed_data, self.spec(), raw_digest=sig.compute_digest()
                 )
                 result = str(full.ades_subindic)
                 if full.ades_subindic != ades.AdESPassed.OK:

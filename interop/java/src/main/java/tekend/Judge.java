@@ -27,7 +27,7 @@ import java.util.stream.Collectors;
  * EU DSS under its unmodified default policy, with what a check by DSS must require besides: a time-stamp that PASSED and
  * gives the best signature time, the whole path's revocation data good, no modification of the document after the signature.
  *
- * Usage: Judge ROOT.pem CRLDIR FILE... ; prints a line a file: file, verdict (pass or fail), format, indication, reasons.
+ * Usage: Judge ROOT.pem PKIDIR FILE... ; prints a line a file: file, verdict (pass or fail), format, indication, reasons.
  */
 public final class Judge {
     private Judge() {
@@ -35,15 +35,19 @@ public final class Judge {
 
     public static void main(String[] args) {
         if (args.length < 3) {
-            System.err.println("usage: Judge ROOT.pem CRLDIR FILE...");
+            System.err.println("usage: Judge ROOT.pem PKIDIR FILE...");
             System.exit(2);
         }
         CommonTrustedCertificateSource trust = new CommonTrustedCertificateSource();
         trust.addCertificate(DSSUtils.loadCertificate(new File(args[0])));
         CommonCertificateSource adjunct = new CommonCertificateSource();
         List<String> crls = new ArrayList<>();
-        File[] files = new File(args[1]).listFiles();
-        for (File f : files == null ? new File[0] : files) {
+        List<File> files = new ArrayList<>();
+        for (String dir : new String[] {args[1], args[1] + "/crl"}) {
+            File[] found = new File(dir).listFiles();
+            files.addAll(found == null ? List.of() : Arrays.asList(found));
+        }
+        for (File f : files) {
             if (f.getName().endsWith(".crl")) {
                 crls.add(f.getPath());
             } else if (f.getName().endsWith(".pem")) {
