@@ -522,7 +522,7 @@ type CreateSignatureRequestMultipartRequestBody CreateSignatureRequestMultipartB
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// GetAsset Style and script of the pages
+	// GetAsset Style, script and icon of the pages
 	// (GET /assets/{file})
 	GetAsset(c *gin.Context, file string)
 	// GetDocs This description, to read
@@ -1151,6 +1151,26 @@ type GetAssetRequestObject struct {
 
 type GetAssetResponseObject interface {
 	VisitGetAssetResponse(w http.ResponseWriter) error
+}
+
+type GetAsset200ImagesvgXmlResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetAsset200ImagesvgXmlResponse) VisitGetAssetResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "image/svg+xml")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
 }
 
 type GetAsset200TextcssResponse struct {
@@ -2078,7 +2098,7 @@ func (response GetSignedDocumentdefaultApplicationProblemPlusJSONResponse) Visit
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
-	// GetAsset Style and script of the pages
+	// GetAsset Style, script and icon of the pages
 	// (GET /assets/{file})
 	GetAsset(ctx context.Context, request GetAssetRequestObject) (GetAssetResponseObject, error)
 	// GetDocs This description, to read

@@ -43,8 +43,8 @@ func TestThePageAsDataAndAsHTML(t *testing.T) {
 			t.Errorf("the page lacks %q", text)
 		}
 	}
-	for _, asset := range []string{"/assets/page.css", "/assets/page.js"} {
-		if a := d.get(asset); a.status != 200 || len(a.body) < 500 || a.header.Get("Cache-Control") != "public, max-age=3600" {
+	for _, asset := range []string{"/assets/page.css", "/assets/page.js", "/assets/icon.svg"} {
+		if a := d.get(asset); a.status != 200 || len(a.body) < 300 || a.header.Get("Cache-Control") != "public, max-age=3600" {
 			t.Errorf("%s: %d", asset, a.status)
 		}
 	}

@@ -154,10 +154,10 @@ func (s *server) GetOpenAPI(ctx context.Context, _ GetOpenAPIRequestObject) (Get
 	return &file{media: "application/json", bytes: s.spec.json, cache: cacheStatic}, nil
 }
 
-// GetAsset serves style and script of the pages.
+// GetAsset serves style, script and icon of the pages.
 func (s *server) GetAsset(ctx context.Context, in GetAssetRequestObject) (GetAssetResponseObject, error) {
 	_, _ = enter(ctx)
-	media := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+	media := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 	for ext, m := range media {
 		if !strings.HasSuffix(in.File, ext) {
 			continue
