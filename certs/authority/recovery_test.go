@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -314,4 +315,34 @@ func TestEvidenceVerifiesLater(t *testing.T) {
 	if !bytes.Equal(kept.ConsentManifest, order.ConsentManifest) || len(set.Keys) != 1 {
 		t.Errorf("%d keys", len(set.Keys))
 	}
+}
+
+// TestRunPublishesTheCRLAfterEachIssuance: who reads files must find a CRL
+// that is not older than the certificate it judges.
+func TestRunPublishesTheCRLAfterEachIssuance(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.PublishDir = t.TempDir()
+	must(t, os.Mkdir(filepath.Join(w.cfg.PublishDir, "crl"), 0o755))
+	w.start()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.role.Run(ctx) }()
+	published := func(since time.Time) bool {
+		b, err := os.ReadFile(filepath.Join(w.cfg.PublishDir, "crl", "issuing-ca.crl"))
+		if err != nil {
+			return false
+		}
+		list, err := x509.ParseRevocationList(b)
+		return err == nil && !list.ThisUpdate.Before(since)
+	}
+	for !published(time.Time{}) {
+		time.Sleep(time.Millisecond)
+	}
+	w.advance(10 * time.Second)
+	leaf := parse(t, got(w.front.Issue(t.Context(), w.enrolment().order()))(t).Chain[0])
+	for !published(leaf.NotBefore) {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	must(t, <-done)
 }
