@@ -10,12 +10,14 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -290,4 +292,48 @@ func run(t testing.TB, dir string, args ...string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", args, err, out)
 	}
+}
+
+// TestGoldenAttributes was written down by hand from RFC 5652, 5035 and 6211.
+func TestGoldenAttributes(t *testing.T) {
+	name, err := hex.DecodeString("300d310b3009060355040613024245") // C=BE
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := &x509.Certificate{Raw: []byte("certificate"), RawIssuer: name, SerialNumber: big.NewInt(5), PublicKey: key.Public()}
+	got, err := cms.SignedAttributes(bytes.Repeat([]byte{0xAA}, 32), cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := sha256.Sum256(cert.Raw)
+	checkGolden(t, got, hash[:], name)
+}
+
+// checkGolden has content-type id-data; CMSAlgorithmProtection with SHA-256 and
+// [1] ecdsa-with-SHA256; message-digest; signing-certificate-v2 with SHA-256 as
+// its default, issuer and serial number: in the order of DER.
+func checkGolden(t *testing.T, got, hash, name []byte) {
+	t.Helper()
+	h := hex.EncodeToString
+	certID := tlv("30", "0420"+h(hash)+tlv("30", tlv("30", tlv("a4", h(name)))+"020105"))
+	set := "301806092a864886f70d010903310b06092a864886f70d010701" +
+		"302806092a864886f70d010934311b3019" + "300b0609608648016503040201" + "a10a06082a8648ce3d040302" +
+		"302f06092a864886f70d01090431220420" + strings.Repeat("aa", 32) +
+		tlv("30", "060b2a864886f70d010910022f"+tlv("31", tlv("30", tlv("30", certID))))
+	if want := tlv("31", set); h(got) != want {
+		t.Errorf("got  %x\nwant %s", got, want)
+	}
+}
+
+// tlv puts tag and DER length before a body, all hexadecimal.
+func tlv(tag, body string) string {
+	n := len(body) / 2
+	if n < 0x80 {
+		return tag + hex.EncodeToString([]byte{byte(n)}) + body
+	}
+	return tag + "81" + hex.EncodeToString([]byte{byte(n)}) + body
 }
