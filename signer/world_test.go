@@ -77,6 +77,7 @@ type front struct {
 	store *store.Store
 	stop  context.CancelFunc
 	ended chan struct{}
+	once  sync.Once
 }
 
 type pki struct{ root, issuing, tsu *x509.Certificate }
@@ -339,9 +340,10 @@ func (w *world) startFront() {
 }
 
 func (w *world) stopFront() {
-	w.front.stop()
-	<-w.front.ended
-	_ = w.front.store.Close()
+	f := w.front
+	f.stop()
+	<-f.ended
+	f.once.Do(func() { _ = f.store.Close() })
 }
 
 // restartFront ends the front in the middle of whatever it does and starts it anew.
