@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"fmt"
+	"math/big"
+	"os"
+	"time"
+
+	"tekend/cms"
+	"tekend/sam"
+	"tekend/tsa"
+)
+
+// rawToken is the ground that the other figures stand on, and what package hsm
+// adds to it.
+func (b *bench) rawToken() []row {
+	t := b.tokens()
+	const rounds = 7
+	var sign, cycle, ours, hsmSign, rsa, seventy, ratio sample
+	for range rounds {
+		s, c := t.raw.measure("sign-p256", 1500), t.raw.measure("cycle", 200)
+		o, h := t.hsm.measure("cycle", 200), t.hsm.measure("sign-p256", 1000)
+		r, m := t.raw.measure("sign-rsa3072", 60), t.hsm.measure("cycle70", 4)
+		sign, cycle, ours, rsa = append(sign, s.CPU*1e6), append(cycle, c.CPU*1e6), append(ours, o.CPU*1e6), append(rsa, r.CPU*1e6)
+		hsmSign, seventy = append(hsmSign, h.CPU*1e6), append(seventy, m.CPU/70*1e6)
+		ratio = append(ratio, c.CPU/o.CPU)
+	}
+	rate := func(s sample) string { return fmt.Sprintf("%.0f/s a core", 1e6/s.median()) }
+	return []row{
+		{goal: "raw C_Sign P-256, CPU", measured: sign.show("%.0f", " µs"), raw: rate(sign), verdict: info},
+		{goal: "raw C_Sign RSA-3072, CPU", measured: rsa.show("%.0f", " µs"), raw: rate(rsa), verdict: info},
+		{goal: "raw unwrap+sign+destroy P-256, CPU", measured: cycle.show("%.0f", " µs"), raw: rate(cycle), verdict: info},
+		{goal: "the same through hsm (each value verified), CPU", measured: ours.show("%.0f", " µs"),
+			raw: rate(ours) + "; raw/hsm " + ratio.show("%.2f", ""), verdict: info},
+		{goal: "sign P-256 through hsm (verified), CPU", measured: hsmSign.show("%.0f", " µs"), raw: rate(hsmSign), verdict: info},
+		{goal: "each of 70 under one unwrap through hsm, CPU", measured: seventy.show("%.0f", " µs"), raw: rate(seventy), verdict: info},
+	}
+}
+
+// session is an authorized confirmation of n documents.
+type session struct {
+	nonce string
+	order sam.SignRequest
+}
+
+// confirm has the person confirm n documents.
+func (c *credential) confirm(ctx context.Context, n int) session {
+	leaf := need(x509.ParseCertificate(c.chain[0]))
+	c.count++
+	r := sam.PrepareRequest{V: sam.Version, Txn: fmt.Sprintf("bench-%d", c.count), Credential: c.id, Language: "en"}
+	s := session{}
+	for i := range n {
+		d := sha256.Sum256(fmt.Appendf(nil, "%d %d %d", c.count, i, os.Getpid()))
+		r.Documents = append(r.Documents, sam.Document{
+			Label: fmt.Sprintf("document-%d.pdf", i), Alg: "SHA-256", Digest: d[:], SignedAttrs: need(cms.SignedAttributes(d[:], leaf)),
+		})
+		s.order.Positions = append(s.order.Positions, i)
+	}
+	p := need(c.sam.Prepare(ctx, r))
+	s.nonce = p.Nonce
+	s.order.Session = need(c.sam.Authorize(ctx, p.Nonce, c.answer(ctx, p.AuthorizationURL))).ID
+	return s
+}
+
+func (c *credential) sign(ctx context.Context, s session) {
+	signed := need(c.sam.Sign(ctx, s.nonce, s.order))
+	demand(len(signed.Values) == len(s.order.Positions), "%d values for %d positions", len(signed.Values), len(s.order.Positions))
+}
+
+// samSign is G2 and G4 for the call of the contract: HTTP on the Unix socket,
+// session, certificate status, two durable transactions with audit, the key.
+func (b *bench) samSign() []row {
+	ctx := context.Background()
+	c, t := b.enrolled(ctx), b.tokens()
+	const rounds, calls = 7, 20
+	var cpu, wall, ratio, above sample
+	for range rounds {
+		ready := make([]session, calls)
+		for i := range ready {
+			ready[i] = c.confirm(ctx, 1)
+		}
+		plain := t.raw.measure("cycle", 150)
+		before, at := processCPU(b.pids["sam"]), time.Now()
+		for _, s := range ready {
+			c.sign(ctx, s)
+		}
+		took := time.Since(at).Seconds()
+		used := (processCPU(b.pids["sam"]) - before) / calls
+		cpu, wall = append(cpu, used*1e6), append(wall, took/calls*1e3)
+		ratio, above = append(ratio, plain.CPU/used), append(above, (used-plain.CPU)*1e6)
+	}
+	return []row{
+		{goal: "G2: raw unwrap+sign+destroy / the sam's Sign call of one document, CPU", must: "≥ 0.75", measured: ratio.show("%.2f", ""),
+			raw: cpu.show("%.0f", " µs") + " a call; " + wall.show("%.1f", " ms") + " wall", verdict: verdict(ratio.median() >= 0.75)},
+		{goal: "G4: CPU of that call above the raw operation", must: "≤ 250 µs", measured: above.show("%.0f", " µs"), verdict: verdict(above.median() <= 250)},
+	}
+}
+
+// batch is G17: everything that the sam does for 70 documents.
+func (b *bench) batch() []row {
+	ctx := context.Background()
+	c := b.enrolled(ctx)
+	const rounds, n = 5, 70
+	var ratio, single, one sample
+	for range rounds {
+		start := processCPU(b.pids["sam"])
+		for range n {
+			c.sign(ctx, c.confirm(ctx, 1))
+		}
+		middle := processCPU(b.pids["sam"])
+		const batches = 3 // more to count
+		for range batches {
+			c.sign(ctx, c.confirm(ctx, n))
+		}
+		end := processCPU(b.pids["sam"])
+		single, one = append(single, (middle-start)*1e3), append(one, (end-middle)*1e3/batches)
+		ratio = append(ratio, (end-middle)/batches/(middle-start))
+	}
+	return []row{{goal: "G17: 70 documents in one confirmation / 70 single ones, CPU of the sam", must: "≤ 0.30", measured: ratio.show("%.2f", ""),
+		raw: one.show("%.0f", " ms") + " / " + single.show("%.0f", " ms"), verdict: verdict(ratio.median() <= 0.30)}}
+}
+
+// timestamp is G6: making a token beside the signature in it, with the same
+// kind of key; then what the role needs with HTTP, record and own check.
+func (b *bench) timestamp() []row {
+	t := b.tokens()
+	client, digest := b.stamper(), sha256.Sum256([]byte("bench"))
+	const rounds, calls = 7, 40
+	var p256, rsa, role, wall, hsmP256 sample
+	for range rounds {
+		raw, stamp, signed := t.raw.measure("sign-p256", 1500), t.hsm.measure("stamp-p256", 500), t.hsm.measure("sign-p256", 1000)
+		rawRSA, stampRSA := t.raw.measure("sign-rsa3072", 60), t.hsm.measure("stamp-rsa3072", 60)
+		p256, rsa = append(p256, raw.CPU/stamp.CPU), append(rsa, rawRSA.CPU/stampRSA.CPU)
+		hsmP256 = append(hsmP256, signed.CPU/stamp.CPU)
+		before, at := processCPU(b.pids["tsa"]), time.Now()
+		for range calls {
+			need(client.Stamp(context.Background(), digest[:], crypto.SHA256))
+		}
+		wall = append(wall, time.Since(at).Seconds()/calls*1e3)
+		role = append(role, (processCPU(b.pids["tsa"])-before)/calls*1e6)
+	}
+	return []row{
+		{goal: "G6: raw C_Sign / time-stamp token, P-256, CPU", must: "≥ 0.55", measured: p256.show("%.2f", ""),
+			raw: "hsm's verified sign / token " + hsmP256.show("%.2f", ""), verdict: verdict(p256.median() >= 0.55)},
+		{goal: "G6: the same, RSA-3072", must: "≥ 0.95", measured: rsa.show("%.2f", ""), verdict: verdict(rsa.median() >= 0.95)},
+		{goal: "the role tsa, HTTP to durable record and own check, CPU", measured: role.show("%.0f", " µs"), raw: wall.show("%.1f", " ms") + " wall", verdict: info},
+	}
+}
+
+// stamper is a client of the sandbox's time-stamping unit.
+func (b *bench) stamper() *tsa.Client {
+	b.sandbox()
+	roots := x509.NewCertPool()
+	demand(roots.AppendCertsFromPEM(need(os.ReadFile(b.info.RootPEM))), "no root in %s", b.info.RootPEM)
+	return tsa.NewClient(tsa.ClientConfig{
+		URL: "http://tsa/tsa", Socket: b.socket("tsa", "run", "tsa.sock"), Roots: roots, Timeout: 20 * time.Second, Now: time.Now,
+	}, nil)
+}
+
+// tokenMaker makes time-stamp tokens as the role does, without its record.
+func tokenMaker(s crypto.Signer) (func() error, error) {
+	cert, err := selfSigned(s)
+	if err != nil {
+		return nil, err
+	}
+	digest := sha256.Sum256([]byte("bench"))
+	return func() error {
+		body, err := tsa.Info{
+			Policy: asn1.ObjectIdentifier{2, 25, 1}, Imprint: tsa.Imprint{Hash: crypto.SHA256, Digest: digest[:]},
+			Serial: big.NewInt(1 << 40), GenTime: time.Now(), Accuracy: time.Second, Nonce: big.NewInt(1 << 60),
+		}.Encode()
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(body)
+		attrs, err := cms.ContentAttributes(cms.OIDTSTInfo, sum[:], cert)
+		if err != nil {
+			return err
+		}
+		dtbs := sha256.Sum256(attrs)
+		value, err := s.Sign(rand.Reader, dtbs[:], crypto.SHA256)
+		if err != nil {
+			return err
+		}
+		_, err = cms.AssembleToken(body, cms.Parts{SignedAttrs: attrs, Value: value, Certificate: cert}, true)
+		return err
+	}, nil
+}
+
+// selfSigned is a certificate for a key, good enough to be named in a CMS.
+func selfSigned(s crypto.Signer) (*x509.Certificate, error) {
+	t := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, t, s.Public(), s)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
+
+func softwareKey() *ecdsa.PrivateKey { return need(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) }
