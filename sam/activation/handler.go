@@ -2,6 +2,8 @@ package activation
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -117,8 +119,24 @@ func (j job[Out]) run(ctx context.Context, r *Role) (*Out, error) {
 			return nil, err
 		}
 		defer release()
+		if err := r.clock(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return j.do(ctx)
+}
+
+// clock refuses acts before the highest time of the record, before anything is
+// judged by a wrong time. (audit.Append would refuse the act itself.)
+func (r *Role) clock(ctx context.Context) error {
+	high, err := audit.HighWater(ctx, r.db)
+	if err != nil {
+		return err
+	}
+	if r.cfg.Now().Before(high.Add(-audit.Backstep)) {
+		return fmt.Errorf("before acting: %w", audit.ErrClockBack)
+	}
+	return nil
 }
 
 // recordTime bounds the writing of one row about a refusal.
@@ -147,11 +165,11 @@ func (r *Role) told(call, subject string, err error) error {
 // health says whether the role could sign now.
 func (r *Role) health(ctx context.Context) sam.Health {
 	var h sam.Health
-	high, err := audit.HighWater(ctx, r.db)
-	if err != nil {
-		h.Reasons = append(h.Reasons, "the database does not work")
-	} else if r.cfg.Now().Before(high.Add(-audit.Backstep)) {
+	switch err := r.clock(ctx); {
+	case errors.Is(err, audit.ErrClockBack):
 		h.Reasons = append(h.Reasons, "the clock is before the role's record")
+	case err != nil:
+		h.Reasons = append(h.Reasons, "the database does not work")
 	}
 	if err := r.token.Health(ctx); err != nil {
 		h.Reasons = append(h.Reasons, "the token does not work")

@@ -69,7 +69,7 @@ type world struct {
 	socket string
 	ca     *ca.Client
 	caDown atomic.Bool
-	status atomic.Value // http.Handler in place of the ca's, for defects
+	status atomic.Value // http.HandlerFunc in place of the ca's, for defects
 	issuer certs.Issuer
 }
 
@@ -260,13 +260,13 @@ func (w *world) startCA() {
 		TermsVersion: terms, TermsSHA256: base64.RawURLEncoding.EncodeToString(termsDigest()),
 	}, authority.Dependencies{Signer: w.issuer.Signer, Keys: itsme.NewProvider(itsme.Config{Issuer: w.url, Now: w.now}, nil)}))(t)
 	t.Cleanup(func() { _ = role.Close() })
-	w.status.Store(role.StatusHandler())
+	w.status.Store(http.HandlerFunc(role.StatusHandler().ServeHTTP))
 	w.listen("ca.sock", role.Handler())
 	w.listen("status.sock", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if w.caDown.Load() {
 			panic(http.ErrAbortHandler)
 		}
-		w.status.Load().(http.Handler).ServeHTTP(rw, r)
+		w.status.Load().(http.HandlerFunc).ServeHTTP(rw, r)
 	}))
 	w.ca = ca.NewClient(w.path("ca.sock"), 20*time.Second)
 }
