@@ -60,10 +60,14 @@ func (s *sandbox) configureFront(key string) error {
 }
 
 func (s *sandbox) token(role string) doc {
-	return doc{
+	d := doc{
 		"module": s.module(), "softhsm_conf": s.path(role, "softhsm2.conf"),
 		"token_label": "tekend-" + role, "pin_file": s.path(role, "pin"),
 	}
+	if s.cmd.Spy != "" {
+		d["sessions"] = 1 // the spy does not lock: with one session its log has one call after the other
+	}
+	return d
 }
 
 // listener is a role's socket for one caller; the one who started the sandbox
@@ -98,7 +102,7 @@ func (s *sandbox) caConfig(terms, digest string) doc {
 		"ca": doc{
 			"db": s.path("ca", "ca.db"), "root_file": s.path("ca", "root.pem"), "issuing_ca_file": s.path("ca", "issuing-ca.pem"),
 			"tsu_file": s.path("ca", "tsu.pem"), "root_crl_file": s.path("ca", "root.crl"),
-			"public_url": s.url("front") + "/pki", "cps_url": s.url("front") + "/docs",
+			"publish_dir": s.path("pki"), "public_url": s.url("front") + "/pki", "cps_url": s.url("front") + "/docs",
 			// A disclosure statement's address must be https; nothing answers at a .test name.
 			"pds":   []doc{{"url": "https://pki.tekend-sandbox.test/pds/en.pdf", "language": "en"}},
 			"itsme": s.issuer(), "ident_client": identClient, "confirm_client": confirmClient,

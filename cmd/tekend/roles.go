@@ -93,24 +93,46 @@ func (s *sandbox) startAll(ctx context.Context) error {
 
 // child describes one process: a bare environment, its own log.
 func (s *sandbox) child(name, program string, args []string) (*child, error) {
-	path := s.path(name, "log")
-	log, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := s.appendTo(name, s.path(name, "log"))
+	if err != nil {
+		return nil, err
+	}
+	c := &child{
+		name: name, path: filepath.Join(s.bin, program), args: args, log: log, stderr: log, user: s.owner(name),
+		env: []string{"PATH=/usr/bin:/bin", "HOME=/nonexistent", "TMPDIR=/tmp", "LC_ALL=C.UTF-8"},
+	}
+	if s.cmd.Spy != "" && program == "tekend-trusted" {
+		return c, s.watch(c)
+	}
+	return c, nil
+}
+
+// watch lets the spy write to D/<role>/spy.log, beside the role's own lines. A
+// file that the spy opens itself is buffered until a call returns, and a kill
+// inside C_Sign would hide that call; stderr is not buffered, so what goes into
+// a call is in the file before the call is made.
+func (s *sandbox) watch(c *child) error {
+	log, err := s.appendTo(c.name, s.path(c.name, "spy.log"))
+	if err != nil {
+		return err
+	}
+	c.stderr = log
+	c.env = append(c.env, "PKCS11SPY="+s.cmd.Module)
+	return nil
+}
+
+// appendTo opens a file to which a role's process appends.
+func (s *sandbox) appendTo(role, path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, usage("%w", err)
 	}
 	if s.isolated {
-		if err := log.Chown(s.uid(name), s.uid(name)); err != nil {
+		if err := f.Chown(s.uid(role), s.uid(role)); err != nil {
 			return nil, usage("%w", err)
 		}
 	}
-	c := &child{
-		name: name, path: filepath.Join(s.bin, program), args: args, log: log, user: s.owner(name),
-		env: []string{"PATH=/usr/bin:/bin", "HOME=/nonexistent", "TMPDIR=/tmp", "LC_ALL=C.UTF-8"},
-	}
-	if s.cmd.Spy != "" && program == "tekend-trusted" {
-		c.env = append(c.env, "PKCS11SPY="+s.cmd.Module, "PKCS11SPY_OUTPUT="+s.path(name, "spy.log"))
-	}
-	return c, nil
+	return f, nil
 }
 
 // module is what a role loads: the token's module, or the spy in front of it.

@@ -26,7 +26,7 @@ type sandboxCmd struct {
 	Trusted string `help:"The tekend-trusted program. Default: beside this one." type:"path"`
 	Samples string `help:"Folder with PDFs for the demo provider." default:"testdata/pdf" type:"path"`
 	UIDBase uint32 `help:"As root: the first of six user ids, one for each role." default:"47100"`
-	Spy     string `hidden:"" help:"Load the module through this spy and write its log to each role's spy.log." type:"path"`
+	Spy     string `hidden:"" help:"Load the module through this spy and append its log to each role's spy.log." type:"path"`
 }
 
 // roles in the order of their user ids.

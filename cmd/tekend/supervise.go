@@ -15,14 +15,15 @@ import (
 
 // child is one process of the sandbox.
 type child struct {
-	name  string
-	path  string
-	args  []string
-	env   []string
-	files []*os.File // inherited from descriptor 3 on
-	log   io.Writer
-	user  *owner                          // nil: the user who started the sandbox
-	ready func(ctx context.Context) error // nil error once it answers
+	name   string
+	path   string
+	args   []string
+	env    []string
+	files  []*os.File // inherited from descriptor 3 on
+	log    io.Writer
+	stderr io.Writer                       // stderr; the same as log but for a role behind the spy
+	user   *owner                          // nil: the user who started the sandbox
+	ready  func(ctx context.Context) error // nil error once it answers
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
@@ -70,7 +71,7 @@ func (s *supervisor) start(c *child) error {
 	cmd := exec.Command(c.path, c.args...)
 	cmd.Env = c.env
 	cmd.ExtraFiles = c.files
-	cmd.Stdout, cmd.Stderr = c.log, c.log
+	cmd.Stdout, cmd.Stderr = c.log, c.stderr
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if c.user != nil {
