@@ -118,7 +118,7 @@ func placesOf(t *testing.T, data []byte, n int) map[part]int {
 		}
 		return int(sig.ContentsStart) + 1 + 2*(i+off)
 	}
-	tst := info.TimeStampTokens[0]
+	tst := info.TimeStampTokens()[0]
 	stamp := []int{len(tst) - 1 - n%8, bytes.Index(tst, []byte("202")) + 6}[n%2] // its value, or its genTime
 	places := map[part]int{
 		// somewhere in the first half of the document, and the claimed time of the update
