@@ -65,19 +65,30 @@ func insertLink(ctx context.Context, tx *sql.Tx, l *link) error {
 	return nil
 }
 
-// credential loads a link record and proves that nobody changed it.
-func (r *Role) credential(ctx context.Context, id string) (*link, error) {
+// readLink reads a row as it is; nil when there is none.
+func (r *Role) readLink(ctx context.Context, id string) (*link, error) {
 	l := &link{ID: id}
 	err := r.db.QueryRowContext(ctx, `SELECT state, generation, iss, ident_aud, ident_sub, confirm_aud, confirm_sub, spki, chain,
 		kind, kek, mechanism, module, blob, created, mac FROM links WHERE id = ?`, id).Scan(
 		&l.State, &l.Generation, &l.Iss, &l.IdentAud, &l.IdentSub, &l.ConfirmAud, &l.ConfirmSub, &l.SPKI, &l.Chain,
 		&l.Key.Kind, &l.Key.KEK, &l.Key.Mechanism, &l.Key.Module, &l.Key.Blob, &l.Created, &l.MAC)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, refuse(sam.CodeCredentialUnknown, "there is no such credential")
+		return nil, nil
 	}
 	if err != nil {
-		// A column of another type is a changed row too, but so may be a disk.
 		return nil, fmt.Errorf("read link: %w", err)
+	}
+	return l, nil
+}
+
+// credential loads a link record and proves that nobody changed it.
+func (r *Role) credential(ctx context.Context, id string) (*link, error) {
+	l, err := r.readLink(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if l == nil {
+		return nil, refuse(sam.CodeCredentialUnknown, "there is no such credential")
 	}
 	mac, err := r.mac(ctx, l.fields())
 	if err != nil {

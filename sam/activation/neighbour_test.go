@@ -83,16 +83,24 @@ func TestPeopleWhoGetNoCertificate(t *testing.T) {
 func TestItsmeIsDown(t *testing.T) {
 	w := newWorld(t)
 	cred := w.enrol("approve")
+	w.advance(9 * time.Minute)
 	p := w.prepare(cred, documents(t, cred, 1))
 	a := w.at(p.AuthorizationURL, "")
-	w.advance(9 * time.Minute) // the keys are old, the question is not
-	w.start()                  // and so is what was known of itsme: all is fetched anew
-	p = w.prepare(cred, documents(t, cred, 1))
-	a = w.at(p.AuthorizationURL, "")
+	w.advance(2 * time.Minute) // itsme's keys are too old now, the question is not
 	w.opDown.Store(true)
-	if _, err := w.front.Authorize(t.Context(), p.Nonce, a); code(err) != sam.CodeExpired && code(err) != sam.CodeItsmeUnreachable {
-		t.Error(err)
+	sent := w.hits.Load()
+	for range 2 {
+		if _, err := w.front.Authorize(t.Context(), p.Nonce, a); code(err) != sam.CodeItsmeUnreachable || !retryable(err) {
+			t.Error(err)
+		}
 	}
+	if w.hits.Load() != sent {
+		t.Error("the code was sent")
+	}
+	w.opDown.Store(false)
+	w.advance(3 * time.Second)
+	got(w.front.Authorize(t.Context(), p.Nonce, a))(t)
+	w.opDown.Store(true)
 	w.start() // nothing is known of itsme
 	_, err := w.front.Prepare(t.Context(), order(cred, documents(t, cred, 1)))
 	if code(err) != sam.CodeItsmeUnreachable || !retryable(err) {

@@ -242,11 +242,16 @@ func (u use) result() (state string, e audit.Event) {
 
 // ended is what the caller is told.
 func ended(work []use, err error) error {
+	missing := false
+	for _, u := range work {
+		if u.sent && u.value == nil {
+			return refuse(sam.CodeBurnt, "the token failed while the key was used; it is never used again for this confirmation")
+		}
+		missing = missing || u.value == nil
+	}
 	switch {
-	case err == nil:
-		return nil
-	case work[0].sent:
-		return refuse(sam.CodeBurnt, "the token failed while the key was used; it is never used again for this confirmation")
+	case !missing:
+		return nil // the values are there, whatever happened afterwards
 	case errors.Is(err, hsm.ErrBlob):
 		return refuse(sam.CodeCredentialUnknown, "the wrapped key cannot be opened")
 	}

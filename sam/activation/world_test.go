@@ -51,7 +51,7 @@ const (
 // world is a sam with everything real around it: SoftHSM behind the spy, the
 // simulated itsme, the role ca. The front is the test.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	shift  atomic.Int64 // of the clock
 	token  *hsm.Token
@@ -94,7 +94,7 @@ func (w *world) advance(d time.Duration)  { w.shift.Add(int64(d)) }
 func (w *world) path(name string) string  { return filepath.Join(w.dir, name) }
 func (w *world) write(n string, b []byte) { must(w.t, os.WriteFile(w.path(n), b, 0o600)) }
 
-func newWorld(t *testing.T, change ...func(*activation.Config)) *world {
+func newWorld(t testing.TB, change ...func(*activation.Config)) *world {
 	t.Helper()
 	w := &world{t: t, dir: got(os.MkdirTemp("", "sam"))(t)} // Unix socket paths are short
 	t.Cleanup(func() { _ = os.RemoveAll(w.dir) })
