@@ -127,6 +127,9 @@ func (r *Role) redeem(ctx context.Context, q *question, code, hash string, p *pa
 	if err := r.provider.Check(ctx); err != nil {
 		return nil, itsmeTrouble(err)
 	}
+	if err := r.token.Health(ctx); err != nil { // it signs the client assertion
+		return nil, tokenTrouble(err)
+	}
 	m, err := q.manifest()
 	if err != nil {
 		return nil, refuse(sam.CodeNotAuthorized, "the stored question was changed")

@@ -176,12 +176,17 @@ func TestTokenIsGone(t *testing.T) {
 	w := newWorld(t)
 	cred := w.enrol("approve")
 	c := w.confirm(cred, 2)
+	p := w.prepare(cred, documents(t, cred, 1))
+	answer := w.at(p.AuthorizationURL, "")
 	dir := hsmtest.Directory(t)
 	away := filepath.Join(filepath.Dir(dir), "away")
 	must(t, os.Rename(dir, away))
 	must(t, os.Mkdir(dir, 0o700))
 	_, err := w.front.Sign(t.Context(), c.Nonce, c.request(0, 1))
 	if code(err) != sam.CodeHSMFailed || !retryable(err) {
+		t.Errorf("%v", err)
+	}
+	if _, err := w.front.Authorize(t.Context(), p.Nonce, answer); code(err) != sam.CodeHSMFailed || !retryable(err) {
 		t.Errorf("%v", err)
 	}
 	if h := got(w.front.Health(t.Context()))(t); h.Ready {
@@ -196,6 +201,7 @@ func TestTokenIsGone(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	checkValues(t, cred, c.docs, got(w.front.Sign(t.Context(), c.Nonce, c.request(0, 1)))(t).Values)
+	got(w.front.Authorize(t.Context(), p.Nonce, answer))(t)
 	if w.count("key.unknown") != 0 {
 		t.Error("a position was lost")
 	}

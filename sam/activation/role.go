@@ -139,7 +139,10 @@ func (r *Role) begin(ctx context.Context) error {
 		if err := r.settlePositions(ctx, tx); err != nil {
 			return err
 		}
-		return r.settleExchanges(ctx, tx)
+		if err := r.settleExchanges(ctx, tx); err != nil {
+			return err
+		}
+		return r.forget(ctx, tx)
 	})
 	if errors.Is(err, audit.ErrClockBack) {
 		return fmt.Errorf("the clock says %s: %w; set it right before starting", r.cfg.Now().UTC().Format(time.RFC3339), err)

@@ -1,11 +1,16 @@
 package activation_test
 
 import (
+	"crypto"
 	"database/sql"
 	"fmt"
+	"sync"
 	"testing"
+	"time"
 
+	"tekend/hsm"
 	"tekend/sam"
+	"tekend/sam/activation"
 )
 
 // TestWrongValue: the token gives a value that the certificate's key does not
@@ -70,4 +75,66 @@ func BenchmarkSignature(b *testing.B) {
 		s := got(w.front.Authorize(b.Context(), p.Nonce, w.at(p.AuthorizationURL, "")))(b)
 		got(w.front.Sign(b.Context(), p.Nonce, sam.SignRequest{Session: s.ID, Positions: []int{0}}))(b)
 	}
+}
+
+// TestTokenIsBusy: all sessions are taken. Nothing is used up.
+func TestTokenIsBusy(t *testing.T) {
+	w := newWorld(t)
+	cred := w.enrol("approve")
+	w.halt()
+	must(t, w.token.Close())
+	cfg := theToken.cfg
+	cfg.QueueTimeout = 200 * time.Millisecond
+	w.token = got(hsm.Open(t.Context(), cfg))(t)
+	t.Cleanup(func() { _ = w.token.Close() })
+	w.start()
+	c := w.confirm(cred, 1)
+	release := make(chan struct{})
+	var holders sync.WaitGroup
+	held := make(chan struct{}, cfg.Sessions)
+	for range cfg.Sessions {
+		holders.Go(func() {
+			_, err := w.token.GenerateWrapped(t.Context(), "kek", hsm.P256, func(crypto.Signer) error {
+				held <- struct{}{}
+				<-release
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range cfg.Sessions {
+		<-held
+	}
+	_, err := w.front.Sign(t.Context(), c.Nonce, c.request(0))
+	if code(err) != sam.CodeHSMBusy || !retryable(err) {
+		t.Errorf("%v", err)
+	}
+	close(release)
+	holders.Wait()
+	checkValues(t, cred, c.docs, got(w.front.Sign(t.Context(), c.Nonce, c.request(0)))(t).Values)
+	if w.count("refusal.hsm_busy") != 1 || w.count("key.used") != 1 {
+		t.Error("the refusal or the use is not in the audit")
+	}
+}
+
+// TestNoAuditNoAct: while the database cannot be written nothing is signed, and
+// nothing is lost.
+func TestNoAuditNoAct(t *testing.T) {
+	w := newWorld(t, func(c *activation.Config) { c.CallTimeout = time.Second })
+	cred := w.enrol("approve")
+	c := w.confirm(cred, 1)
+	d := got(sql.Open("sqlite", "file:"+w.cfg.DB+"?_txlock=immediate"))(t)
+	defer func() { _ = d.Close() }()
+	tx := got(d.Begin())(t)
+	_, err := w.front.Sign(t.Context(), c.Nonce, c.request(0))
+	if code(err) != "internal" {
+		t.Errorf("%v", err)
+	}
+	if n := spyUses(t, w.spyAt); n != 1 { // the certificate request's
+		t.Errorf("%d uses", n)
+	}
+	must(t, tx.Rollback())
+	checkValues(t, cred, c.docs, got(w.front.Sign(t.Context(), c.Nonce, c.request(0)))(t).Values)
 }
