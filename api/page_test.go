@@ -44,7 +44,7 @@ func TestThePageAsDataAndAsHTML(t *testing.T) {
 		}
 	}
 	for _, asset := range []string{"/assets/page.css", "/assets/page.js", "/assets/icon.svg"} {
-		if a := d.get(asset); a.status != 200 || len(a.body) < 300 || a.header.Get("Cache-Control") != "public, max-age=3600" {
+		if a := d.get(asset); a.status != 200 || len(a.body) < 200 || a.header.Get("Cache-Control") != "public, max-age=3600" {
 			t.Errorf("%s: %d", asset, a.status)
 		}
 	}

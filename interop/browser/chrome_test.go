@@ -4,6 +4,7 @@ package browser_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -114,6 +115,28 @@ func get[T any](p *phone, a chromedp.Action[T]) T {
 		p.broken(err)
 	}
 	return v
+}
+
+// until waits for an expression to become true, over as many loadings of pages as it takes: a page that goes away takes
+// the expression with it, which is no fault.
+func (p *phone) until(js string) {
+	p.t.Helper()
+	for range 600 {
+		if yes, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](js)); err == nil && yes {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	p.broken(fmt.Errorf("never true: %s", js))
+}
+
+// maybe evaluates an expression that gives a text; "" when the page goes away meanwhile.
+func (p *phone) maybe(js string) string {
+	s, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](js))
+	if err != nil {
+		return ""
+	}
+	return s
 }
 
 func (p *phone) broken(err error) {
