@@ -50,6 +50,7 @@ type signatureRequest struct {
 	SigningURL string   `json:"signing_url"`
 	Level      string   `json:"level"`
 	Problem    *problem `json:"problem"`
+	Notice     *problem `json:"notice"` // why it waits
 }
 
 // page is the JSON form of the signer's page.
@@ -60,6 +61,7 @@ type page struct {
 	CheckCode    string   `json:"check_code"`
 	TermsVersion string   `json:"terms_version"`
 	Problem      *problem `json:"problem"`
+	Notice       *problem `json:"notice"` // why it waits or asks again
 }
 
 func (c *apiClient) do(ctx context.Context, req *http.Request, out any) error {
@@ -70,11 +72,27 @@ func (c *apiClient) do(ctx context.Context, req *http.Request, out any) error {
 	req.Header.Set("Accept", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return unreachable("the service cannot be reached: %w; is it running?", stripURL(err))
+		return notReached(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	return readAnswer(resp, out)
 }
+
+// notReached is what no answer means: a file of ours that could not be read,
+// Ctrl-C, or a service that is not there.
+func notReached(ctx context.Context, err error) error {
+	if own, ok := errors.AsType[*exitError](err); ok {
+		return own
+	}
+	if errors.Is(context.Cause(ctx), context.Canceled) {
+		return errStopped
+	}
+	return unreachable("the service cannot be reached: %w; is it running?", stripURL(err))
+}
+
+// errStopped ends a command that the user stopped. What the service has taken
+// goes on there.
+var errStopped = no("stopped; what the service has taken goes on without this command")
 
 func readAnswer(resp *http.Response, out any) error {
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
@@ -98,20 +116,25 @@ func asProblem(status int, b []byte) error {
 	if json.Unmarshal(b, &p) != nil || p.Code == "" {
 		return unreachable("the service answered %d", status)
 	}
+	switch {
+	case status >= 500 || status == http.StatusTooManyRequests:
+		return unreachable("%s", p)
+	case status == http.StatusConflict || status == http.StatusGone:
+		return no("%s", p)
+	}
+	return usage("%s", p)
+}
+
+// String is a problem in one line: what happened, what to do, its code.
+func (p problem) String() string {
 	text := p.Detail
 	if text == "" {
 		text = p.Title
 	}
 	if p.Hint != "" {
-		text += " " + p.Hint
+		text += "; " + p.Hint
 	}
-	switch {
-	case status >= 500 || status == http.StatusTooManyRequests:
-		return unreachable("%s (%s)", text, p.Code)
-	case status == http.StatusConflict || status == http.StatusGone:
-		return no("%s (%s)", text, p.Code)
-	}
-	return usage("%s (%s)", text, p.Code)
+	return fmt.Sprintf("%s (%s)", text, p.Code)
 }
 
 // stripURL removes the address from a net/http error: it may hold a token.
@@ -162,7 +185,7 @@ func writeParts(mw *multipart.Writer, order any, files []string, progress func(s
 func writeFile(mw *multipart.Writer, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return usage("%w", err)
 	}
 	defer func() { _ = f.Close() }()
 	h := textproto.MIMEHeader{}
@@ -210,7 +233,7 @@ func (c *apiClient) download(ctx context.Context, id string, n int, path string)
 	req.Header.Set("Authorization", "Bearer "+c.key)
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return unreachable("the service cannot be reached: %w", stripURL(err))
+		return notReached(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {

@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+
+	itsme "tekend/itsme/sandbox"
 )
 
 type signCmd struct {
@@ -40,8 +44,8 @@ func (c *signCmd) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	if c.Person != "" && !sandbox {
-		return usage("--person only works with a sandbox (%s/sandbox.json)", c.Sandbox)
+	if err := c.checkPerson(sandbox); err != nil {
+		return err
 	}
 	targets, err := c.targets()
 	if err != nil {
@@ -77,12 +81,26 @@ func (c *signCmd) Run(p *program) error {
 	return nil
 }
 
-// targets gives a path for each file.
+// checkPerson refuses a magic person who cannot answer, before anything is sent.
+func (c *signCmd) checkPerson(sandbox bool) error {
+	switch {
+	case c.Person == "":
+		return nil
+	case !sandbox:
+		return usage("--person only works with a sandbox (%s/sandbox.json)", c.Sandbox)
+	case !slices.Contains(itsme.People(), c.Person):
+		return usage("nobody in the sandbox is called %q; there are: %s", c.Person, strings.Join(itsme.People(), " "))
+	}
+	return nil
+}
+
+// targets gives a path for each file. That they can be written is looked at
+// now: after signing it would be too late.
 func (c *signCmd) targets() ([]string, error) {
 	info, err := os.Stat(c.Out)
 	folder := err == nil && info.IsDir()
 	if len(c.Files) == 1 && !folder {
-		return []string{c.Out}, nil
+		return []string{c.Out}, canWrite(filepath.Dir(c.Out))
 	}
 	if !folder {
 		return nil, usage("several files are signed: -o must be an existing folder")
@@ -97,17 +115,29 @@ func (c *signCmd) targets() ([]string, error) {
 		seen[name] = true
 		all = append(all, filepath.Join(c.Out, name))
 	}
-	return all, nil
+	return all, canWrite(c.Out)
+}
+
+// canWrite tells whether a file can be made in a folder, by making one.
+func canWrite(folder string) error {
+	f, err := os.CreateTemp(folder, ".tekend-*")
+	if err != nil {
+		return usage("the signed document cannot be written: %w", err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // answerAs walks the signer's pages as a browser would and lets the magic
-// person answer at the simulated itsme.
+// person answer at the simulated itsme, each question once.
 func answerAs(ctx context.Context, api *apiClient, signingURL, person string, say func(string)) error {
-	last := ""
-	for range 200 {
+	last, answered := "", false
+	for range 1500 { // of 20 ms and more
 		var pg page
 		if err := api.getJSON(ctx, signingURL, &pg); err != nil {
 			return err
+		}
+		if answered && pg.Notice != nil && pg.Step != "wait" {
+			return askedAgain(*pg.Notice)
 		}
 		if pg.Step != last {
 			say("page: " + pg.Step)
@@ -125,17 +155,27 @@ func answerAs(ctx context.Context, api *apiClient, signingURL, person string, sa
 			if err := throughItsme(ctx, api, pg.Link, person); err != nil {
 				return err
 			}
+			answered = true
 		case "done", "refused", "expired", "failed":
 			return nil // the request's state says the rest
 		default:
 			select {
 			case <-ctx.Done():
-				return no("stopped; the request goes on without this command")
+				return errStopped
 			case <-time.After(20 * time.Millisecond):
 			}
 		}
 	}
-	return no("the page never came to an end")
+	return unreachable("the service is still at work; the request goes on without this command")
+}
+
+// askedAgain ends the walk when the page says that the answer was not good and
+// that the person may answer once more: a magic person would do the same again.
+func askedAgain(why problem) error {
+	if why.Code == "ongoing_call" {
+		return no("nothing was signed: %s", why)
+	}
+	return unreachable("nothing was signed yet: %s", why)
 }
 
 // throughItsme follows the link to itsme and back to the front's callback.
@@ -181,7 +221,7 @@ func throughItsme(ctx context.Context, api *apiClient, link, person string) erro
 }
 
 func waitFinished(ctx context.Context, api *apiClient, id string, say func(string)) error {
-	last := ""
+	last, notice := "", ""
 	for {
 		var r signatureRequest
 		if err := api.getJSON(ctx, api.base+"/v1/signature-requests/"+id+"?wait=20s", &r); err != nil {
@@ -190,6 +230,10 @@ func waitFinished(ctx context.Context, api *apiClient, id string, say func(strin
 		if r.State != last {
 			say("state: " + r.State)
 			last = r.State
+		}
+		if r.Notice != nil && r.Notice.Code != notice {
+			say("waiting: " + r.Notice.String())
+			notice = r.Notice.Code
 		}
 		switch r.State {
 		case "finished":
@@ -200,12 +244,12 @@ func waitFinished(ctx context.Context, api *apiClient, id string, say func(strin
 			return no("the request expired: nothing was signed")
 		case "failed":
 			if r.Problem != nil {
-				return no("the request failed: %s (%s)", r.Problem.Detail, r.Problem.Code)
+				return no("the request failed: %s", r.Problem)
 			}
 			return no("the request failed")
 		}
 		if ctx.Err() != nil {
-			return no("stopped; request %s goes on without this command", id)
+			return errStopped
 		}
 	}
 }
