@@ -145,13 +145,16 @@ func (s *sandbox) copySamples() error {
 		return err
 	}
 	to := s.path("provider", "samples")
-	if err := os.MkdirAll(to, 0o755); err != nil {
+	if err := os.MkdirAll(to, 0o700); err != nil {
 		return usage("%w", err)
 	}
 	for _, path := range from {
-		if err := copyFile(filepath.Join(to, filepath.Base(path)), path, 0o644); err != nil {
+		if err := copyFile(filepath.Join(to, filepath.Base(path)), path, 0o600); err != nil {
 			return usage("%w", err)
 		}
+	}
+	if s.isolated {
+		return s.giveTree(to, "provider")
 	}
 	return nil
 }
