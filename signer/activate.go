@@ -21,9 +21,9 @@ func (s *Service) authorize(ctx context.Context, rec *Record) error {
 		why := samError(err)
 		switch {
 		case why.Code == ErrRestarted.Code:
-			why = ErrAgain // nothing was signed; the person may confirm a new preparation
+			why = ErrAgain.because(err) // nothing was signed; the person may confirm a new preparation
 		case why.Retryable && !personAgain(why) && !s.now().Before(a.ExpiresAt):
-			why = ErrAgain // too late for this answer
+			why = ErrAgain.because(err) // too late for this answer
 		}
 		if personAgain(why) {
 			return s.askConfirmationAgain(ctx, rec, why)
@@ -39,6 +39,7 @@ func (s *Service) authorize(ctx context.Context, rec *Record) error {
 }
 
 func (s *Service) askConfirmationAgain(ctx context.Context, rec *Record, why *Error) error {
+	s.logCause(rec, why)
 	next := *rec
 	p := &next.Progress
 	p.Answer, p.Confirmation, p.Notice = nil, nil, why

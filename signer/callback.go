@@ -63,7 +63,7 @@ func (s *Service) answered(ctx context.Context, rec *Record, state string, a *An
 	if rec.State.End() {
 		return nil, nil // the page says what became of it
 	}
-	if !s.now().Before(a.ExpiresAt) || !waitsFor(rec, a) {
+	if now := s.now(); !now.Before(a.ExpiresAt) || !now.Before(rec.ExpiresAt) || !waitsFor(rec, a) {
 		return nil, ErrStateExpired
 	}
 	next := *rec

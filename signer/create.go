@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -135,6 +137,9 @@ func (s *Service) receive(ctx context.Context, rec *Record, up Upload) error {
 		room -= blob.Size
 		doc.Blob, doc.Size, doc.SHA256 = blob.Name, blob.Size, blob.SHA256
 		rec.Documents = append(rec.Documents, doc)
+		if twice(rec.Documents) {
+			return ErrTwice.with(fmt.Sprintf("document %d was sent before", len(rec.Documents)))
+		}
 		if err := s.inspect(ctx, doc); err != nil {
 			return numbered(err, len(rec.Documents))
 		}
@@ -143,6 +148,13 @@ func (s *Service) receive(ctx context.Context, rec *Record, up Upload) error {
 		return ErrNoDocument
 	}
 	return nil
+}
+
+// twice says whether the last document is like an earlier one. Both would have the same bytes to sign, and
+// the SAM signs each once.
+func twice(docs []Document) bool {
+	last := len(docs) - 1
+	return slices.ContainsFunc(docs[:last], func(d Document) bool { return bytes.Equal(d.SHA256, docs[last].SHA256) })
 }
 
 // inspect reads the structure of a document, so that one that cannot be signed is refused at once and not

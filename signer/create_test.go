@@ -186,7 +186,8 @@ func TestOrdersThatCannotBeTaken(t *testing.T) {
 		want *signer.Error
 	}{
 		"no document":     {signer.Order{}, upload(), signer.ErrNoDocument},
-		"three documents": {signer.Order{}, upload(good, good, good), signer.ErrManyDocuments},
+		"the same twice":  {signer.Order{}, upload(good, good), signer.ErrTwice},
+		"three documents": {signer.Order{}, upload(good, onePage("%\n"), onePage("%%\n")), signer.ErrManyDocuments},
 		"too much":        {signer.Order{}, upload(good, append(bytes.Clone(good), make([]byte, 2000)...)), signer.ErrRequestSize},
 		"level":           {signer.Order{Level: "B-LTA"}, upload(good), signer.ErrLevel},
 		"language":        {signer.Order{Language: "fr"}, upload(good), signer.ErrLanguage},

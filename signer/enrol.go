@@ -146,6 +146,7 @@ func (s *Service) enrolled(ctx context.Context, rec *Record, st sam.EnrolStep) e
 
 // askTermsAgain goes back to the start of the enrolment and tells the person why.
 func (s *Service) askTermsAgain(ctx context.Context, rec *Record, why *Error) error {
+	s.logCause(rec, why)
 	next := *rec
 	p := &next.Progress
 	p.Terms, p.Enrolment, p.Answer, p.Notice = "", nil, nil, why

@@ -16,6 +16,8 @@ type Error struct {
 	Detail    string `json:"detail"`
 	Hint      string `json:"hint,omitempty"`
 	Retryable bool   `json:"retryable,omitempty"` // the same call, or waiting, may succeed later
+
+	cause error // for our log only
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Detail }
@@ -33,6 +35,13 @@ func (e *Error) with(detail string) *Error {
 	return &c
 }
 
+// because returns a copy that remembers what a partner said, for our log.
+func (e *Error) because(cause error) *Error {
+	c := *e
+	c.cause = cause
+	return &c
+}
+
 // What the outside may be told. Codes of PDF errors come from pdfErrors, reasons of the SAM from samErrors.
 var (
 	// The order.
@@ -41,6 +50,7 @@ var (
 	ErrManyDocuments  = &Error{Code: "too_many_documents", Detail: "the request has too many documents", Hint: "make several requests"}
 	ErrDocumentSize   = &Error{Code: "document_too_large", Detail: "a document is larger than this service takes"}
 	ErrRequestSize    = &Error{Code: "request_too_large", Detail: "the documents together are larger than this service takes", Hint: "make several requests"}
+	ErrTwice          = &Error{Code: "document_twice", Detail: "the same document was sent twice", Hint: "send each document once"}
 	ErrDocumentName   = &Error{Code: "document_name_invalid", Detail: "a file name cannot be shown in the itsme app", Hint: "use a name with western European letters only"}
 	ErrLevel          = &Error{Code: "level_not_supported", Detail: "this signature level is not supported", Hint: "use B-T or B-B"}
 	ErrLanguage       = &Error{Code: "language_not_supported", Detail: "this language is not supported", Hint: "use en or nl"}
@@ -152,22 +162,20 @@ func partnerError(err error, known map[string]*Error, down, refused *Error) *Err
 	}
 	var w *wire.Error
 	if !errors.As(err, &w) {
-		return down // unreachable, or no reply: the partner did not tell
+		return down.because(err) // unreachable, or no reply: the partner did not tell
 	}
-	if w.Code == sam.CodeCertificateNotGood && w.Retryable {
-		return ErrCA // the status could not be had
+	e, ok := known[w.Code]
+	switch {
+	case w.Code == sam.CodeCertificateNotGood && w.Retryable:
+		e = ErrCA // the status could not be had
+	case !ok && (w.Retryable || w.Status >= 500):
+		e = down
+	case !ok:
+		e = refused.with(refused.Detail + " (" + plainCode(w.Code) + ")")
 	}
-	if e, ok := known[w.Code]; ok {
-		if w.Retryable && !e.Retryable {
-			e = e.with(e.Detail)
-			e.Retryable = true
-		}
-		return e
-	}
-	if w.Retryable || w.Status >= 500 {
-		return down
-	}
-	return refused.with(refused.Detail + " (" + plainCode(w.Code) + ")")
+	e = e.because(err)
+	e.Retryable = e.Retryable || w.Retryable
+	return e
 }
 
 // plainCode lets only what looks like one of our codes into a text.

@@ -2,9 +2,12 @@ package signer_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"strings"
 	"testing"
 
+	"tekend/pdf"
 	"tekend/signer"
 	"tekend/validate"
 )
@@ -58,5 +61,78 @@ func TestAPersonEnrolsAndSignsAndIsKnownNextTime(t *testing.T) {
 	w.released(w.wait(r.ID, signer.Finished), two...)
 	if w.sam.count("PUT /v1/enrolments") != before {
 		t.Error("a known person enrolled again")
+	}
+}
+
+// TestSeventyDocumentsWithLongNames is the most that one confirmation covers.
+func TestSeventyDocumentsWithLongNames(t *testing.T) {
+	w := newWorld(t)
+	var up files
+	file := func(n int) []byte { return onePage(fmt.Sprintf("%% %d\n", n)) }
+	for n := range 71 {
+		up = append(up, struct {
+			name string
+			r    io.Reader
+		}{fmt.Sprintf("%02d %s.pdf", n, strings.Repeat("Überschrift ", 15)), bytes.NewReader(file(n))})
+	}
+	seventy := up[:70:70]
+	if _, err := w.front.Create(t.Context(), "acme", signer.Order{}, &up); codeOf(err) != "too_many_documents" {
+		t.Errorf("71 documents: %v", err)
+	}
+	for i := range seventy {
+		seventy[i].r = bytes.NewReader(file(i))
+	}
+	r, err := w.front.Create(t.Context(), "acme", signer.Order{Language: "nl"}, &seventy)
+	w.must(err)
+	_, token, _ := strings.Cut(w.front.SigningURL(r), "/sign/")
+	w.walk(token, "approve", signer.StepDone)
+	r = w.wait(r.ID, signer.Finished)
+	bases := make([][]byte, 70)
+	for i := range bases {
+		bases[i] = file(i)
+	}
+	w.released(r, bases...)
+	if n := len(w.uses().signed); n != 70 {
+		t.Errorf("%d signatures", n)
+	}
+}
+
+// TestLevelBB: without a time-stamp, only when the client asks for it.
+func TestLevelBB(t *testing.T) {
+	w := newWorld(t)
+	w.tsa.takeDown()
+	file := onePage("")
+	r, err := w.front.Create(t.Context(), "acme", signer.Order{Level: "B-B"}, upload(file))
+	w.must(err)
+	_, token, _ := strings.Cut(w.front.SigningURL(r), "/sign/")
+	w.walk(token, "approve", signer.StepDone)
+	w.released(w.wait(r.ID, signer.Finished), file)
+}
+
+// TestThePreparedDocumentIsWhatIsSigned: the person can read exactly the bytes that the signature covers.
+func TestThePreparedDocumentIsWhatIsSigned(t *testing.T) {
+	w := newWorld(t)
+	r, token := w.order("", sample(t, "weasyprint.pdf"))
+	w.walk(token, "approve", signer.StepConfirm)
+	read := func() []byte {
+		c, err := w.front.PageDocument(t.Context(), token, 1)
+		w.must(err)
+		b, err := io.ReadAll(c)
+		w.must(err)
+		w.must(c.Close())
+		return b
+	}
+	prepared := read()
+	w.walk(token, "approve", signer.StepDone)
+	w.wait(r.ID, signer.Finished)
+	signed, _ := w.product(r.ID, 1)
+	if !bytes.Equal(signed, read()) {
+		t.Error("page and client have different documents")
+	}
+	sigs, err := pdf.Signatures(bytes.NewReader(signed), int64(len(signed)), pdf.DefaultBudget())
+	w.must(err)
+	br := sigs[0].ByteRange
+	if len(prepared) != len(signed) || !bytes.Equal(prepared[:br[1]], signed[:br[1]]) || !bytes.Equal(prepared[br[2]:], signed[br[2]:]) {
+		t.Error("the signature covers other bytes than were shown")
 	}
 }

@@ -195,6 +195,7 @@ func (s *Service) stumble(ctx context.Context, id string, cause error) error {
 		s.cfg.Log.Error("step failed", "request", id, "state", string(rec.State), "err", cause)
 		own = &Error{Code: "internal", Detail: "something went wrong inside; we try again", Retryable: true}
 	}
+	s.logCause(rec, own)
 	switch {
 	case own.Code == ErrDeclined.Code && rec.State.open():
 		err = s.end(ctx, rec, Declined, own)
@@ -204,6 +205,13 @@ func (s *Service) stumble(ctx context.Context, id string, cause error) error {
 		err = s.wait(ctx, rec, own)
 	}
 	return err
+}
+
+// logCause tells the operator what a partner said; the outside is told our words only.
+func (s *Service) logCause(rec *Record, e *Error) {
+	if e.cause != nil {
+		s.cfg.Log.Warn("partner", "request", rec.ID, "state", string(rec.State), "code", e.Code, "err", e.cause)
+	}
 }
 
 // wait writes down why the request waits and when it goes on.
