@@ -102,7 +102,10 @@ func write(path string, src *os.File, size int64, update []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(dst, io.NewSectionReader(src, 0, size)); err != nil {
+	if _, err := src.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if _, err := io.CopyN(dst, src, size); err != nil { // copy_file_range
 		return err
 	}
 	if _, err := dst.Write(update); err != nil {
@@ -117,35 +120,51 @@ func patient(f *sandboxtest.Flow) *sandboxtest.Flow {
 	return f
 }
 
-// rss is G9: the front's peak while one document comes, is prepared, signed,
-// checked and fetched.
+// rss is G9: the front's peak while one document comes, is prepared, read by
+// the signer, signed, checked and fetched.
 func (b *bench) rss() []row {
-	const rounds = 2
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	f := patient(b.sandbox().Flow(b.tb))
+	small := b.document("big", "1MB")
+	b.peakOf(ctx, f, small) // enrols
+	var rows []row
+	for _, kind := range []string{"big", "pages"} {
+		rounds := map[string]int{"big": 3, "pages": 1}[kind]
+		large := b.document(kind, "1GB")
+		var at1, at1000, diff, wall sample
+		for range rounds {
+			s := b.peakOf(ctx, f, small)
+			at := time.Now()
+			l := b.peakOf(ctx, f, large)
+			wall = append(wall, time.Since(at).Seconds())
+			at1, at1000, diff = append(at1, s), append(at1000, l), append(diff, l-s)
+		}
+		must(os.Remove(large))
+		rows = append(rows, row{goal: "G9: peak RSS of the front with 1 GB " + kind + " − with 1 MB", must: "≤ 8 MiB, each time",
+			measured: diff.show("%.1f", " MiB"), verdict: verdict(slices.Max(diff) <= 8),
+			raw: at1000.show("%.1f", " MiB") + " − " + at1.show("%.1f", " MiB") + "; 1 GB takes " + wall.show("%.0f", " s")})
+	}
+	return rows
+}
+
+// peakOf is the front's highest resident size for one document, in MiB.
+func (b *bench) peakOf(ctx context.Context, f *sandboxtest.Flow, path string) float64 {
 	front := b.pids["front"]
-	small, large := b.document("big", "1MB"), b.document("big", "1GB")
-	one := func(path string) float64 {
-		resetPeak(front)
-		r := stream(ctx, f, "bench-rss", path)
-		end := need(f.Walk(ctx, r.SigningURL, "approve"))
-		demand(end == "done", "the request ended %s", end)
-		n, _ := download(ctx, f, r.ID)
-		demand(n > need(os.Stat(path)).Size(), "only %d bytes were downloaded", n)
-		return float64(peak(front)) / (1 << 20)
+	resetPeak(front)
+	r := stream(ctx, f, "bench-rss", path)
+	size := need(os.Stat(path)).Size()
+	p := need(f.Page(ctx, r.SigningURL))
+	for p.Step == "wait" {
+		p = need(f.Page(ctx, r.SigningURL))
 	}
-	one(small) // enrols
-	var at1, at1000, diff, wall sample
-	for range rounds {
-		s := one(small)
-		at := time.Now()
-		l := one(large)
-		wall = append(wall, time.Since(at).Seconds())
-		at1, at1000, diff = append(at1, s), append(at1000, l), append(diff, l-s)
-	}
-	return []row{{goal: "G9: peak RSS of the front with 1 GB − with 1 MB", must: "≤ 8 MiB", measured: diff.show("%.1f", " MiB"),
-		raw: at1000.show("%.1f", " MiB") + " − " + at1.show("%.1f", " MiB") + "; 1 GB takes " + wall.show("%.0f", " s"), verdict: verdict(slices.Max(diff) <= 8)}}
+	n := need(download(ctx, f, r.SigningURL+"/documents/1")) // prepared, when the person is known
+	demand(n >= size, "only %d bytes were shown", n)
+	end := need(f.Walk(ctx, r.SigningURL, "approve"))
+	demand(end == "done", "the request ended %s", end)
+	n = need(download(ctx, f, f.Front+"/v1/signature-requests/"+r.ID+"/documents/1"))
+	demand(n > size, "only %d bytes were downloaded", n)
+	return float64(peak(front)) / (1 << 20)
 }
 
 // latency is one whole signature of a person who is known: upload, page,
@@ -186,7 +205,7 @@ func (b *bench) latency() []row {
 			p = need(f.Page(ctx, r.SigningURL))
 		}
 		mark("finish")
-		download(ctx, f, r.ID)
+		need(download(ctx, f, f.Front+"/v1/signature-requests/"+r.ID+"/documents/1"))
 		mark("download")
 		if keep {
 			total, cpu = append(total, last.Sub(begin).Seconds()*1e3), append(cpu, (b.rolesCPU()-used)*1e3)
