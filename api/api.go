@@ -137,7 +137,7 @@ func New(cfg Config, dep Dependencies) (http.Handler, error) {
 	if s.words, err = loadCatalogues(); err != nil {
 		return nil, err
 	}
-	if s.pages, err = loadPages(s.spec, s.words); err != nil {
+	if s.pages, err = loadPages(s.spec, s.words, cfg.Sandbox); err != nil {
 		return nil, err
 	}
 	return s.engine(), nil

@@ -61,8 +61,8 @@ func (s *server) GetDocs(ctx context.Context, _ GetDocsRequestObject) (GetDocsRe
 }
 
 // renderDocs makes the page; it is English, like the contract.
-func (p *pages) renderDocs(spec *contract) ([]byte, error) {
-	v := docsView{view: p.view(defaultLanguage, false), Name: spec.doc.Info.Title, Version: spec.doc.Info.Version, Text: prose(spec.doc.Info.Description)}
+func (p *pages) renderDocs(spec *contract, sandbox bool) ([]byte, error) {
+	v := docsView{view: p.view(defaultLanguage, sandbox), Name: spec.doc.Info.Title, Version: spec.doc.Info.Version, Text: prose(spec.doc.Info.Description)}
 	v.Title, v.Langs, v.Wide = p.words.say(defaultLanguage, "title.docs"), nil, true
 	for _, tag := range spec.doc.Tags {
 		g := docsGroup{Name: tag.Name}

@@ -145,7 +145,7 @@ type pages struct {
 // names of the pages; each is templates/<name>.html with a "content".
 var pageNames = []string{"sign", "problem", "terms", "docs"}
 
-func loadPages(spec *contract, words *catalogues) (*pages, error) {
+func loadPages(spec *contract, words *catalogues, sandbox bool) (*pages, error) {
 	p := &pages{words: words, sets: map[string]*template.Template{}}
 	for _, name := range pageNames {
 		t, err := template.New("layout.html").ParseFS(templateFiles, "templates/layout.html", "templates/"+name+".html")
@@ -155,7 +155,7 @@ func loadPages(spec *contract, words *catalogues) (*pages, error) {
 		p.sets[name] = t
 	}
 	var err error
-	p.docs, err = p.renderDocs(spec)
+	p.docs, err = p.renderDocs(spec, sandbox)
 	return p, err
 }
 

@@ -50,12 +50,14 @@ func TestThePageAsDataAndAsHTML(t *testing.T) {
 	}
 }
 
-func TestOutsideTheSandboxNoPageSpeaksOfASimulation(t *testing.T) {
-	d := open(t, func(s *setup) { s.api.Sandbox = false })
-	_, token := d.order(`{}`)
-	for _, path := range []string{"/sign/" + token, "/sign/unknown", "/terms/2026-11"} {
-		if a := d.get(path, "Accept", "text/html"); strings.Contains(string(a.body), "Simulation") {
-			t.Errorf("%s does", path)
+func TestEveryPageSaysWhetherThisIsASimulation(t *testing.T) {
+	for _, sandbox := range []bool{true, false} {
+		d := open(t, func(s *setup) { s.api.Sandbox = sandbox })
+		_, token := d.order(`{}`)
+		for _, path := range []string{"/sign/" + token, "/sign/unknown", "/terms/2026-11", "/itsme/callback?state=x&code=y", "/docs"} {
+			if a := d.get(path, "Accept", "text/html"); strings.Contains(string(a.body), "Simulation.") != sandbox {
+				t.Errorf("sandbox %v: %s speaks of a simulation: %v", sandbox, path, !sandbox)
+			}
 		}
 	}
 }

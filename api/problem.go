@@ -27,7 +27,7 @@ var (
 	errSite       = &signer.Error{Code: "cross_site", Detail: "this form was sent from another site", Hint: "open the signing link and use the page itself"}
 	errMedia      = &signer.Error{Code: "unsupported_media_type", Detail: "the body is not of a type that this address takes"}
 	errEncoding   = &signer.Error{Code: "unsupported_media_type", Detail: "the body is compressed", Hint: "send it as it is, without Content-Encoding"}
-	errBody       = &signer.Error{Code: "body_too_large", Detail: "the body is larger than this address takes"}
+	errBody       = &signer.Error{Code: "body_too_large", Detail: "the body is larger than this address takes", Hint: "send less, or make several requests"}
 	errBroken     = &signer.Error{Code: "body_incomplete", Detail: "the body ended early or came too slowly", Hint: "send the request again", Retryable: true}
 	errMultipart  = &signer.Error{Code: "multipart_invalid", Detail: "the multipart body is not well-formed", Hint: "send a part request (application/json) and then the parts document (application/pdf)"}
 	errJSON       = &signer.Error{Code: "json_invalid", Detail: "the JSON is not well-formed or can be read in two ways"}

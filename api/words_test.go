@@ -30,7 +30,7 @@ func loaded(t *testing.T) *server {
 	if s.words, err = loadCatalogues(); err != nil {
 		t.Fatal(err)
 	}
-	if s.pages, err = loadPages(s.spec, s.words); err != nil {
+	if s.pages, err = loadPages(s.spec, s.words, true); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -9,10 +9,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -165,6 +168,9 @@ func TestANewSignerSignsOnAPhone(t *testing.T) {
 			p.look("4-confirm")
 			p.documents(pl, len(pl.pdf), true)
 			code := p.text(".code .value")
+			if got := pl.checkcode(p); got != code {
+				t.Errorf("tekend checkcode says %q of the downloaded document, the page %q", got, code)
+			}
 			p.keyboard("a.button")
 			p.left(pl.info.Front)
 			shown := p.atItsme(pl.info.Front, person, "confirm")
@@ -193,6 +199,33 @@ func TestANewSignerSignsOnAPhone(t *testing.T) {
 			p.silent()
 		})
 	}
+}
+
+// checkcode is the check code of the page's document, computed from what the person can download.
+func (pl *place) checkcode(p *phone) string {
+	pl.t.Helper()
+	resp, err := pl.flow.HTTP.Get(p.maybe(`document.querySelector(".documents a[download]").href`))
+	if err != nil {
+		pl.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		pl.t.Fatal(err)
+	}
+	_, params, err := mime.ParseMediaType(resp.Header.Get("Content-Disposition"))
+	if err != nil {
+		pl.t.Fatal(err)
+	}
+	file := filepath.Join(pl.t.TempDir(), params["filename"])
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		pl.t.Fatal(err)
+	}
+	out, err := exec.Command(sandboxtest.Bin(pl.t, "tekend"), "checkcode", file).Output()
+	if err != nil {
+		pl.t.Fatalf("%v %s", err, out)
+	}
+	return regexp.MustCompile(`[0-9a-z]{4}(-[0-9a-z]{4}){3}`).FindString(string(out))
 }
 
 // documents reads the first document through the page's own link: a whole PDF, longer than the upload once prepared.

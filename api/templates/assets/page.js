@@ -7,8 +7,8 @@
 
   for (const t of document.querySelectorAll("time[datetime]")) {
     const at = new Date(t.getAttribute("datetime"));
-    const zone = { hour: "2-digit", minute: "2-digit" };
-    t.textContent = t.dataset.date ? at.toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" })
+    const zone = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+    t.textContent = t.dataset.date ? at.toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" })
       : at.toLocaleTimeString(document.documentElement.lang, zone);
   }
 
