@@ -45,10 +45,10 @@ func (e *Error) because(cause error) *Error {
 // What the outside may be told. Codes of PDF errors come from pdfErrors, reasons of the SAM from samErrors.
 var (
 	// The order.
-	ErrUnknown        = &Error{Code: "not_found", Detail: "there is no such signature request"}
+	ErrUnknown        = &Error{Code: "not_found", Detail: "there is no such signature request", Hint: "check the id, and that this API key made the request"}
 	ErrNoDocument     = &Error{Code: "no_documents", Detail: "the request has no document", Hint: "send at least one PDF"}
 	ErrManyDocuments  = &Error{Code: "too_many_documents", Detail: "the request has too many documents", Hint: "make several requests"}
-	ErrDocumentSize   = &Error{Code: "document_too_large", Detail: "a document is larger than this service takes"}
+	ErrDocumentSize   = &Error{Code: "document_too_large", Detail: "a document is larger than this service takes", Hint: "send a smaller file, or divide it"}
 	ErrRequestSize    = &Error{Code: "request_too_large", Detail: "the documents together are larger than this service takes", Hint: "make several requests"}
 	ErrTwice          = &Error{Code: "document_twice", Detail: "the same document was sent twice", Hint: "send each document once"}
 	ErrDocumentName   = &Error{Code: "document_name_invalid", Detail: "a file name cannot be shown in the itsme app", Hint: "use a name with western European letters only"}
@@ -58,15 +58,15 @@ var (
 	ErrRedirect       = &Error{Code: "redirect_url_invalid", Detail: "the redirect URL must be an absolute https URL (http only for loopback) of at most 2048 characters"}
 	ErrLifetime       = &Error{Code: "lifetime_invalid", Detail: "the life of a request is too short or too long"}
 	ErrStorage        = &Error{Code: "storage_full", Detail: "there is no room for the documents", Hint: "try again later", Retryable: true}
-	ErrDocumentAbsent = &Error{Code: "document_not_found", Detail: "the request has no document with this number"}
-	ErrNotFinished    = &Error{Code: "not_finished", Detail: "the document is not signed yet"}
+	ErrDocumentAbsent = &Error{Code: "document_not_found", Detail: "the request has no document with this number", Hint: "documents are numbered from 1"}
+	ErrNotFinished    = &Error{Code: "not_finished", Detail: "the document is not signed yet", Hint: "wait until the request is finished: GET the request with ?wait=30s"}
 
 	// The signer's page.
 	ErrTerms    = &Error{Code: "terms_changed", Detail: "these are not the terms in force", Hint: "read the terms again"}
 	ErrTooLate  = &Error{Code: "too_late", Detail: "the request was confirmed already"}
 	ErrEnded    = &Error{Code: "ended", Detail: "the request has ended"}
 	ErrBusy     = &Error{Code: "busy", Detail: "the request is being worked on", Hint: "try again", Retryable: true}
-	ErrBadReply = &Error{Code: "callback_malformed", Detail: "the answer holds neither a code nor an error, or both"}
+	ErrBadReply = &Error{Code: "callback_malformed", Detail: "the answer holds neither a code nor an error, or both", Hint: "open the signing link again"}
 
 	// The callback.
 	ErrStateUnknown = &Error{Code: "callback_unknown", Detail: "we did not ask this question", Hint: "open the signing link again"}
@@ -86,10 +86,10 @@ var (
 	ErrInterrupted = &Error{Code: "issuing_interrupted", Detail: "issuing the certificate was interrupted", Hint: "accept the terms again", Retryable: true}
 
 	// Ends.
-	ErrDeclined    = &Error{Code: "declined", Detail: "the person declined"}
+	ErrDeclined    = &Error{Code: "declined", Detail: "the person declined", Hint: "ask the person why; a new request may be made at any time"}
 	ErrExpired     = &Error{Code: "expired", Detail: "the request was not confirmed in time", Hint: "make a new request"}
 	ErrWrongPerson = &Error{Code: "wrong_person", Detail: "somebody else than the owner of the certificate answered", Hint: "make a new request"}
-	ErrMinor       = &Error{Code: "signer_minor", Detail: "the person is under 18 and cannot get a certificate"}
+	ErrMinor       = &Error{Code: "signer_minor", Detail: "the person is under 18 and cannot get a certificate", Hint: "somebody of age has to sign"}
 	ErrMismatch    = &Error{Code: "identity_mismatch", Detail: "the two answers of itsme do not speak of the same person", Hint: "make a new request"}
 	ErrCertificate = &Error{Code: "certificate_not_good", Detail: "the person's certificate cannot be used", Hint: "make a new request; the person gets a new certificate"}
 	ErrBadToken    = &Error{Code: "answer_refused", Detail: "itsme's answer did not pass our checks", Hint: "make a new request"}
@@ -198,21 +198,21 @@ var pdfErrors = map[string]*Error{
 	"truncated":            {Code: "pdf_truncated", Detail: "the document is cut off", Hint: "send the whole file"},
 	"encrypted":            {Code: "pdf_encrypted", Detail: "the document is encrypted; encrypted documents are not supported yet", Hint: "remove the encryption first"},
 	"xref_loop":            {Code: "pdf_xref_loop", Detail: "the cross-reference sections of the document form a loop", Hint: "write the file anew with its own program"},
-	"too_deep":             {Code: "pdf_too_deep", Detail: "the document is nested deeper than any program needs"},
-	"too_many_objects":     {Code: "pdf_too_many_objects", Detail: "the document has more objects than this service reads"},
-	"decompression_bomb":   {Code: "pdf_decompression_bomb", Detail: "a part of the document becomes far too large when it is decompressed"},
+	"too_deep":             {Code: "pdf_too_deep", Detail: "the document is nested deeper than any program needs", Hint: "write the file anew with another program"},
+	"too_many_objects":     {Code: "pdf_too_many_objects", Detail: "the document has more objects than this service reads", Hint: "divide the document"},
+	"decompression_bomb":   {Code: "pdf_decompression_bomb", Detail: "a part of the document becomes far too large when it is decompressed", Hint: "write the file anew with another program"},
 	"certified_no_changes": {Code: "pdf_certified", Detail: "the document is certified and forbids changes, so also signatures", Hint: "ask the author for a version that may be signed"},
 	"broken_xref":          {Code: "pdf_broken", Detail: "the cross-reference table of the document is damaged", Hint: "write the file anew with its own program; a signed file is never repaired"},
 	"bad_syntax":           {Code: "pdf_broken", Detail: "the document does not follow the syntax of PDF", Hint: "write the file anew with its own program"},
 	"bad_structure":        {Code: "pdf_broken", Detail: "the structure of the document is damaged", Hint: "write the file anew with its own program"},
 	"bad_stream":           {Code: "pdf_broken", Detail: "a part of the document cannot be decompressed", Hint: "write the file anew with its own program"},
 	"unsupported_filter":   {Code: "pdf_unsupported_filter", Detail: "the structure of the document is compressed in a way this service does not read", Hint: "write the file anew with another program"},
-	"too_many_sections":    {Code: "pdf_too_many_sections", Detail: "the document was changed more often than this service reads"},
-	"too_much_work":        {Code: "pdf_too_much_work", Detail: "the structure of the document takes more work to read than this service spends"},
-	"object_too_long":      {Code: "pdf_object_too_long", Detail: "a part of the document is longer than any program needs"},
-	"duplicate_key":        {Code: "pdf_ambiguous", Detail: "the document says two things in one place: two programs could show two documents"},
-	"field_locked":         {Code: "pdf_field_locked", Detail: "an earlier signature locks the signature field"},
-	"seed_value":           {Code: "pdf_seed_value", Detail: "the signature field demands a kind of signature that this service does not make"},
+	"too_many_sections":    {Code: "pdf_too_many_sections", Detail: "the document was changed more often than this service reads", Hint: "print it into a new file"},
+	"too_much_work":        {Code: "pdf_too_much_work", Detail: "the structure of the document takes more work to read than this service spends", Hint: "write the file anew with another program"},
+	"object_too_long":      {Code: "pdf_object_too_long", Detail: "a part of the document is longer than any program needs", Hint: "write the file anew with another program"},
+	"duplicate_key":        {Code: "pdf_ambiguous", Detail: "the document says two things in one place: two programs could show two documents", Hint: "write the file anew with another program"},
+	"field_locked":         {Code: "pdf_field_locked", Detail: "an earlier signature locks the signature field", Hint: "ask the author for a version that may be signed"},
+	"seed_value":           {Code: "pdf_seed_value", Detail: "the signature field demands a kind of signature that this service does not make", Hint: "ask the author for a version without that demand"},
 	"cms_too_large":        ErrSpace,
 }
 
@@ -228,5 +228,5 @@ func pdfError(err error) error {
 	if e, ok := pdfErrors[p.Code]; ok {
 		return e
 	}
-	return &Error{Code: "pdf_" + plainCode(p.Code), Detail: "the document cannot be signed"}
+	return &Error{Code: "pdf_" + plainCode(p.Code), Detail: "the document cannot be signed", Hint: "write the file anew with another program"}
 }
