@@ -68,6 +68,9 @@ func TestBadOrders(t *testing.T) {
 		return piece{name: "document", file: secret + ".pdf", media: "application/pdf", body: body}
 	}
 	whole := good.body
+	other := func(name string) piece {
+		return piece{name: "document", file: name, media: "application/pdf", body: sample(t, name)}
+	}
 	for name, c := range map[string]struct {
 		parts   []piece
 		code    string
@@ -80,7 +83,8 @@ func TestBadOrders(t *testing.T) {
 		"truncated":                   {[]piece{bad(whole[:len(whole)/2])}, "pdf_truncated", 422, "document", "/document/0"},
 		"no document":                 {[]piece{ask(`{}`)}, "no_documents", 422, "", ""},
 		"no part at all":              {nil, "body_incomplete", 400, "", ""},
-		"three documents":             {[]piece{good, good, good}, "too_many_documents", 422, "document", "/document/2"},
+		"three documents":             {[]piece{good, other("cairo-librsvg.pdf"), other("weasyprint.pdf")}, "too_many_documents", 422, "document", "/document/2"},
+		"a document twice":            {[]piece{good, good}, "document_twice", 422, "document", "/document/1"},
 		"document of another type":    {[]piece{{name: "document", file: "a.txt", media: "text/plain", body: whole}}, "unsupported_media_type", 415, "document", ""},
 		"document without a type":     {[]piece{{name: "document", file: "a.pdf", body: whole}}, "unsupported_media_type", 415, "document", ""},
 		"request of another type":     {[]piece{{name: "request", media: "text/plain", body: `{}`}, good}, "unsupported_media_type", 415, "request", ""},
@@ -188,7 +192,7 @@ func TestTypesThatAreNotTaken(t *testing.T) {
 	d.post(orders, "multipart/form-data", pdf).problem(t, "multipart_invalid", 400) // no boundary
 	d.post(orders, "multipart/form-data; boundary=x", secret).problem(t, "body_incomplete", 400)
 	// The last boundary is missing: this is not the whole order.
-	media, body := parts(piece{name: "document", file: "a.pdf", media: "application/pdf", body: pdf}, piece{name: "document", file: "b.pdf", media: "application/pdf", body: pdf})
+	media, body := parts(piece{name: "document", file: "a.pdf", media: "application/pdf", body: pdf}, piece{name: "document", file: "b.pdf", media: "application/pdf", body: sample(t, "cairo-librsvg.pdf")})
 	end := strings.LastIndex(body, "\r\n--")
 	for _, cut := range []string{body[:end], body[:end-100]} {
 		if p := d.post(orders, media, cut).problem(t, "body_incomplete", 400); p.Issues != nil {

@@ -124,13 +124,13 @@ func steps() []string {
 
 // orderOnly are codes that only programs see, in answers to an order.
 var orderOnly = []string{
-	"no_documents", "too_many_documents", "document_too_large", "request_too_large", "document_name_invalid", "level_not_supported",
+	"no_documents", "document_twice", "too_many_documents", "document_too_large", "request_too_large", "document_name_invalid", "level_not_supported",
 	"reference_invalid", "redirect_url_invalid", "lifetime_invalid", "multipart_invalid", "unauthorized",
 }
 
 // is422 are refusals of an order or a document, which answers leaves to its default.
 var is422 = []string{
-	"no_documents", "too_many_documents", "document_name_invalid", "level_not_supported", "language_not_supported", "reference_invalid",
+	"no_documents", "document_twice", "too_many_documents", "document_name_invalid", "level_not_supported", "language_not_supported", "reference_invalid",
 	"redirect_url_invalid", "lifetime_invalid", "cms_too_large",
 }
 
