@@ -14,6 +14,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -83,6 +84,9 @@ func shapeError(err error) error {
 	return &Error{Reason: "a value has the wrong form"}
 }
 
+// escape makes a reference token of a name (RFC 6901 §3).
+var escape = strings.NewReplacer("~", "~0", "/", "~1")
+
 type scanner struct {
 	dec    *json.Decoder
 	closed bool
@@ -133,7 +137,7 @@ func (s *scanner) object(at string, t reflect.Type, depth int) error {
 			return &Error{Pointer: at, Reason: "not well-formed JSON"}
 		}
 		name, _ := tok.(string)
-		here := at + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+		here := at + "/" + escape.Replace(name)
 		if err := plain(here, name); err != nil {
 			return err
 		}
@@ -214,6 +218,10 @@ func shape(t reflect.Type) reflect.Type {
 	return t
 }
 
+// knownMembers keeps the answers of members for structs: there are as many as
+// message types in the program. The maps are not changed any more.
+var knownMembers sync.Map // reflect.Type → map[string]member
+
 // members lists what an object read into t may hold: by folded name for a
 // struct, or the element type for a map.
 func members(t reflect.Type) (map[string]member, reflect.Type) {
@@ -224,6 +232,9 @@ func members(t reflect.Type) (map[string]member, reflect.Type) {
 	case reflect.Map:
 		return nil, t.Elem()
 	case reflect.Struct:
+		if known, ok := knownMembers.Load(t); ok {
+			return known.(map[string]member), nil
+		}
 		known := map[string]member{}
 		for _, f := range reflect.VisibleFields(t) {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -235,6 +246,7 @@ func members(t reflect.Type) (map[string]member, reflect.Type) {
 			}
 			known[folded(name)] = member{name, f.Type}
 		}
+		knownMembers.Store(t, known)
 		return known, nil
 	}
 	return nil, nil
