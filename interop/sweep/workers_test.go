@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -74,7 +75,41 @@ func (c *crowd) one(ctx context.Context, w int, r *rand.Rand) {
 	if r.IntN(16) == 0 {
 		person = "refuse" // of somebody's confirmation, or of his own enrolment
 	}
-	_, _ = c.flow.Walk(ctx, req.SigningURL, person) // what became of it is read from the databases
+	walk(ctx, c.flow, req.SigningURL, person) // what became of it is read from the databases
+}
+
+// walk does what the page asks for until it has come to an end, as a person who loads a page again when it does not come.
+func walk(ctx context.Context, f *sandboxtest.Flow, signingURL, person string) (step string) {
+	for ; ctx.Err() == nil; time.Sleep(15 * time.Millisecond) {
+		p, err := f.Page(ctx, signingURL)
+		if err != nil {
+			continue
+		}
+		step = p.Step
+		switch step {
+		case "done", "refused", "expired", "failed":
+			return step
+		case "accept_terms":
+			_ = f.AcceptTerms(ctx, signingURL, p.TermsVersion) // the page shows whether it was taken
+		case "identify", "consent", "confirm":
+			if back, err := f.AtItsme(ctx, p.Link, person); err == nil {
+				deliver(ctx, f, back)
+			}
+		}
+	}
+	return step
+}
+
+// deliver loads the address to which itsme sent the browser until the front answers: what was said at itsme is said, and
+// its link cannot be used a second time.
+func deliver(ctx context.Context, f *sandboxtest.Flow, back string) {
+	for ; ctx.Err() == nil; time.Sleep(30 * time.Millisecond) {
+		err := f.Callback(ctx, back)
+		var refused *sandboxtest.Refused
+		if err == nil || errors.As(err, &refused) && refused.Status < http.StatusInternalServerError {
+			return // the page says what became of it
+		}
+	}
 }
 
 // order uploads documents as one request.
