@@ -142,8 +142,8 @@ func (w *world) testTooLargeStreamed(t *testing.T) {
 	if p.Status != http.StatusRequestEntityTooLarge || p.Code != "document_too_large" || *p.Retryable {
 		t.Errorf("%s", body)
 	}
-	if sent := int64(1<<30) - endless.left; sent > maxDocument+(8<<20) {
-		t.Errorf("%d bytes were taken, %d are allowed", sent, maxDocument)
+	if sent := int64(1<<30) - endless.left; sent > maxDocument+(32<<20) { // the buffers of both sockets take some
+		t.Errorf("%d bytes of 1 GiB were taken, %d are allowed", sent, maxDocument)
 	}
 	if w.blobs(t) != blobs {
 		t.Error("something was kept")

@@ -4,7 +4,9 @@ package program
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -106,6 +108,9 @@ func (w *world) testSAMDead(t *testing.T) {
 	before := w.uses(t)
 	r, back := w.confirmed(t, "down")
 	release := w.hold(t, "sam")
+	if out, code := w.configCheck(t); code != 3 || !strings.Contains(out, "NO") {
+		t.Errorf("config check without the sam: exit %d\n%s", code, out)
+	}
 	done := make(chan error, 1)
 	go func() { done <- w.flow.Callback(t.Context(), back) }()
 	w.waitsWith(t, r, "prepared", "sam_unavailable")
@@ -207,6 +212,16 @@ func (w *world) testTSAHangs(t *testing.T) {
 	w.once(t, before)
 }
 
+func (w *world) configCheck(t testing.TB) (string, int) {
+	t.Helper()
+	cmd := exec.Command(sandboxtest.Bin(t, "tekend"), "config", "check", "--config", filepath.Join(w.s.Dir, "front", "front.yaml"))
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
 // testTokenGone takes the token's folder away while the SAM runs; when it is
 // back the same process signs again.
 func (w *world) testTokenGone(t *testing.T) {
@@ -230,6 +245,9 @@ func (w *world) testTokenGone(t *testing.T) {
 		t.Errorf("%s %+v", now.State, now.Problem)
 	}
 	w.notSigned(t, r)
+	if out, code := w.configCheck(t); code != 1 || !strings.Contains(out, "NO") {
+		t.Errorf("config check without the token: exit %d\n%s", code, out)
+	}
 	bring()
 	if end, err := w.flow.Walk(t.Context(), r.SigningURL, "approve"); end != "done" {
 		t.Fatalf("%s %v", end, err)
