@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 
 	"tekend/interop/sandboxtest"
@@ -24,8 +25,10 @@ import (
 
 // killer hits the processes of a sandbox and waits until the launcher has them back.
 type killer struct {
-	dir  string
-	info sandboxtest.Info
+	dir      string
+	info     sandboxtest.Info
+	launcher int // process id
+	pausing  sync.Mutex
 
 	mu       sync.Mutex
 	kills    map[string]int
@@ -33,6 +36,16 @@ type killer struct {
 	aimed    int            // of the sam's: in the milliseconds after a user's key was unwrapped
 	restores map[string]int
 	errs     []error
+}
+
+func newKiller(t *testing.T, s *sandboxtest.Sandbox) *killer {
+	t.Helper()
+	k := &killer{dir: s.Dir, info: s.Info(t), kills: map[string]int{}, early: map[string]int{}, restores: map[string]int{}}
+	var err error
+	if k.launcher, err = parent(k.info.PIDs["front"]); err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
 // share of each role in a hundred kills. The sam has the most to lose.
@@ -206,12 +219,14 @@ func tokenLost(tokens string) (bool, error) {
 
 // restore puts the copy back that was made after the ceremony, with nobody looking.
 func (k *killer) restore(ctx context.Context, role string) error {
-	pid, err := k.pid(ctx, role, 0)
-	if err != nil {
-		return err
-	}
-	return paused(pid, func() error {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
+	return k.paused(func() error {
+		pid, err := k.pid(ctx, role, 0)
+		if err != nil {
+			return err
+		}
+		if p, err := parent(pid); err == nil && p == k.launcher { // it may have ended by itself
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
 		tokens := filepath.Join(k.dir, role, "tokens")
 		if err := os.RemoveAll(tokens); err != nil {
 			return err
@@ -224,16 +239,14 @@ func (k *killer) restore(ctx context.Context, role string) error {
 	})
 }
 
-// paused stops the launcher, the parent of pid, while fn runs: nothing is started again meanwhile.
-func paused(pid int, fn func() error) error {
-	launcher, err := parent(pid)
-	if err != nil {
+// paused stops the launcher while fn runs: nothing is started again meanwhile.
+func (k *killer) paused(fn func() error) error {
+	k.pausing.Lock()
+	defer k.pausing.Unlock()
+	if err := syscall.Kill(k.launcher, syscall.SIGSTOP); err != nil {
 		return err
 	}
-	if err := syscall.Kill(launcher, syscall.SIGSTOP); err != nil {
-		return err
-	}
-	return errors.Join(fn(), syscall.Kill(launcher, syscall.SIGCONT))
+	return errors.Join(fn(), syscall.Kill(k.launcher, syscall.SIGCONT))
 }
 
 func parent(pid int) (int, error) {

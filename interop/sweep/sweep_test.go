@@ -46,9 +46,9 @@ func TestNoSignatureIsLostOrMadeTwiceWhenProcessesAreKilled(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 12*time.Minute)
 	defer cancel()
 
+	k := newKiller(t, s)
 	c := &crowd{flow: flow}
 	c.start(ctx, 4, seed)
-	k := &killer{dir: s.Dir, info: s.Info(t), kills: map[string]int{}, early: map[string]int{}, restores: map[string]int{}}
 	k.run(ctx, kills, seed)
 	killed := time.Since(start)
 	c.stop.Store(true)
