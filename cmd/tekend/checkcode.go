@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"tekend/consent"
 	"tekend/pdf"
@@ -48,8 +49,19 @@ func (c *checkcodeCmd) Run(p *program) error {
 	if err != nil {
 		return usage("%w", err)
 	}
+	if len(c.Labels) == 0 {
+		fmt.Fprintf(p.stderr, "for documents that the signer's page calls %s; where it calls them otherwise, give --label\n", quoted(docs))
+	}
 	fmt.Fprintln(p.stdout, code)
 	return nil
+}
+
+func quoted(docs []consent.Doc) string {
+	var all []string
+	for _, d := range docs {
+		all = append(all, fmt.Sprintf("%q", d.Label))
+	}
+	return strings.Join(all, ", ")
 }
 
 // lastByteRangeDigest hashes what the newest signature of the file covers.
