@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"sync"
 	"testing"
+	"time"
 )
 
 // proxy stands in front of a role's Unix socket and breaks calls: before the role gets them, or after it
@@ -136,6 +137,21 @@ func (p *proxy) takeDown() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down = true
+}
+
+// untilDown waits until a fault has taken the partner down: a request is in state activating before Sign arrives.
+func (p *proxy) untilDown(t testing.TB) {
+	t.Helper()
+	for range 1000 {
+		p.mu.Lock()
+		down := p.down
+		p.mu.Unlock()
+		if down {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the partner was not taken down")
 }
 
 // count is how many calls matched so far.
