@@ -136,6 +136,7 @@ func (s *site) finish(t *testing.T, r sandboxtest.Request, person, state string)
 // (house §3). At the end the witnesses are compared as after the kills.
 func TestPartnersThatAreAwayForAWhile(t *testing.T) {
 	s := &site{Sandbox: sandboxtest.Start(t, "--spy", spy)}
+	keep(t, s.Sandbox)
 	s.flow = s.Flow(t)
 	s.k = newKiller(t, s.Sandbox)
 	const person = "approve"

@@ -42,6 +42,7 @@ func TestNoSignatureIsLostOrMadeTwiceWhenProcessesAreKilled(t *testing.T) {
 	kills, seed := int(number(t, "TEKEND_KILLS", 200)), number(t, "TEKEND_SEED", rand.Uint64())
 	t.Logf("%d kills, TEKEND_SEED=%d", kills, seed)
 	s := sandboxtest.Start(t, "--spy", spy)
+	keep(t, s)
 	flow := s.Flow(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 12*time.Minute)
 	defer cancel()
@@ -107,6 +108,22 @@ seconds                     %.0f killing, %.0f settling, %.0f in all; seed %d`,
 		total, list(k.kills), list(k.early), k.aimed, list(k.restores), len(w.requests), list(f.states), list(f.failures),
 		documents, f.authorized, f.signs, f.signed, f.unknownUsed, f.unknown, f.enrolSigns, f.made, f.intent, f.macs, f.services,
 		killed.Seconds(), (settled - killed).Seconds(), time.Since(start).Seconds(), seed)
+}
+
+// keep leaves the databases and logs of a failed run for whoever looks for the cause.
+func keep(t *testing.T, s *sandboxtest.Sandbox) {
+	t.Cleanup(func() { // before the folder is removed
+		if !t.Failed() {
+			return
+		}
+		to, err := os.MkdirTemp("", "tekend-sweep-failed-*")
+		if err != nil {
+			t.Log(err)
+			return
+		}
+		out, err := exec.Command("cp", "-a", s.Dir, to).CombinedOutput()
+		t.Logf("everything of this run is kept in %s %s %v", to, out, err)
+	})
 }
 
 // checkProducts downloads every finished document and has it verified; a request that failed must give none.
