@@ -42,6 +42,7 @@ type rule struct {
 	fault fault
 	seen  int
 	hit   int
+	done  bool
 	// at runs while the call is held, before the front learns anything.
 	at func()
 }
@@ -83,10 +84,7 @@ func (p *proxy) serve(hc *http.Client, w http.ResponseWriter, r *http.Request) {
 	}
 	p.mu.Unlock()
 	if down || broken != nil && broken.fault == requestLost {
-		if broken != nil && broken.at != nil {
-			broken.at()
-		}
-		panic(http.ErrAbortHandler) // closes the connection without a word
+		p.strike(broken)
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -105,10 +103,7 @@ func (p *proxy) serve(hc *http.Client, w http.ResponseWriter, r *http.Request) {
 	defer res.Body.Close()
 	reply, err := io.ReadAll(res.Body)
 	if err != nil || broken != nil {
-		if broken != nil && broken.at != nil {
-			broken.at()
-		}
-		panic(http.ErrAbortHandler)
+		p.strike(broken)
 	}
 	for k, v := range res.Header {
 		w.Header()[k] = v
@@ -166,6 +161,34 @@ func (p *proxy) count(match string) int {
 		}
 	}
 	return n
+}
+
+// await waits until the rule has broken a call and its at has run.
+func (p *proxy) await(t testing.TB, r *rule) {
+	t.Helper()
+	for range 3000 {
+		p.mu.Lock()
+		done := r.done
+		p.mu.Unlock()
+		if done {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the call never came")
+}
+
+// strike runs what belongs to a broken call and ends its connection without a word.
+func (p *proxy) strike(r *rule) {
+	if r != nil {
+		if r.at != nil {
+			r.at()
+		}
+		p.mu.Lock()
+		r.done = true
+		p.mu.Unlock()
+	}
+	panic(http.ErrAbortHandler)
 }
 
 func (p *proxy) hits(r *rule) int {
