@@ -25,7 +25,9 @@ test:
 
 test-go:
 	$(GO) vet ./...
+	$(GO) vet -tags interop,sweep,browser ./interop/... ./itsme/
 	$(GO) test ./...
+	@scripts/figures 'TestOwnedFront' ./sam/activation
 
 test-interop: build judges
 	$(GO) test -count=1 -v -tags interop -timeout 20m ./interop/ ./interop/program/ ./itsme/
@@ -37,12 +39,16 @@ test-browser: build
 	$(GO) test -count=1 -v -tags browser -timeout 10m ./interop/browser/...
 
 # The outside judges that are not Debian packages.
-judges: interop/java/target/judge-1.jar interop/.venv/ready
+judges: interop/java/target/judge-1.jar interop/.venv/ready itsme/testdata/oidc-provider/node_modules/.ready
 interop/java/target/judge-1.jar: interop/java/pom.xml $(wildcard interop/java/src/main/java/tekend/*.java)
 	mvn -q -B -f interop/java/pom.xml package
 interop/.venv/ready: interop/python/requirements.txt
 	python3 -m venv interop/.venv
 	interop/.venv/bin/pip install -q --disable-pip-version-check -r interop/python/requirements.txt
+	touch $@
+
+itsme/testdata/oidc-provider/node_modules/.ready: itsme/testdata/oidc-provider/package-lock.json
+	cd $(dir $<) && npm ci --silent --ignore-scripts
 	touch $@
 
 judge: build judges
