@@ -16,7 +16,7 @@ import (
 )
 
 // Other people's files; they are not part of the product.
-const corpora = "/work/shared/corpora"
+const corpora = "../../shared/corpora" // beside the repository
 
 func corporaFiles(t *testing.T) []string {
 	t.Helper()

@@ -18,7 +18,7 @@ import (
 
 // corpora are other people's signed files with other people's verdicts; they
 // are not part of this repository.
-const corpora = "/work/shared/corpora"
+const corpora = "../../shared/corpora" // beside the repository
 
 // judged is a line of verdicts.tsv.
 type judged struct{ file, field, kind, dss, pyhanko, coverage, modification, pdfsig string }
