@@ -67,7 +67,7 @@ func (s *server) authenticate(c *gin.Context, cl *call) error {
 	return nil
 }
 
-// parameters checks path and query. A path that the contract does not allow leads nowhere (404).
+// parameters checks path, query and headers. A path that the contract does not allow leads nowhere (404).
 func (s *server) parameters(c *gin.Context, cl *call) error {
 	query, err := url.ParseQuery(c.Request.URL.RawQuery)
 	if err != nil {
@@ -83,7 +83,9 @@ func (s *server) parameters(c *gin.Context, cl *call) error {
 			}
 		case "query":
 			known[p.Name] = true
-			issues = append(issues, queryIssues(p, query[p.Name])...)
+			issues = append(issues, valueIssues(Query, p, query[p.Name])...)
+		case "header":
+			issues = append(issues, valueIssues(Header, p, c.Request.Header.Values(p.Name))...)
 		}
 	}
 	if !cl.op.public { // a misspelt option of an order must not be passed over; pages get parameters of others
@@ -110,25 +112,25 @@ func absent(param string) error {
 	return errNoRoute
 }
 
-func queryIssues(p *openapi3.Parameter, values []string) []Issue {
+func valueIssues(in IssueIn, p *openapi3.Parameter, values []string) []Issue {
 	switch len(values) {
 	case 0:
 		if p.Required {
-			return []Issue{named(Query, p.Name, "is required")}
+			return []Issue{named(in, p.Name, "is required")}
 		}
 		return nil
 	case 1:
 		v, ok := typed(p.Schema.Value, values[0])
 		if !ok {
-			return []Issue{named(Query, p.Name, "must be a whole number")}
+			return []Issue{named(in, p.Name, "must be a whole number")}
 		}
 		issues := check(p.Schema, v)
 		for i := range issues {
-			issues[i].In, issues[i].Name, issues[i].Pointer = Query, &p.Name, nil
+			issues[i].In, issues[i].Name, issues[i].Pointer = in, &p.Name, nil
 		}
 		return issues
 	}
-	return []Issue{named(Query, p.Name, "stands twice")}
+	return []Issue{named(in, p.Name, "stands twice")}
 }
 
 // typed is the text of a parameter as its schema wants it.

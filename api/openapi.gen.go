@@ -420,6 +420,9 @@ type TermsAcceptance struct {
 // DocumentNumber defines model for DocumentNumber.
 type DocumentNumber = int
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // PageLanguage defines model for PageLanguage.
 type PageLanguage = string
 
@@ -497,6 +500,12 @@ type CreateSignatureRequestParams struct {
 
 	// ExpiresIn Only with application/pdf.
 	ExpiresIn *Lifetime `form:"expires_in,omitempty" json:"expires_in,omitempty"`
+
+	// IdempotencyKey Your own name of this order, unique for you, such as a UUID (draft-ietf-httpapi-idempotency-key-header). It is
+	// taken as it is, quotation marks too. The same key with the same order, documents and file names is answered as
+	// the first time, also when the request has gone on meanwhile. With anything else it is a 422 problem
+	// `idempotency_key_reused`. An order that was refused leaves its key free. A key is kept as long as its request.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // GetSignatureRequestParams defines parameters for GetSignatureRequest.
@@ -995,6 +1004,27 @@ func (siw *ServerInterfaceWrapper) CreateSignatureRequest(c *gin.Context) {
 	if err != nil {
 		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter expires_in: %w", err), http.StatusBadRequest)
 		return
+	}
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
 	}
 
 	for _, middleware := range siw.HandlerMiddlewares {

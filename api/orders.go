@@ -32,7 +32,11 @@ func (s *server) CreateSignatureRequest(ctx context.Context, in CreateSignatureR
 	if err != nil {
 		return nil, err
 	}
+	order.IdempotencyKey = value(in.Params.IdempotencyKey)
 	r, err := s.dep.Signer.Create(ctx, cl.client, order, up)
+	if errors.Is(err, signer.ErrKeyReused) { // about the order, not about the document that was read last
+		return nil, &fault{of: signer.ErrKeyReused, issues: []Issue{named(Header, "Idempotency-Key", "was used for another order")}}
+	}
 	if err != nil {
 		return nil, uploadError(err, cl.stream, up)
 	}
@@ -45,6 +49,7 @@ func (s *server) CreateSignatureRequest(ctx context.Context, in CreateSignatureR
 
 func (s *server) openUpload(cl *call, in CreateSignatureRequestRequestObject) (counted, SignatureRequestOrder, error) {
 	p := in.Params
+	p.IdempotencyKey = nil // goes with both
 	if in.MultipartBody != nil {
 		if p != (CreateSignatureRequestParams{}) {
 			return nil, SignatureRequestOrder{}, invalid(Issue{In: Query, Reason: "options of a multipart order stand in its part request"})

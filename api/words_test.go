@@ -125,7 +125,7 @@ func steps() []string {
 // orderOnly are codes that only programs see, in answers to an order.
 var orderOnly = []string{
 	"no_documents", "document_twice", "too_many_documents", "document_too_large", "request_too_large", "document_name_invalid", "level_not_supported",
-	"reference_invalid", "redirect_url_invalid", "lifetime_invalid", "multipart_invalid", "unauthorized",
+	"reference_invalid", "redirect_url_invalid", "lifetime_invalid", "multipart_invalid", "unauthorized", "idempotency_key_invalid", "idempotency_key_reused",
 }
 
 // is422 are refusals of an order or a document, which answers leaves to its default.

@@ -30,6 +30,9 @@ const (
 	maxReference = 128
 	maxURL       = 2048
 	minLifetime  = time.Minute
+
+	defaultLevel    = "B-T"
+	defaultLanguage = "en"
 )
 
 // Order is what a client asks for, besides the documents.
@@ -39,6 +42,9 @@ type Order struct {
 	Reference   string        // the client's own opaque name of the person; "" makes the credential known to this request only
 	RedirectURL string        // where the person goes afterwards; optional
 	Lifetime    time.Duration // 0: Config.Lifetime
+	// IdempotencyKey makes a repeated call harmless: with the same key and the same order and documents it
+	// returns the first request. 1 to 255 visible ASCII characters, per client; "" for none.
+	IdempotencyKey string
 }
 
 // Upload yields the documents of an order one after the other; io.EOF ends them. The reader of a
@@ -48,11 +54,17 @@ type Upload interface {
 }
 
 // Create takes an order: it streams the documents to disk while hashing them, looks at the structure of
-// each at once, and stores the request in state created. Nothing is kept of a refused order.
+// each at once, and stores the request in state created. Nothing is kept of a refused order, so its
+// idempotency key stays free. A key that was used for another order is ErrKeyReused.
 func (s *Service) Create(ctx context.Context, client string, o Order, up Upload) (*Request, error) {
 	rec, err := s.newRecord(client, o)
 	if err != nil {
 		return nil, err
+	}
+	if o.IdempotencyKey != "" {
+		if r, err := s.repeat(ctx, rec, o, up); !errors.Is(err, ErrNotFound) {
+			return r, err
+		}
 	}
 	kept := false
 	defer func() {
@@ -63,7 +75,18 @@ func (s *Service) Create(ctx context.Context, client string, o Order, up Upload)
 	if err := s.receive(ctx, rec, up); err != nil {
 		return nil, err
 	}
-	if err := s.dep.Requests.Insert(ctx, rec); err != nil {
+	if o.IdempotencyKey != "" {
+		digest, err := fingerprint(o, rec.Documents)
+		if err != nil {
+			return nil, err
+		}
+		rec.Once = &Once{Key: o.IdempotencyKey, Digest: digest}
+	}
+	err = s.dep.Requests.Insert(ctx, rec)
+	if errors.Is(err, ErrKeyTaken) {
+		return s.lost(ctx, rec, o)
+	}
+	if err != nil {
 		// Unknown whether it was stored: the blobs stay, the sweep at the next start decides.
 		kept = true
 		return nil, fmt.Errorf("store request: %w", err)
@@ -74,8 +97,8 @@ func (s *Service) Create(ctx context.Context, client string, o Order, up Upload)
 }
 
 func (s *Service) newRecord(client string, o Order) (*Record, error) {
-	setDefault(&o.Level, "B-T")
-	setDefault(&o.Language, "en")
+	setDefault(&o.Level, defaultLevel)
+	setDefault(&o.Language, defaultLanguage)
 	setDefault(&o.Lifetime, s.cfg.Lifetime)
 	switch {
 	case o.Level != "B-T" && o.Level != "B-B":
@@ -88,6 +111,8 @@ func (s *Service) newRecord(client string, o Order) (*Record, error) {
 		return nil, ErrRedirect
 	case o.Lifetime < minLifetime || o.Lifetime > s.cfg.MaxLifetime:
 		return nil, ErrLifetime
+	case o.IdempotencyKey != "" && !visibleASCII(o.IdempotencyKey, maxKey):
+		return nil, ErrKey
 	}
 	now := s.now()
 	token := make([]byte, 32)
@@ -302,7 +327,8 @@ func newID(prefix string) (string, error) {
 	return prefix + u.String(), nil
 }
 
-func (s *Service) now() time.Time { return s.cfg.Now().UTC() }
+// now has whole microseconds, so that a time is the same before and after it was stored.
+func (s *Service) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Microsecond) }
 
 func (s *Service) event(to State) (*Event, error) {
 	id, err := newID("evt_")

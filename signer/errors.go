@@ -57,6 +57,8 @@ var (
 	ErrReference      = &Error{Code: "reference_invalid", Detail: "the signer reference must be 1 to 128 visible ASCII characters"}
 	ErrRedirect       = &Error{Code: "redirect_url_invalid", Detail: "the redirect URL must be an absolute https URL (http only for loopback) of at most 2048 characters"}
 	ErrLifetime       = &Error{Code: "lifetime_invalid", Detail: "the life of a request is too short or too long"}
+	ErrKey            = &Error{Code: "idempotency_key_invalid", Detail: "the idempotency key must be 1 to 255 visible ASCII characters", Hint: "send a UUID"}
+	ErrKeyReused      = &Error{Code: "idempotency_key_reused", Detail: "this idempotency key was used for another order", Hint: "send a new key with a new order; send the same order, documents and file names with the same key"}
 	ErrStorage        = &Error{Code: "storage_full", Detail: "there is no room for the documents", Hint: "try again later", Retryable: true}
 	ErrDocumentAbsent = &Error{Code: "document_not_found", Detail: "the request has no document with this number", Hint: "documents are numbered from 1"}
 	ErrNotFinished    = &Error{Code: "not_finished", Detail: "the document is not signed yet", Hint: "wait until the request is finished: GET the request with ?wait=30s"}

@@ -48,6 +48,7 @@ type Record struct {
 	Progress    Progress
 	Documents   []Document // without their Work unless the look-up asked for it
 	Events      []Event
+	Once        *Once // the client's idempotency key; stored by Insert, loaded (its Digest) by Lookup.Key
 }
 
 // Progress is what the steps have learned so far.
@@ -157,8 +158,10 @@ type Change struct {
 	Event  *Event    // set by signer when the state changes
 }
 
-// Lookup says which request is meant: exactly one of ID and Token is set.
+// Lookup says which request is meant: exactly one of ID, Token and Key is set.
 type Lookup struct {
 	ID, Token string
-	Works     bool // load Documents[].Work too
+	Key       string // idempotency key of Client
+	Client    string // with Key only
+	Works     bool   // load Documents[].Work too
 }

@@ -32,6 +32,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrConflict is returned by Advance when the request is not as the caller saw it.
 	ErrConflict = errors.New("changed by somebody else")
+	// ErrKeyTaken is returned by Insert when the client has used this idempotency key before.
+	ErrKeyTaken = errors.New("idempotency key taken")
 	// ErrTooLarge is returned by Blobs.Put when the reader holds more than the limit.
 	ErrTooLarge = errors.New("too large")
 	// ErrStorageFull is returned by Blobs.Put when the disk is full.
@@ -40,7 +42,8 @@ var (
 
 // Requests keeps the requests. Implementations are safe for concurrent use and never retry.
 type Requests interface {
-	// Insert stores a new request with its documents and its first event, durable when it returns.
+	// Insert stores a new request with its documents, its first event and, if it has one, its Once, durable
+	// when it returns. ErrKeyTaken: the client has used the key of Once before, and nothing was stored.
 	Insert(ctx context.Context, r *Record) error
 	// Load returns a request, or ErrNotFound.
 	Load(ctx context.Context, l Lookup) (*Record, error)

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
@@ -58,6 +59,8 @@ type world struct {
 	pki   pki
 	itsme string // base URL
 	ahead atomic.Int64
+
+	orders atomic.Int64 // made by order
 
 	samCfg  activation.Config
 	samRole *activation.Role
@@ -356,7 +359,9 @@ func (w *world) restartFront() {
 // order uploads files for a person whom client acme calls ref.
 func (w *world) order(ref string, pdfs ...[]byte) (*signer.Request, string) {
 	w.t.Helper()
-	r, err := w.front.Create(w.t.Context(), "acme", signer.Order{Reference: ref}, upload(pdfs...))
+	// Every order has a key, which must not go further than the front: the proxies look.
+	o := signer.Order{Reference: ref, IdempotencyKey: fmt.Sprint("key-", w.orders.Add(1))}
+	r, err := w.front.Create(w.t.Context(), "acme", o, upload(pdfs...))
 	w.must(err)
 	_, token, _ := strings.Cut(w.front.SigningURL(r), "/sign/")
 	return r, token

@@ -27,6 +27,9 @@ func (s *Store) Insert(ctx context.Context, r *signer.Record) error {
 			r.Reference, r.RedirectURL, micros(r.CreatedAt), micros(r.ExpiresAt), micros(r.NextAt), string(progress)); err != nil {
 			return err
 		}
+		if err := addOnce(ctx, tx, r); err != nil {
+			return err
+		}
 		for n, d := range r.Documents {
 			if _, err := tx.ExecContext(ctx, `INSERT INTO documents (id, request, n, name, label, size, sha256, blob) VALUES (?,?,?,?,?,?,?,?)`,
 				d.ID, r.ID, n, d.Name, d.Label, d.Size, d.SHA256, d.Blob); err != nil {
@@ -40,6 +43,24 @@ func (s *Store) Insert(ctx context.Context, r *signer.Record) error {
 		}
 		return nil
 	})
+}
+
+// addOnce takes the client's key for the request, or returns ErrKeyTaken.
+func addOnce(ctx context.Context, tx *sql.Tx, r *signer.Record) error {
+	if r.Once == nil {
+		return nil
+	}
+	h := sha256.Sum256([]byte(r.Once.Key))
+	res, err := tx.ExecContext(ctx, `INSERT INTO idempotency_keys (client, key_sha256, digest, request) VALUES (?,?,?,?)
+		ON CONFLICT (client, key_sha256) DO NOTHING`, r.Client, h[:], r.Once.Digest, r.ID)
+	if err != nil {
+		return err
+	}
+	n, err := res.RowsAffected()
+	if err == nil && n != 1 {
+		err = signer.ErrKeyTaken
+	}
+	return err
 }
 
 func addEvent(ctx context.Context, tx *sql.Tx, r *signer.Record, e *signer.Event) error {
@@ -148,7 +169,7 @@ func bind(ctx context.Context, tx *sql.Tx, r *signer.Record) (err error) {
 	return err
 }
 
-// Load returns a request by id or by the token of its page, or signer.ErrNotFound.
+// Load returns a request by id, by the token of its page or by its idempotency key, or signer.ErrNotFound.
 func (s *Store) Load(ctx context.Context, l signer.Lookup) (*signer.Record, error) {
 	// One snapshot, so that state, works and events belong together.
 	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
@@ -156,10 +177,18 @@ func (s *Store) Load(ctx context.Context, l signer.Lookup) (*signer.Record, erro
 		return nil, err
 	}
 	defer func() { _ = tx.Rollback() }() // nothing was written
+	var once *signer.Once
+	if l.Key != "" {
+		once = &signer.Once{Key: l.Key}
+		if l.ID, once.Digest, err = loadOnce(ctx, tx, l); err != nil {
+			return nil, err
+		}
+	}
 	r, err := loadRow(ctx, tx, l)
 	if err != nil {
 		return nil, err
 	}
+	r.Once = once
 	if l.Token != "" && subtle.ConstantTimeCompare([]byte(l.Token), []byte(r.Token)) != 1 {
 		return nil, signer.ErrNotFound
 	}
@@ -167,6 +196,15 @@ func (s *Store) Load(ctx context.Context, l signer.Lookup) (*signer.Record, erro
 		return nil, err
 	}
 	return r, loadEvents(ctx, tx, r)
+}
+
+func loadOnce(ctx context.Context, tx *sql.Tx, l signer.Lookup) (id string, digest []byte, err error) {
+	h := sha256.Sum256([]byte(l.Key))
+	err = tx.QueryRowContext(ctx, `SELECT request, digest FROM idempotency_keys WHERE client = ? AND key_sha256 = ?`, l.Client, h[:]).Scan(&id, &digest)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = signer.ErrNotFound
+	}
+	return id, digest, err
 }
 
 func loadRow(ctx context.Context, tx *sql.Tx, l signer.Lookup) (*signer.Record, error) {

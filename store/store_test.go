@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -95,6 +96,79 @@ func TestARequestComesBackAsItWasStoredAlsoAfterARestart(t *testing.T) {
 	}
 	if light := load(t, s, signer.Lookup{ID: "sr_1"}); light.Documents[0].Work != nil {
 		t.Error("the works were loaded though nobody asked")
+	}
+}
+
+// TestAnIdempotencyKeyIsTakenOnce: for each client, also after a restart and by callers at once.
+func TestAnIdempotencyKeyIsTakenOnce(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	var wg sync.WaitGroup
+	results := make([]error, 8)
+	for i := range results {
+		wg.Go(func() {
+			r := record(fmt.Sprint("sr_", i))
+			r.Once = &signer.Once{Key: "k", Digest: []byte{byte(i)}}
+			results[i] = s.Insert(t.Context(), r)
+		})
+	}
+	wg.Wait()
+	won := -1
+	for i, err := range results {
+		_, there := s.Load(t.Context(), signer.Lookup{ID: fmt.Sprint("sr_", i)})
+		switch {
+		case err == nil && won < 0 && there == nil:
+			won = i
+		case !errors.Is(err, signer.ErrKeyTaken) || !errors.Is(there, signer.ErrNotFound):
+			t.Errorf("%d: %v, stored: %v", i, err, there)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	r := load(t, s, signer.Lookup{Client: "acme", Key: "k"})
+	if r.ID != fmt.Sprint("sr_", won) || !bytes.Equal(r.Once.Digest, []byte{byte(won)}) || len(r.Documents) != 2 {
+		t.Errorf("%+v, won by %d", r, won)
+	}
+	for _, l := range []signer.Lookup{{Client: "acme", Key: "K"}, {Client: "other", Key: "k"}, {Client: "acme"}} {
+		if _, err := s.Load(t.Context(), l); !errors.Is(err, signer.ErrNotFound) {
+			t.Errorf("%+v: %v", l, err)
+		}
+	}
+	other := record("sr_other")
+	other.Client, other.Once = "other", &signer.Once{Key: "k", Digest: []byte{1}}
+	if err := s.Insert(t.Context(), other); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestADatabaseOfTheFirstVersionIsTakenOver: a new migration is a new file.
+func TestADatabaseOfTheFirstVersionIsTakenOver(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	insert(t, s, "sr_1")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d, err := sql.Open("sqlite", filepath.Join(dir, "front.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{`DROP TABLE idempotency_keys`, `DELETE FROM goose_db_version WHERE version_id > 1`} {
+		if _, err := d.ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	load(t, s, signer.Lookup{ID: "sr_1"})
+	r := record("sr_2")
+	r.Once = &signer.Once{Key: "k", Digest: []byte{1}}
+	if err := s.Insert(t.Context(), r); err != nil {
+		t.Error(err)
 	}
 }
 
