@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"os"
-	"path/filepath"
 
 	"tekend/api"
 )
@@ -136,25 +135,4 @@ func (s *sandbox) itsmeConfig() doc {
 			},
 		},
 	}
-}
-
-// copySamples puts the PDFs to try where the provider's user can read them.
-func (s *sandbox) copySamples() error {
-	from, err := filepath.Glob(filepath.Join(s.cmd.Samples, "*.pdf"))
-	if err != nil {
-		return err
-	}
-	to := s.path("provider", "samples")
-	if err := os.MkdirAll(to, 0o700); err != nil {
-		return usage("%w", err)
-	}
-	for _, path := range from {
-		if err := copyFile(filepath.Join(to, filepath.Base(path)), path, 0o600); err != nil {
-			return usage("%w", err)
-		}
-	}
-	if s.isolated {
-		return s.giveTree(to, "provider")
-	}
-	return nil
 }

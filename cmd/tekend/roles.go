@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // ceremony has tekend-trusted make tokens, keys and certificates, once.
@@ -121,20 +123,6 @@ func (s *sandbox) watch(c *child) error {
 	return nil
 }
 
-// appendTo opens a file to which a role's process appends.
-func (s *sandbox) appendTo(role, path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, usage("%w", err)
-	}
-	if s.isolated {
-		if err := f.Chown(s.uid(role), s.uid(role)); err != nil {
-			return nil, usage("%w", err)
-		}
-	}
-	return f, nil
-}
-
 // module is what a role loads: the token's module, or the spy in front of it.
 func (s *sandbox) module() string {
 	if s.cmd.Spy != "" {
@@ -145,16 +133,11 @@ func (s *sandbox) module() string {
 
 // role writes a role's configuration file.
 func (s *sandbox) role(name string, cfg any) error {
-	path := s.path(name, name+".yaml")
-	if err := writeYAML(path, cfg); err != nil {
-		return usage("%w", err)
+	b, err := yaml.Marshal(cfg)
+	if err != nil {
+		return err
 	}
-	if s.isolated {
-		if err := os.Chown(path, s.uid(name), s.uid(name)); err != nil {
-			return usage("%w", err)
-		}
-	}
-	return nil
+	return s.own(name, s.path(name, name+".yaml"), b)
 }
 
 func copyFile(to, from string, mode fs.FileMode) error {

@@ -210,29 +210,8 @@ func (s *sandbox) folders() error {
 		folder{s.path("front", "blobs"), "front", "front", 0o700},
 	)
 	for _, f := range all {
-		if err := os.MkdirAll(f.path, 0o700); err != nil {
-			return usage("%w", err)
-		}
-		if s.isolated {
-			if err := os.Chown(f.path, s.uid(f.owner), s.uid(f.group)); err != nil {
-				return usage("%w", err)
-			}
-		}
-		if err := os.Chmod(f.path, f.mode); err != nil {
-			return usage("%w", err)
-		}
-	}
-	return nil
-}
-
-// own writes a file that only the role's user can read.
-func (s *sandbox) own(role, path string, b []byte) error {
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		return usage("%w", err)
-	}
-	if s.isolated {
-		if err := os.Chown(path, s.uid(role), s.uid(role)); err != nil {
-			return usage("%w", err)
+		if err := s.folder(f.path, f.owner, f.group, f.mode); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -330,9 +309,8 @@ func (s *sandbox) writeInfo() error {
 // apiKey makes the demo provider's key at the first start.
 func (s *sandbox) apiKey() (string, error) {
 	path := s.path("provider", "api-key")
-	b, err := os.ReadFile(path)
-	if err == nil {
-		return strings.TrimSpace(string(b)), nil
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return s.readKey(path)
 	}
 	key := "tk_" + rand.Text()
 	return key, s.own("provider", path, []byte(key+"\n"))
