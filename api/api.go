@@ -37,6 +37,11 @@ type Pages interface {
 	AcceptTerms(ctx context.Context, token, termsVersion, language string) error
 	Decline(ctx context.Context, token string) error
 	PageDocument(ctx context.Context, token string, n int) (*signer.Content, error)
+}
+
+// Questions is what goes on between the signer and itsme; *signer.Service is the one implementation.
+type Questions interface {
+	Again(ctx context.Context, token string) error
 	Callback(ctx context.Context, state, code, errorCode string) (token string, err error)
 }
 
@@ -44,6 +49,7 @@ type Pages interface {
 type Signer interface {
 	Orders
 	Pages
+	Questions
 }
 
 // ClientLookup finds the client that an API key belongs to: "" or signer.ErrNotFound if there is none. It must not

@@ -451,6 +451,12 @@ type GetSigningPageParams struct {
 	Lang *PageLanguage `form:"lang,omitempty" json:"lang,omitempty"`
 }
 
+// AskAgainParams defines parameters for AskAgain.
+type AskAgainParams struct {
+	// Lang Language of the page; without it `Accept-Language` decides, then the language of the request.
+	Lang *PageLanguage `form:"lang,omitempty" json:"lang,omitempty"`
+}
+
 // DeclineRequestParams defines parameters for DeclineRequest.
 type DeclineRequestParams struct {
 	// Lang Language of the page; without it `Accept-Language` decides, then the language of the request.
@@ -514,6 +520,12 @@ type GetSignatureRequestParams struct {
 	Wait *string `form:"wait,omitempty" json:"wait,omitempty"`
 }
 
+// AskAgainJSONRequestBody defines body for AskAgain for application/json ContentType.
+type AskAgainJSONRequestBody = Nothing
+
+// AskAgainFormdataRequestBody defines body for AskAgain for application/x-www-form-urlencoded ContentType.
+type AskAgainFormdataRequestBody = Nothing
+
 // DeclineRequestJSONRequestBody defines body for DeclineRequest for application/json ContentType.
 type DeclineRequestJSONRequestBody = Nothing
 
@@ -555,6 +567,9 @@ type ServerInterface interface {
 	// GetSigningPage The signer's page
 	// (GET /sign/{token})
 	GetSigningPage(c *gin.Context, token PageToken, params GetSigningPageParams)
+	// AskAgain The signer wants a new question at itsme
+	// (POST /sign/{token}/again)
+	AskAgain(c *gin.Context, token PageToken, params AskAgainParams)
 	// DeclineRequest The signer declines
 	// (POST /sign/{token}/decline)
 	DeclineRequest(c *gin.Context, token PageToken, params DeclineRequestParams)
@@ -789,6 +804,42 @@ func (siw *ServerInterfaceWrapper) GetSigningPage(c *gin.Context) {
 	}
 
 	siw.Handler.GetSigningPage(c, token, params)
+}
+
+// AskAgain operation middleware
+func (siw *ServerInterfaceWrapper) AskAgain(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "token" -------------
+	var token PageToken
+
+	err = runtime.BindStyledParameterWithOptions("simple", "token", c.Param("token"), &token, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter token: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AskAgainParams
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", c.Request.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter lang: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.AskAgain(c, token, params)
 }
 
 // DeclineRequest operation middleware
@@ -1140,6 +1191,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/sign/:token", wrapper.GetSigningPage)
 	router.POST(options.BaseURL+"/sign/:token/terms", wrapper.AcceptTerms)
 	router.POST(options.BaseURL+"/sign/:token/decline", wrapper.DeclineRequest)
+	router.POST(options.BaseURL+"/sign/:token/again", wrapper.AskAgain)
 	router.GET(options.BaseURL+"/sign/:token/documents/:n", wrapper.GetPageDocument)
 	router.GET(options.BaseURL+"/itsme/callback", wrapper.ItsmeCallback)
 	router.GET(options.BaseURL+"/terms/:version", wrapper.GetTerms)
@@ -1604,6 +1656,96 @@ type GetSigningPagedefaultTexthtmlResponse struct {
 }
 
 func (response GetSigningPagedefaultTexthtmlResponse) VisitGetSigningPageResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(response.StatusCode)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type AskAgainRequestObject struct {
+	Token        PageToken `json:"token"`
+	Params       AskAgainParams
+	JSONBody     *AskAgainJSONRequestBody
+	FormdataBody *AskAgainFormdataRequestBody
+}
+
+type AskAgainResponseObject interface {
+	VisitAskAgainResponse(w http.ResponseWriter) error
+}
+
+type AskAgain200JSONResponse struct{ SigningPageJSONResponse }
+
+func (response AskAgain200JSONResponse) VisitAskAgainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskAgain200TexthtmlResponse struct{ SigningPageTexthtmlResponse }
+
+func (response AskAgain200TexthtmlResponse) VisitAskAgainResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type AskAgain303Response = ToPageResponse
+
+func (response AskAgain303Response) VisitAskAgainResponse(w http.ResponseWriter) error {
+	if response.Headers.Location != nil {
+		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	w.WriteHeader(303)
+	return nil
+}
+
+type AskAgaindefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AskAgaindefaultApplicationProblemPlusJSONResponse) VisitAskAgainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskAgaindefaultTexthtmlResponse struct {
+	Body          io.Reader
+	StatusCode    int
+	ContentLength int64
+}
+
+func (response AskAgaindefaultTexthtmlResponse) VisitAskAgainResponse(w http.ResponseWriter) error {
 
 	w.Header().Set("Content-Type", "text/html")
 	if response.ContentLength != 0 {
@@ -2152,6 +2294,9 @@ type StrictServerInterface interface {
 	// GetSigningPage The signer's page
 	// (GET /sign/{token})
 	GetSigningPage(ctx context.Context, request GetSigningPageRequestObject) (GetSigningPageResponseObject, error)
+	// AskAgain The signer wants a new question at itsme
+	// (POST /sign/{token}/again)
+	AskAgain(ctx context.Context, request AskAgainRequestObject) (AskAgainResponseObject, error)
 	// DeclineRequest The signer declines
 	// (POST /sign/{token}/decline)
 	DeclineRequest(ctx context.Context, request DeclineRequestRequestObject) (DeclineRequestResponseObject, error)
@@ -2431,6 +2576,68 @@ func (sh *strictHandler) GetSigningPage(ctx *gin.Context, token PageToken, param
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetSigningPageResponseObject); ok {
 		if err := validResponse.VisitGetSigningPageResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AskAgain operation middleware
+func (sh *strictHandler) AskAgain(ctx *gin.Context, token PageToken, params AskAgainParams) {
+	var request AskAgainRequestObject
+
+	request.Token = token
+	request.Params = params
+	if strings.HasPrefix(ctx.GetHeader("Content-Type"), "application/json") {
+
+		var body AskAgainJSONRequestBody
+		var err error
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = ctx.ShouldBindJSON(&body)
+		} else if binding.Validator != nil {
+			// ShouldBindJSON runs the struct validator after decoding; keep that.
+			err = binding.Validator.ValidateStruct(&body)
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				sh.options.RequestErrorHandlerFunc(ctx, err)
+				return
+			}
+		} else {
+			request.JSONBody = &body
+		}
+	}
+	if strings.HasPrefix(ctx.GetHeader("Content-Type"), "application/x-www-form-urlencoded") {
+		if err := ctx.Request.ParseForm(); err != nil {
+			sh.options.RequestErrorHandlerFunc(ctx, err)
+			return
+		}
+		var body AskAgainFormdataRequestBody
+		if err := runtime.BindForm(&body, ctx.Request.Form, nil, nil); err != nil {
+			sh.options.RequestErrorHandlerFunc(ctx, err)
+			return
+		}
+		request.FormdataBody = &body
+	}
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AskAgain(ctx, request.(AskAgainRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AskAgain")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(AskAgainResponseObject); ok {
+		if err := validResponse.VisitAskAgainResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

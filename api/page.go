@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -74,6 +75,25 @@ func (s *server) DeclineRequest(ctx context.Context, in DeclineRequestRequestObj
 		return nil, err
 	}
 	return DeclineRequest200JSONResponse{SigningPageJSONResponse(s.pageData(p))}, nil
+}
+
+// AskAgain is the form that wishes for a new question at itsme.
+func (s *server) AskAgain(ctx context.Context, in AskAgainRequestObject) (AskAgainResponseObject, error) {
+	ctx, cl := enter(ctx)
+	if err := s.dep.Signer.Again(ctx, in.Token); err != nil {
+		if !errors.Is(err, signer.ErrUnknown) {
+			cl.token = in.Token // the person goes on with the page
+		}
+		return nil, err
+	}
+	if !cl.json {
+		return s.toPage(in.Token, in.Params.Lang), nil
+	}
+	p, err := s.dep.Signer.Page(ctx, in.Token)
+	if err != nil {
+		return nil, err
+	}
+	return AskAgain200JSONResponse{SigningPageJSONResponse(s.pageData(p))}, nil
 }
 
 // GetPageDocument streams a document to the signer.

@@ -6,8 +6,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"tekend/api"
+	"tekend/signer"
 )
 
 const formType = "application/x-www-form-urlencoded"
@@ -134,6 +136,58 @@ func TestFormsComeFromThePageItself(t *testing.T) {
 	d.post("/sign/"+token+"/terms", "application/json", `{"terms_version":"2026-11"}`).problem(t, "ended", 409)
 	if a := d.post(at+"?lang=nl", formType, ""); a.status != http.StatusSeeOther || a.header.Get("Location") != "/sign/"+token+"?lang=nl" {
 		t.Errorf("%d %q", a.status, a.header.Get("Location"))
+	}
+}
+
+// TestAskingAgainIsAForm: what a new question is belongs to signer; here are its doors.
+func TestAskingAgainIsAForm(t *testing.T) {
+	d := open(t, nil)
+	_, token := d.order(`{}`)
+	at := "/sign/" + token + "/again"
+	for _, h := range [][2]string{{"Sec-Fetch-Site", "cross-site"}, {"Origin", "https://evil.example"}} {
+		d.post(at, formType, "", "Accept", "application/json", h[0], h[1]).problem(t, "cross_site", 403)
+	}
+	var p api.SigningPage
+	for _, a := range []answer{d.post(at, "application/json", `{}`), d.do(d.request(http.MethodPost, at, nil, "Accept", "application/json"))} {
+		if a.into(t, &p); p.Step != "accept_terms" {
+			t.Errorf("%s", mustJSON(p))
+		}
+	}
+	a := d.post(at+"?lang=nl", formType, "", "Origin", "null", "Sec-Fetch-Site", "same-origin", "Accept", "text/html")
+	if a.status != http.StatusSeeOther || a.header.Get("Location") != "/sign/"+token+"?lang=nl" {
+		t.Errorf("%d %q", a.status, a.header.Get("Location"))
+	}
+	d.post(at, "application/json", `{"x":1}`).problem(t, "request_invalid", 400)
+	d.get(at, "Accept", "application/json").problem(t, "method_not_allowed", 405)
+	d.post("/sign/unknown/again", "application/json", `{}`).problem(t, "not_found", 404)
+	d.post("/sign/"+token+"/decline", "application/json", `{}`)
+	d.post(at, "application/json", `{}`).problem(t, "ended", 409)
+	a = d.post(at, formType, "", "Accept", "text/html")
+	if a.status != http.StatusConflict || !strings.Contains(string(a.body), `href="/sign/`+token+`"`) {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// TestTooSoonSaysWhenToComeBack: with the real service in the state that it has after a new question.
+func TestTooSoonSaysWhenToComeBack(t *testing.T) {
+	d := open(t, nil)
+	r, token := d.order(`{}`)
+	rec, err := d.store.Load(t.Context(), signer.Lookup{ID: r.Id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec.Progress.Terms, rec.Progress.AskedAgain = "2026-11", time.Now()
+	rec.Progress.Enrolment = &signer.Enrolment{ID: "e", Step: "identify", URL: "https://idp.example/", ExpiresAt: time.Now().Add(time.Minute)}
+	if err := d.store.Advance(t.Context(), signer.Change{Was: rec.State, Now: rec}); err != nil {
+		t.Fatal(err)
+	}
+	a := d.post("/sign/"+token+"/again", "application/json", `{}`)
+	if p := a.problem(t, "too_soon", 429); !p.Retryable || a.header.Get("Retry-After") != "10" {
+		t.Errorf("%s, Retry-After %q", mustJSON(p), a.header.Get("Retry-After"))
+	}
+	a = d.post("/sign/"+token+"/again", formType, "", "Accept", "text/html")
+	if a.status != http.StatusTooManyRequests || !strings.Contains(string(a.body), `href="/sign/`+token+`"`) || !strings.Contains(string(a.body), "after 10 seconds") {
+		t.Errorf("%d %s", a.status, a.body)
 	}
 }
 

@@ -67,6 +67,7 @@ var answers = map[string]answer{
 	"too_late":                {409, "Too late", 0},
 	"ended":                   {409, "Request has ended", 0},
 	"busy":                    {409, "Being worked on", 1},
+	"too_soon":                {429, "Too soon", 10},
 	"callback_malformed":      {400, "Answer of itsme not understood", 0},
 	"callback_unknown":        {404, "Answer to no question of ours", 0},
 	"callback_used":           {409, "Answer was used", 0},

@@ -252,6 +252,9 @@ func TestEveryStepInEveryLanguageIsASoundPage(t *testing.T) {
 			if form := strings.Contains(text, `action="/sign/to-ken_1/decline"`); form != (step == signer.StepTerms || linked(step)) {
 				t.Errorf("%s %s: may decline %v", step, lang, form)
 			}
+			if form := strings.Contains(text, `action="/sign/to-ken_1/again"`); form != linked(step) {
+				t.Errorf("%s %s: may ask again %v", step, lang, form)
+			}
 			if strings.Contains(text, "no value") || strings.Contains(text, "{client}") || strings.Contains(text, "%!") {
 				t.Errorf("%s %s: something was not filled in", step, lang)
 			}

@@ -63,6 +63,7 @@ func (s *Service) answered(ctx context.Context, rec *Record, state string, a *An
 	if rec.State.End() {
 		return nil, nil // the page says what became of it
 	}
+	a.ExpiresAt = cb.ExpiresAt // it may have been abandoned meanwhile
 	if now := s.now(); !now.Before(a.ExpiresAt) || !now.Before(rec.ExpiresAt) || !waitsFor(rec, a) {
 		return nil, ErrStateExpired
 	}

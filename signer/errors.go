@@ -68,12 +68,13 @@ var (
 	ErrTooLate  = &Error{Code: "too_late", Detail: "the request was confirmed already"}
 	ErrEnded    = &Error{Code: "ended", Detail: "the request has ended"}
 	ErrBusy     = &Error{Code: "busy", Detail: "the request is being worked on", Hint: "try again", Retryable: true}
+	ErrTooSoon  = &Error{Code: "too_soon", Detail: "a new question was made a moment ago", Hint: "look into the app first; wait 10 seconds before you ask again", Retryable: true}
 	ErrBadReply = &Error{Code: "callback_malformed", Detail: "the answer holds neither a code nor an error, or both", Hint: "open the signing link again"}
 
 	// The callback.
 	ErrStateUnknown = &Error{Code: "callback_unknown", Detail: "we did not ask this question", Hint: "open the signing link again"}
 	ErrStateUsed    = &Error{Code: "callback_used", Detail: "this answer was already taken", Hint: "open the signing link again"}
-	ErrStateExpired = &Error{Code: "callback_expired", Detail: "this answer came too late", Hint: "open the signing link again and confirm once more"}
+	ErrStateExpired = &Error{Code: "callback_expired", Detail: "this answer came too late, or a new question was made meanwhile", Hint: "open the signing link again and confirm once more"}
 
 	// Partners that are down. The request is kept and goes on by itself.
 	ErrSAM    = &Error{Code: "sam_unavailable", Detail: "the signature activation module cannot be reached", Hint: "try again in a minute", Retryable: true}

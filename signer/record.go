@@ -58,13 +58,14 @@ type Progress struct {
 	Credential   string        `json:"credential,omitempty"` // id, from state identified on
 	Chain        [][]byte      `json:"chain,omitempty"`      // DER, leaf first, from state identified on
 	Confirmation *Confirmation `json:"confirmation,omitempty"`
-	Answer       *Answer       `json:"answer,omitempty"`   // came from itsme, not yet taken by the SAM
-	Session      *Session      `json:"session,omitempty"`  // from state confirmed on
-	SignedAt     time.Time     `json:"signed_at,omitzero"` // start of state signed
-	Attempts     int           `json:"attempts,omitempty"` // of the step under way; 0 after each success
-	Tries        int           `json:"tries,omitempty"`    // enrolments and preparations made so far; makes each txn new
-	Notice       *Error        `json:"notice,omitempty"`   // why the step under way waits, or why the person is asked again
-	Failure      *Error        `json:"failure,omitempty"`  // in the ends other than finished
+	Answer       *Answer       `json:"answer,omitempty"`     // came from itsme, not yet taken by the SAM
+	Session      *Session      `json:"session,omitempty"`    // from state confirmed on
+	SignedAt     time.Time     `json:"signed_at,omitzero"`   // start of state signed
+	Attempts     int           `json:"attempts,omitempty"`   // of the step under way; 0 after each success
+	Tries        int           `json:"tries,omitempty"`      // enrolments and preparations made so far; makes each txn new
+	AskedAgain   time.Time     `json:"asked_again,omitzero"` // when the person last wished for a new question
+	Notice       *Error        `json:"notice,omitempty"`     // why the step under way waits, or why the person is asked again
+	Failure      *Error        `json:"failure,omitempty"`    // in the ends other than finished
 }
 
 // Enrolment is the way to a credential as the SAM last told it.
@@ -149,13 +150,14 @@ type Callback struct {
 // Change is one write to a request. It happens only if the request is still in state Was and at
 // Now.Version; all of it or nothing, durable when Advance returns nil.
 type Change struct {
-	Was    State
-	Now    *Record
-	Works  bool      // write Now.Documents[].Work too
-	Expect *Callback // a new state parameter to be known from now on
-	Use    string    // state parameter that this change uses up; ErrConflict if it was used before
-	Bind   bool      // from now on (client, reference) has credential Now.Progress.Credential; "" removes it
-	Event  *Event    // set by signer when the state changes
+	Was     State
+	Now     *Record
+	Works   bool      // write Now.Documents[].Work too
+	Expect  *Callback // a new state parameter to be known from now on
+	Abandon bool      // state parameters that are known and not used lead to ErrStateExpired from now on
+	Use     string    // state parameter that this change uses up; ErrConflict if it was used before
+	Bind    bool      // from now on (client, reference) has credential Now.Progress.Credential; "" removes it
+	Event   *Event    // set by signer when the state changes
 }
 
 // Lookup says which request is meant: exactly one of ID, Token and Key is set.

@@ -115,6 +115,12 @@ func addAll(ctx context.Context, tx *sql.Tx, c signer.Change, now *signer.Record
 			}
 		}
 	}
+	if c.Abandon {
+		// 1 is long ago, and not "never": no clock that is put back makes the question count again.
+		if _, err := tx.ExecContext(ctx, `UPDATE callbacks SET expires_at = 1 WHERE request = ? AND used = 0`, now.ID); err != nil {
+			return err
+		}
+	}
 	if c.Use != "" {
 		h := sha256.Sum256([]byte(c.Use))
 		res, err := tx.ExecContext(ctx, `UPDATE callbacks SET used = 1 WHERE state_sha256 = ? AND request = ? AND used = 0`, h[:], now.ID)

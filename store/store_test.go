@@ -269,6 +269,30 @@ func TestAStateParameterNeverMovesToAnotherQuestion(t *testing.T) {
 	}
 }
 
+// TestAnAbandonedStateIsOverForEver: those known before, of this request, and not the new one.
+func TestAnAbandonedStateIsOverForEver(t *testing.T) {
+	s := open(t, t.TempDir())
+	end := time.Date(2026, 11, 24, 10, 10, 0, 0, time.UTC)
+	r, other := insert(t, s, "sr_1"), insert(t, s, "sr_2")
+	expect := func(r *signer.Record, state string, abandon bool) {
+		t.Helper()
+		c := signer.Change{Was: r.State, Now: r, Abandon: abandon, Expect: &signer.Callback{State: state, Request: r.ID, Kind: signer.KindConfirmation, Subject: state, ExpiresAt: end}}
+		if err := s.Advance(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(other, "theirs", false)
+	expect(r, "first", false)
+	expect(r, "second", false)
+	expect(r, "third", true)
+	for state, over := range map[string]bool{"first": true, "second": true, "third": false, "theirs": false} {
+		cb, err := s.Callback(t.Context(), state)
+		if err != nil || cb.Used || cb.ExpiresAt.IsZero() || cb.ExpiresAt.Equal(end) == over || over && cb.ExpiresAt.After(time.Unix(1, 0)) {
+			t.Errorf("%s: %+v %v", state, cb, err)
+		}
+	}
+}
+
 func TestCredentialsAreBoundPerClientAndCanBeForgotten(t *testing.T) {
 	s := open(t, t.TempDir())
 	r := insert(t, s, "sr_1")
