@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +26,7 @@ func Listen(path string, mode fs.FileMode) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("remove old socket: %w", err)
 	}
-	l, err := net.Listen("unix", path)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
@@ -34,8 +35,59 @@ func Listen(path string, mode fs.FileMode) (net.Listener, error) {
 	if err := os.Chmod(path, mode); err != nil {
 		return nil, errors.Join(fmt.Errorf("mode of %s: %w", path, err), l.Close())
 	}
-	return l, nil
+	return &bounded{UnixListener: l, free: make(chan struct{}, MaxConns), closed: make(chan struct{})}, nil
 }
+
+// MaxConns bounds the connections of one socket; more wait in the kernel. A
+// call is a connection and can hold some 256 KiB, so this bounds what a caller
+// can make the role keep in memory and in descriptors.
+const MaxConns = 256
+
+// bounded is a Unix listener with at most MaxConns open connections.
+type bounded struct {
+	*net.UnixListener
+	free   chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Accept waits for a free place, then for a connection.
+func (b *bounded) Accept() (net.Conn, error) {
+	select {
+	case b.free <- struct{}{}:
+	case <-b.closed:
+		return nil, net.ErrClosed
+	}
+	c, err := b.AcceptUnix()
+	if err != nil {
+		<-b.free
+		return nil, err
+	}
+	return &placed{UnixConn: c, leave: sync.OnceFunc(func() { <-b.free })}, nil
+}
+
+// Close also ends an Accept that waits for a place.
+func (b *bounded) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return b.UnixListener.Close()
+}
+
+// placed is a connection that has a place.
+type placed struct {
+	*net.UnixConn
+	leave func()
+}
+
+// Close gives the place back.
+func (p *placed) Close() error {
+	defer p.leave()
+	return p.UnixConn.Close()
+}
+
+// MaxCall bounds how long a role may work on a call. A caller that does not
+// take the answer loses its connection when MaxCall and half a minute are over:
+// it must not hold the role's memory, nor its end.
+const MaxCall = time.Minute
 
 // Peers are the users who may call, by the kernel's word (SO_PEERCRED).
 type Peers struct {
@@ -64,6 +116,7 @@ func Server(h http.Handler, p Peers) *http.Server {
 		Handler:           guard,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      MaxCall + 30*time.Second, // counts from the call's header on
 		IdleTimeout:       30 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
@@ -76,8 +129,13 @@ func Server(h http.Handler, p Peers) *http.Server {
 }
 
 func peerUID(c net.Conn) (uint32, error) {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
+	var u *net.UnixConn
+	switch c := c.(type) {
+	case *placed:
+		u = c.UnixConn
+	case *net.UnixConn:
+		u = c
+	default:
 		return 0, errors.New("not a Unix socket")
 	}
 	raw, err := u.SyscallConn()

@@ -155,7 +155,7 @@ func TestListenReplacesADeadSocketOnly(t *testing.T) {
 	if _, err := wire.Listen(path, 0o600); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("a living socket was taken over: %v", err)
 	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.(interface{ SetUnlinkOnClose(bool) }).SetUnlinkOnClose(false)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -164,4 +164,94 @@ func TestListenReplacesADeadSocketOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = again.Close()
+}
+
+// A caller who sends calls and never takes an answer is cut off: he must not
+// hold memory of the role, nor keep it from ending.
+func TestAnswerNobodyTakes(t *testing.T) {
+	ended := make(chan struct{}, 100)
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		defer func() { ended <- struct{}{} }()
+		wire.Reply(w, http.StatusOK, order{Text: strings.Repeat("a", 8<<20)})
+	})
+	srv := wire.Server(h, wire.Peers{})
+	if srv.WriteTimeout <= wire.MaxCall {
+		t.Fatalf("answers may take %v", srv.WriteTimeout)
+	}
+	srv.WriteTimeout = 300 * time.Millisecond
+	socket := filepath.Join(t.TempDir(), "role.sock")
+	l, err := wire.Listen(socket, 0o660)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = srv.Serve(l) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: role\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the role waits for ever for a caller who takes nothing")
+	}
+}
+
+// Connections beyond the bound wait until one ends; then they are served.
+func TestConnectionsAreBounded(t *testing.T) {
+	socket, arrivals := serve(t, wire.Peers{}, echo)
+	var idle []net.Conn
+	for range wire.MaxConns {
+		c, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		idle = append(idle, c)
+	}
+	var out order
+	if err := put(wire.NewClient(socket, 300*time.Millisecond), `{"n":1}`, &out); err == nil || arrivals.Load() != 0 {
+		t.Errorf("one connection too many was served: %v", err)
+	}
+	_ = idle[0].Close()
+	_ = idle[1].Close() // the one that gave up may have taken the first place
+	if err := put(wire.NewClient(socket, 5*time.Second), `{"n":2}`, &out); err != nil || out.N != 2 {
+		t.Errorf("%+v %v", out, err)
+	}
+}
+
+// Close ends an Accept that waits for a place.
+func TestCloseWhileFull(t *testing.T) {
+	l, err := wire.Listen(filepath.Join(t.TempDir(), "role.sock"), 0o660)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range wire.MaxConns {
+		c, err := net.Dial("unix", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		if _, err := l.Accept(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() { _, err := l.Accept(); done <- err }()
+	time.Sleep(20 * time.Millisecond)
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-done:
+		if !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("Accept did not end")
+	}
 }

@@ -111,7 +111,10 @@ func serve(p *program, role string, endpoints ...endpoint) error {
 	stop, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), stopTimeout)
 	defer cancel()
 	for _, e := range endpoints {
-		err = errors.Join(err, e.server.Shutdown(stop))
+		if late := e.server.Shutdown(stop); late != nil {
+			// A caller who does not take his answer must not hold up the end; what a role is doing, it ends (its Close waits).
+			err = errors.Join(err, late, e.server.Close())
+		}
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 
 	"tekend/hsm"
 	"tekend/itsme"
+	"tekend/wire"
 )
 
 // MaxLife bounds the life of a question, of an ID token and of a session
@@ -55,7 +56,8 @@ type Config struct {
 	// SessionLife is how long a confirmed session may sign. Default 5m,
 	// highest 10m, and never longer than 10m after itsme made the ID token.
 	SessionLife time.Duration `yaml:"session_life"`
-	// CallTimeout bounds one call, also when its caller is gone. Default 45s.
+	// CallTimeout bounds one call, also when its caller is gone. Default 45s,
+	// highest 1m: then the caller's connection is given up (wire.MaxCall).
 	CallTimeout time.Duration `yaml:"call_timeout"`
 
 	// Now is the clock. Required.
@@ -129,8 +131,8 @@ func (c Config) check() error {
 			return fmt.Errorf("sam: %s must be more than 0 and at most %v", name, MaxLife)
 		}
 	}
-	if c.StatusTimeout <= 0 || c.CallTimeout <= 0 {
-		return errors.New("sam: status_timeout and call_timeout must be more than 0")
+	if c.StatusTimeout <= 0 || c.CallTimeout <= 0 || c.CallTimeout > wire.MaxCall {
+		return fmt.Errorf("sam: status_timeout and call_timeout must be more than 0, call_timeout at most %v", wire.MaxCall)
 	}
 	// A login or identification must never be good for a signature: aud tells
 	// the services apart (house §1.1).
