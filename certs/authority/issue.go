@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"tekend/audit"
 	"tekend/ca"
@@ -195,7 +196,8 @@ func unknownOrder(err error) bool {
 func (r *Role) stored(ctx context.Context, hash string) (ca.Issued, error) {
 	var state string
 	var der []byte
-	err := r.db.QueryRowContext(ctx, "SELECT state, certificate FROM orders WHERE hash = ?", hash).Scan(&state, &der)
+	var at int64
+	err := r.db.QueryRowContext(ctx, "SELECT state, certificate, at FROM orders WHERE hash = ?", hash).Scan(&state, &der, &at)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return ca.Issued{}, wire.Refuse(http.StatusNotFound, ca.CodeNotFound, "no such order was executed")
@@ -204,7 +206,9 @@ func (r *Role) stored(ctx context.Context, hash string) (ca.Issued, error) {
 	case state != "issued":
 		return ca.Issued{}, outcomeUnknown()
 	}
-	r.issuedAt(r.cfg.Now())
+	// Whoever asks again must not have a new CRL signed each time: the one from
+	// after the order is enough.
+	r.issuedAt(time.Unix(at, 0))
 	return ca.Issued{Chain: [][]byte{der, r.issuing.Raw}}, nil
 }
 
