@@ -19,9 +19,14 @@ import (
 // nobody listens on any more (its process was killed) is replaced; one that
 // answers is an error, so that two processes never share a role.
 func Listen(path string, mode fs.FileMode) (net.Listener, error) {
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
 		_ = c.Close()
 		return nil, fmt.Errorf("listen on %s: another process answers there", path)
+	}
+	// Any other error, such as a full queue, may be a living process's.
+	if !errors.Is(err, unix.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listen on %s: another process may be there: %w", path, err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("remove old socket: %w", err)

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tekend/wire"
 )
 
@@ -253,5 +255,32 @@ func TestCloseWhileFull(t *testing.T) {
 		}
 	case <-time.After(5 * time.Second):
 		t.Error("Accept did not end")
+	}
+}
+
+// A socket whose queue is full (a role under a flood) is alive: it is not taken over.
+func TestListenTakesNoFullSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "role.sock")
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: path}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	full := false
+	for range 10 {
+		c, err := net.DialTimeout("unix", path, 100*time.Millisecond)
+		if full = err != nil; full {
+			break
+		}
+		defer func() { _ = c.Close() }()
+	}
+	if _, err := wire.Listen(path, 0o600); err == nil || !full {
+		t.Errorf("full %t, taken over: %v", full, err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
 	}
 }
