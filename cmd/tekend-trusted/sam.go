@@ -1,6 +1,10 @@
 package main
 
-import "tekend/sam/activation"
+import (
+	"errors"
+
+	"tekend/sam/activation"
+)
 
 type samCmd struct {
 	Config string `required:"" help:"The role's configuration file (YAML)." type:"existingfile"`
@@ -25,24 +29,26 @@ func (c samCmd) Run(p *program) error {
 	if err := readYAML(c.Config, &cfg); err != nil {
 		return err
 	}
-	token, err := cfg.Token.open(p)
+	// The socket first: a process that is started beside a running one must end here, before it settles as "stopped" what
+	// the running one is doing.
+	socket, err := cfg.Listen.listen()
 	if err != nil {
 		return err
+	}
+	token, err := cfg.Token.open(p)
+	if err != nil {
+		return errors.Join(err, socket.Close())
 	}
 	open := closing{token}
 	cfg.SAM.Now, cfg.SAM.Log = p.now, p.log
 	role, err := activation.New(p.ctx, cfg.SAM, activation.Dependencies{Token: token})
 	if err != nil {
-		return open.close(err)
+		return open.close(errors.Join(err, socket.Close()))
 	}
 	open = append(open, role)
-	front, err := cfg.Listen.open(role.Handler())
-	if err != nil {
-		return open.close(err)
-	}
 	jwks, err := openPublic(cfg.JWKS, role.JWKS())
 	if err != nil {
-		return open.close(err)
+		return open.close(errors.Join(err, socket.Close()))
 	}
-	return open.close(serve(p, "sam", front, jwks))
+	return open.close(serve(p, "sam", cfg.Listen.endpoint(socket, role.Handler()), jwks))
 }

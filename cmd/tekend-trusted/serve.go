@@ -36,17 +36,26 @@ type endpoint struct {
 
 // open listens on the Unix socket and serves h to the allowed peers.
 func (s socketSection) open(h http.Handler) (endpoint, error) {
+	l, err := s.listen()
+	if err != nil {
+		return endpoint{}, err
+	}
+	return s.endpoint(l, h), nil
+}
+
+// listen takes the socket; it fails when another process has it. Callers wait until it is served.
+func (s socketSection) listen() (net.Listener, error) {
 	if s.Socket == "" {
-		return endpoint{}, errors.New("the path of the socket is missing")
+		return nil, errors.New("the path of the socket is missing")
 	}
 	if s.Mode == 0 {
 		s.Mode = 0o660
 	}
-	l, err := wire.Listen(s.Socket, s.Mode)
-	if err != nil {
-		return endpoint{}, err
-	}
-	return endpoint{l, wire.Server(h, wire.Peers{UIDs: s.Peers})}, nil
+	return wire.Listen(s.Socket, s.Mode)
+}
+
+func (s socketSection) endpoint(l net.Listener, h http.Handler) endpoint {
+	return endpoint{l, wire.Server(h, wire.Peers{UIDs: s.Peers})}
 }
 
 // openPublic listens on TCP for readers from outside (our key set). address is "127.0.0.1:port", or "fd:3" for a

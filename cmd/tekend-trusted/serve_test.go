@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -46,4 +48,33 @@ func TestCallerWhoTakesNothingDoesNotHoldUpTheEnd(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Error("the call is still waiting for its caller")
 	}
+}
+
+// A sam that is started beside a running one settles nothing of what the
+// running one is doing: it ends before it opens the record.
+func TestASecondSAMLeavesTheRecordAlone(t *testing.T) {
+	w := newWorld(t)
+	config := w.path("sam.yaml")
+	b, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(b), "jwks_listen: fd:3", "jwks_listen: 127.0.0.1:0", 1)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	role := start(t, "sam", config)
+	role.health(t, w.path("sam/run/sam.sock"))
+	before := must(t, "audit", "verify", "--config", config)
+	code, _, stderr := call(t, "sam", "--config", config)
+	if code == 0 || !strings.Contains(stderr, "another process answers there") {
+		t.Errorf("exit %d, %s", code, stderr)
+	}
+	if after := must(t, "audit", "verify", "--config", config); after != before {
+		t.Errorf("the record was %s and is %s", before, after)
+	}
+	if h := role.health(t, w.path("sam/run/sam.sock")); h["ready"] != true {
+		t.Errorf("health: %v", h)
+	}
+	role.stop(t)
 }
