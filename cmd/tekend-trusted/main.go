@@ -67,6 +67,8 @@ func (versionCmd) Run(p *program) error {
 func main() {
 	// Whatever this program creates is its user's alone; sockets get their mode on purpose.
 	unix.Umask(0o077)
+	// Memory holds a PIN and decryption keys: it never goes to a file (reliability §2 no. 32).
+	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) // lowering cannot fail
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -65,6 +66,10 @@ func TestASecondSAMLeavesTheRecordAlone(t *testing.T) {
 	}
 	role := start(t, "sam", config)
 	role.health(t, w.path("sam/run/sam.sock"))
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", role.cmd.Process.Pid))
+	if fields := strings.Fields(string(limits)); err != nil || !strings.Contains(strings.Join(fields, " "), "Max core file size 0 0 bytes") {
+		t.Errorf("the role's memory may go to a core file: %v %v", fields, err)
+	}
 	before := must(t, "audit", "verify", "--config", config)
 	code, _, stderr := call(t, "sam", "--config", config)
 	if code == 0 || !strings.Contains(stderr, "another process answers there") {
