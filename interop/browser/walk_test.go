@@ -323,6 +323,49 @@ func TestAnAnswerCountsOnce(t *testing.T) {
 	}
 }
 
+// TestAskingAgain loses the way back from itsme: the link is spent, and the page makes a new one.
+func TestAskingAgain(t *testing.T) {
+	pl := start(t)
+	for lang, person := range map[string]string{"en": "diacritics", "nl": "approve"} {
+		p := open(t, lang, pl.hosts()...)
+		r := pl.order(lang)
+		p.do(chromedp.Navigate(r.SigningURL))
+		p.enrol(pl.info.Front, person)
+		link := func() string { return p.maybe(`document.querySelector("a.button").href`) }
+		old := link()
+		back, err := pl.flow.AtItsme(t.Context(), old, person)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.do(chromedp.Click(`form[action$="/again"] button`))
+		p.until(loaded + ` && (document.querySelector("#page[data-step=confirm] a.button") || {href: ""}).href.startsWith("http") && document.querySelector("a.button").href !== ` + quote(old))
+		p.look("asked-again")
+		p.do(chromedp.Click(`form[action$="/again"] button`)) // a second tap, too soon
+		p.do(chromedp.WaitVisible(`main .notice`))
+		p.look("asked-too-soon")
+		if text := p.text("main"); !strings.Contains(text, "too_soon") {
+			t.Errorf("the page says %q", text)
+		}
+		p.do(chromedp.Navigate(back)) // the first answer comes after all
+		p.do(chromedp.WaitVisible(`main .notice`))
+		p.look("answer-abandoned")
+		if text := p.text("main"); !strings.Contains(text, "callback_expired") {
+			t.Errorf("the page says %q", text)
+		}
+		p.do(chromedp.Click("a.button"))
+		p.step("confirm")
+		p.do(chromedp.Click("a.button"))
+		p.left(pl.info.Front)
+		p.atItsme(pl.info.Front, person, "confirm")
+		p.step("done")
+	}
+}
+
+func quote(s string) string {
+	b, _ := json.Marshal(s)
+	return string(b)
+}
+
 // TestThePageFollowsAnotherDevice confirms elsewhere and looks at the page that was left open.
 func TestThePageFollowsAnotherDevice(t *testing.T) {
 	pl := start(t)

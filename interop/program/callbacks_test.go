@@ -75,6 +75,26 @@ func (w *world) testCallbacks(t *testing.T) {
 			w.state(t, r, "prepared")
 		})
 	})
+	t.Run("abandoned state", func(t *testing.T) {
+		r := w.order(t, "callbacks", file)
+		back := w.atItsme(t, w.until(t, r, "approve", "confirm").Link, "approve")
+		address := strings.TrimPrefix(r.SigningURL, w.flow.Front) + "/again"
+		ask := func() (*http.Response, []byte) {
+			h := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/json"}}
+			return w.do(t, w.flow, http.MethodPost, address, h, strings.NewReader("{}"))
+		}
+		w.nothingSigned(t, func() {
+			if resp, body := ask(); resp.StatusCode != http.StatusOK {
+				t.Fatalf("%d %s", resp.StatusCode, body)
+			}
+			resp, body := ask()
+			refused(t, resp, body, want{429, "too_soon", true})
+			expect(t, back, want{410, "callback_expired", false})
+			w.state(t, r, "prepared")
+		})
+		w.must(t, w.flow.Callback(t.Context(), w.atItsme(t, w.until(t, r, "approve", "confirm").Link, "approve")))
+		w.signed(t, r, file)
+	})
 	t.Run("answer to another question", func(t *testing.T) {
 		w.nothingSigned(t, func() { w.swapped(t, file) })
 	})

@@ -15,6 +15,7 @@ func (w *world) testOrders(t *testing.T) {
 		t.Run("media types", w.testMedia)
 		t.Run("unknown", w.testUnknown)
 		t.Run("keys", w.testKeys)
+		t.Run("idempotency keys", w.testOnce)
 	})
 	t.Run("another client", w.testAnotherClient)
 }
@@ -161,6 +162,35 @@ func (w *world) testAnotherClient(t *testing.T) {
 }
 
 // testKeys: who has no key gets nothing.
+// testOnce repeats an order under its key: the same one is the same request, another one is refused.
+func (w *world) testOnce(t *testing.T) {
+	first, other := string(w.sample(t, "fpdf2.pdf")), string(w.sample(t, "weasyprint.pdf"))
+	send := func(document string) (*http.Response, []byte) {
+		h, b := multipartBody(t, part{"document", "a.pdf", "application/pdf", document})
+		h.Set("Idempotency-Key", "8e03978e-40d5-43dd-bc93-6894a57f9324")
+		return w.do(t, w.flow, http.MethodPost, "/v1/signature-requests", h, b)
+	}
+	resp, body := send("no PDF") // leaves the key free
+	refused(t, resp, body, want{422, "not_a_pdf", false})
+	resp, one := send(first)
+	if resp.StatusCode != http.StatusCreated {
+		t.Fatalf("%d %s", resp.StatusCode, one)
+	}
+	w.keep(w.decode(t, one))
+	blobs := w.blobs(t)
+	resp, again := send(first)
+	if resp.StatusCode != http.StatusCreated || string(again) != string(one) {
+		t.Errorf("%d %s after %s", resp.StatusCode, again, one)
+	}
+	resp, body = send(other)
+	if p := refused(t, resp, body, want{422, "idempotency_key_reused", false}); p.Hint == "" {
+		t.Errorf("no hint: %s", body)
+	}
+	if w.blobs(t) != blobs {
+		t.Error("something was kept of a repeated order")
+	}
+}
+
 func (w *world) testKeys(t *testing.T) {
 	r := w.order(t, "", w.sample(t, "fpdf2.pdf"))
 	for name, h := range map[string]http.Header{
