@@ -163,20 +163,24 @@ func (r *Role) newKey(ctx context.Context, e *enrolment) error {
 	return nil
 }
 
-// keepEnrolments is how long an enrolment that did not end is kept: it holds
-// personal data and a key nobody can use.
-const keepEnrolments = 24 * time.Hour
+// keepOpen is how long an enrolment that did not end is kept, which holds
+// personal data and a key nobody can use, and a question that nobody confirmed:
+// of that the audit tells. Whoever asks and asks must not fill the database for
+// ever.
+const keepOpen = 24 * time.Hour
 
-// forget removes old enrolments that did not end, and the tokens of both legs.
+// forget removes old enrolments that did not end, the tokens of both legs, and
+// old questions without a confirmation. Each statement has its index.
 func (r *Role) forget(ctx context.Context, tx *sql.Tx) error {
-	old := r.cfg.Now().Add(-keepEnrolments).UnixMicro()
-	_, err := tx.ExecContext(ctx, "DELETE FROM enrolments WHERE step NOT IN ('done', 'existing') AND created < ?", old)
-	if err != nil {
-		return fmt.Errorf("forget enrolments: %w", err)
-	}
-	_, err = tx.ExecContext(ctx, "UPDATE questions SET token = '' WHERE token <> '' AND kind <> 'sign' AND expires < ?", old)
-	if err != nil {
-		return fmt.Errorf("forget tokens: %w", err)
+	old := r.cfg.Now().Add(-keepOpen).UnixMicro()
+	for what, query := range map[string]string{
+		"enrolments": "DELETE FROM enrolments WHERE step NOT IN ('done', 'existing') AND created < ?",
+		"tokens":     "UPDATE questions SET token = '' WHERE token <> '' AND kind <> 'sign' AND expires < ?",
+		"questions":  "DELETE FROM questions WHERE status IN ('prepared', 'declined', 'failed', 'expired') AND expires < ?",
+	} {
+		if _, err := tx.ExecContext(ctx, query, old); err != nil {
+			return fmt.Errorf("forget %s: %w", what, err)
+		}
 	}
 	return nil
 }

@@ -324,6 +324,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		"one key file":   func(c *activation.Config) { c.Ident.EncKeyFile = c.Confirm.EncKeyFile },
 		"long questions": func(c *activation.Config) { c.QuestionLife = 11 * time.Minute },
 		"long sessions":  func(c *activation.Config) { c.SessionLife = 11 * time.Minute },
+		"long calls":     func(c *activation.Config) { c.CallTimeout = 61 * time.Second },
 		"RSA-2048":       func(c *activation.Config) { c.KeyType = hsm.RSA2048 },
 		"plain http":     func(c *activation.Config) { c.Itsme.Issuer = "http://idp.example/v2" },
 		"no KEK":         func(c *activation.Config) { c.KEK = "none" },

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -44,7 +45,7 @@ func (r *Role) prepare(ctx context.Context, req sam.PrepareRequest, hash string)
 		return nil, err
 	}
 	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
-		if err := insertQuestion(ctx, tx, q); err != nil {
+		if err := errors.Join(r.forget(ctx, tx), insertQuestion(ctx, tx, q)); err != nil {
 			return err
 		}
 		return r.audit(ctx, tx, "confirmation.prepared", q.Nonce, map[string]string{
