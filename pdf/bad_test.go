@@ -248,6 +248,7 @@ func TestBudgets(t *testing.T) {
 		{doc, Budget{Values: 4}, CodeTooManyObjects},
 		{classic(spec{catalog: "/X(" + strings.Repeat("x", 5000) + ")"}), Budget{ObjectBytes: 4096}, CodeObjectTooLong},
 		{packed(spec{}, false), Budget{Inflate: 100}, CodeDecompressionBomb},
+		{doc, Budget{Steps: 200}, CodeTooMuchWork},
 		// Too long to be kept, so that each question decodes it again.
 		{bytes.Replace(bareStream("/Size 700000/W[1 8 8]/Filter/FlateDecode", deflate(strings.Repeat("\x00", 700_000*17))),
 			[]byte("/Root 1 "), []byte("/Root 699999 "), 1), Budget{Inflate: 20 << 20}, CodeDecompressionBomb},

@@ -139,6 +139,10 @@ func (u *update) trailer() error {
 
 // choose picks the field to sign; nil means that a new one is made.
 func (u *update) choose(f *form, locks []fieldLock) (*field, error) {
+	names := 1
+	for _, l := range locks {
+		names += len(l.names)
+	}
 	locked := func(name string) bool {
 		for _, l := range locks {
 			if l.locks(name) {
@@ -150,6 +154,9 @@ func (u *update) choose(f *form, locks []fieldLock) (*field, error) {
 	want := u.opts.FieldName
 	for i := range f.sigs {
 		s := &f.sigs[i]
+		if err := u.doc.s.work(names); err != nil {
+			return nil, err
+		}
 		switch {
 		case want == "" && (s.value.kind() != kNull || locked(s.name) || !s.dict.own || s.name == ""):
 			continue

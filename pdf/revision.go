@@ -1,19 +1,27 @@
 package pdf
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // history looks at the document as it was after earlier revisions: the same
 // file, read from an older cross-reference section on.
 type history struct {
 	doc   *doc
 	forms map[int]*form // by index of the newest section of the revision
+	kept  int           // fields in forms
 }
 
 func (h *history) at(i int) *doc {
 	return &doc{s: h.doc.s, secs: h.doc.secs[i:], mem: h.doc.mem}
 }
 
-// form is the form of an earlier revision; an empty one when that part of the
+// maxKept is how many signed fields of earlier revisions stay in memory; with
+// more, forms are read again.
+const maxKept = 16 << 10
+
+// form is the form of an earlier revision, its signed fields alone; an empty one when that part of the
 // file had no catalog yet, as the second part of a linearized file has not.
 func (h *history) form(i int) (*form, error) {
 	if f := h.forms[i]; f != nil {
@@ -27,6 +35,11 @@ func (h *history) form(i int) (*form, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	f.names = nil
+	f.sigs = slices.DeleteFunc(f.sigs, func(s field) bool { return s.value.kind() == kNull })
+	if h.kept += len(f.sigs); h.kept > maxKept {
+		h.forms, h.kept = map[int]*form{0: h.forms[0]}, len(f.sigs)
 	}
 	h.forms[i] = f
 	return f, nil
@@ -164,6 +177,9 @@ func (h *history) removed(list []Signature) ([]Signature, error) {
 			s := h.at(i).signature(o)
 			if known[identityOf(s)] {
 				continue
+			}
+			if len(list) == maxSignatures {
+				return nil, errf(CodeTooManyObjects, "more than %d signatures", maxSignatures)
 			}
 			known[identityOf(s)] = true
 			s.Removed = true

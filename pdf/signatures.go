@@ -78,6 +78,10 @@ func (s *Signature) Has(code string) bool {
 // maxByteRange keeps sums of offsets far from overflow.
 const maxByteRange = 1 << 60
 
+// maxSignatures is the largest number of signatures, removed ones among them,
+// that are listed. Error: too_many_objects.
+const maxSignatures = 4096
+
 // Signatures lists the signatures and document time-stamps of the fields of
 // the newest revision that have a value, those that an earlier revision had and
 // the newest has not, and one that only /Perms /DocMDP names. They are in order
@@ -101,6 +105,9 @@ func Signatures(r io.ReaderAt, size int64, b Budget) ([]Signature, error) {
 	for _, s := range f.sigs {
 		if s.value.kind() == kNull {
 			continue
+		}
+		if len(out) == maxSignatures {
+			return nil, errf(CodeTooManyObjects, "more than %d signatures", maxSignatures)
 		}
 		sig := d.signature(s)
 		if err := h.compare(&sig, s); err != nil {
@@ -169,7 +176,11 @@ func (d *doc) signature(f field) Signature {
 		s.problem(CodeBadSignature, "the value is not a dictionary")
 		return s
 	}
-	if err := v.uniqueKeys(); err != nil {
+	err := d.s.work(valueSteps * len(v.n.kids))
+	if err == nil {
+		err = v.uniqueKeys()
+	}
+	if err != nil {
 		s.fault(err)
 		return s
 	}
@@ -238,7 +249,15 @@ func (d *doc) contents(s *Signature, v val) {
 	if len(raw)%2 != 0 || bytes.ContainsAny(raw, "\x00\t\n\f\r ") {
 		s.problem(CodeBadContents, "/Contents is not pairs of hexadecimal digits")
 	}
-	s.CMS = decodeHex(raw)
+	// Any number of fields can have one dictionary.
+	cms, known := d.mem.contents[s.ContentsStart]
+	if !known {
+		if cms = decodeHex(raw); d.mem.contents == nil {
+			d.mem.contents = make(map[int64][]byte)
+		}
+		d.mem.contents[s.ContentsStart] = cms
+	}
+	s.CMS = cms
 	if len(s.CMS) > 1 && s.CMS[0] == 0x30 && s.CMS[1] == 0x80 {
 		return // BER; its end is known to the parser of CMS only
 	}

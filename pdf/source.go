@@ -14,6 +14,7 @@ type source struct {
 	// What is left.
 	bytes    int64
 	inflate  int64
+	steps    int64
 	sections int
 	spans    int
 	entries  int
@@ -22,7 +23,7 @@ type source struct {
 
 func newSource(r io.ReaderAt, size int64, b Budget) *source {
 	b = b.orDefault()
-	return &source{r: r, size: size, max: b, bytes: b.Bytes, inflate: b.Inflate, sections: b.Sections, spans: b.Values,
+	return &source{r: r, size: size, max: b, bytes: b.Bytes, inflate: b.Inflate, steps: b.Steps, sections: b.Sections, spans: b.Values,
 		entries: 2 * b.Objects, rowsLeft: maxRowsKept}
 }
 
@@ -38,6 +39,14 @@ func (s *source) pay(off int64, n int) (int, error) {
 		return 0, errf(CodeTooMuchWork, "more than %d bytes of structure", s.max.Bytes)
 	}
 	return n, nil
+}
+
+// work takes n steps from the budget.
+func (s *source) work(n int) error {
+	if s.steps -= int64(n); s.steps < 0 {
+		return errf(CodeTooMuchWork, "more than %d steps", s.max.Steps)
+	}
+	return nil
 }
 
 // at reads up to n bytes at off; fewer only at the end of the file.

@@ -33,7 +33,7 @@ func (d *doc) loadStream(stm, idx, num int) (*object, error) {
 	p := d.s.parser(os.data, false)
 	p.pos = os.first + os.offs[idx]
 	start := p.pos
-	root, err := p.value()
+	root, err := d.s.value(p)
 	if err != nil {
 		return nil, err
 	}

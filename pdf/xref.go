@@ -257,7 +257,7 @@ func (s *source) valueAt(off int64) (*object, error) {
 	var o *object
 	err := s.window(off, func(buf []byte, more bool) error {
 		p := s.parser(buf, more)
-		root, err := p.value()
+		root, err := s.value(p)
 		if err != nil {
 			return err
 		}
@@ -418,6 +418,9 @@ func (d *doc) find(num int) (entry, error) {
 // false passes over those.
 func (d *doc) findIn(num int, letter bool) (entry, bool, error) {
 	for _, sec := range d.secs {
+		if err := d.s.work(1); err != nil {
+			return entry{}, false, err
+		}
 		e, err := sec.lookup(d.s, num)
 		if err != nil {
 			return e, false, err
