@@ -74,7 +74,7 @@ func (s *Service) findConfirmed(ctx context.Context, rec *Record) (found bool, e
 	nonce := rec.Progress.Confirmation.Nonce
 	st, err := s.dep.Activation.Confirmation(ctx, nonce)
 	if err != nil {
-		if why := samError(err); why.Retryable {
+		if why := samError(err); why.Retryable && !personAgain(why) {
 			s.logCause(rec, why)
 			return false, why
 		}
@@ -104,11 +104,11 @@ func (s *Service) findConfirmed(ctx context.Context, rec *Record) (found bool, e
 func (s *Service) findEnrolled(ctx context.Context, rec *Record) (found bool, err error) {
 	st, err := s.dep.Certifying.Enrolment(ctx, rec.Progress.Enrolment.ID)
 	if err != nil {
-		if why := samError(err); why.Retryable {
+		if why := samError(err); why.Retryable && !personAgain(why) {
 			s.logCause(rec, why)
 			return false, why
 		}
-		return false, nil
+		return false, nil // the SAM does not know the enrolment
 	}
 	if st.Step == rec.Progress.Enrolment.Step || st.Step == sam.StepFailed {
 		return false, nil

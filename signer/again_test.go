@@ -198,6 +198,26 @@ func TestNoNewQuestionWhileTheSAMIsAway(t *testing.T) {
 	w.wait(r.ID, signer.Finished)
 }
 
+// TestAQuestionThatTheSAMHasForgotten: nobody can have answered it.
+func TestAQuestionThatTheSAMHasForgotten(t *testing.T) {
+	w := enrolled(t)
+	for ref, step := range map[string]string{"": signer.StepIdentify, "cust-1": signer.StepConfirm} {
+		r, token := w.order(ref, sample(t, "fpdf2.pdf"))
+		w.walk(token, "approve", step)
+		rec, err := w.front.store.Load(t.Context(), signer.Lookup{Token: token})
+		w.must(err)
+		if e := rec.Progress.Enrolment; e != nil {
+			e.ID = "forgotten"
+		} else {
+			rec.Progress.Confirmation.Nonce = "forgotten"
+		}
+		w.must(w.front.store.Advance(t.Context(), signer.Change{Was: rec.State, Now: rec}))
+		w.must(w.front.Again(t.Context(), token))
+		w.walk(token, "approve", signer.StepDone)
+		w.wait(r.ID, signer.Finished)
+	}
+}
+
 // TestAgainAndTheAnswerAtOnce: one of them is first; there is never more than one signature, and never a
 // request that hangs.
 func TestAgainAndTheAnswerAtOnce(t *testing.T) {
