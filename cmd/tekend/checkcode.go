@@ -64,7 +64,9 @@ func quoted(docs []consent.Doc) string {
 	return strings.Join(all, ", ")
 }
 
-// lastByteRangeDigest hashes what the newest signature of the file covers.
+// lastByteRangeDigest hashes what the newest signature of the file covers. That
+// must be the whole file but the space of this signature: else what is read in
+// it need not be what the code stands for.
 func lastByteRangeDigest(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -85,5 +87,9 @@ func lastByteRangeDigest(path string) ([]byte, error) {
 	if len(sigs) == 0 {
 		return nil, usage("%s is neither prepared nor signed: a check code exists once the document is prepared for its signer; download it from the signer's page", path)
 	}
-	return pdf.ByteRangeDigest(f, info.Size(), sigs[len(sigs)-1], crypto.SHA256)
+	last := sigs[len(sigs)-1]
+	if !last.CoversWholeFile || !last.SameInSignedRevision {
+		return nil, no("%s: its newest signature does not cover the whole file, so that the document could show something else than what is signed: there is no check code for it", path)
+	}
+	return pdf.ByteRangeDigest(f, info.Size(), last, crypto.SHA256)
 }
