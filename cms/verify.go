@@ -3,6 +3,7 @@ package cms
 import (
 	"bytes"
 	"crypto"
+	"crypto/rsa"
 	"crypto/subtle"
 	"crypto/x509"
 	"encoding/asn1"
@@ -125,11 +126,24 @@ func (si *SignerInfo) FindCertificate(more [][]byte) (*x509.Certificate, error) 
 func (si *SignerInfo) Named(more [][]byte) []*x509.Certificate {
 	var out []*x509.Certificate
 	for _, der := range append(append([][]byte{}, si.certificates...), more...) {
-		if c, err := x509.ParseCertificate(der); err == nil && si.names(c) {
+		if c, err := ReadCertificate(der); err == nil && si.names(c) {
 			out = append(out, c)
 		}
 	}
 	return out
+}
+
+// ReadCertificate is x509.ParseCertificate for foreign bytes: a certificate with
+// an RSA key that nobody could afford to verify with is an *[Error].
+func ReadCertificate(der []byte) (*x509.Certificate, error) {
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, errf(CodeMalformed, "certificate: %v", err)
+	}
+	if k, ok := c.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > maxRSA {
+		return nil, errf(CodeAlgorithm, "an RSA key of %d bits", k.N.BitLen())
+	}
+	return c, nil
 }
 
 // names tells whether sid names the certificate.

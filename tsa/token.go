@@ -67,7 +67,7 @@ func ParseToken(der []byte) (*Token, error) {
 		Hash: info.Imprint.Hash, Nonce: info.Nonce, Accuracy: info.Accuracy, info: info, sd: sd,
 	}
 	for _, raw := range sd.Certificates {
-		if c, err := x509.ParseCertificate(raw); err == nil {
+		if c, err := cms.ReadCertificate(raw); err == nil {
 			t.embedded = append(t.embedded, c)
 		}
 	}

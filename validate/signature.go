@@ -278,7 +278,7 @@ func pathVerdict(err error) (Indication, string) {
 func (j *judge) path(sd *cms.SignedData, cert *x509.Certificate, best time.Time) {
 	var bag []*x509.Certificate
 	for _, raw := range sd.Certificates {
-		if c, err := x509.ParseCertificate(raw); err == nil {
+		if c, err := cms.ReadCertificate(raw); err == nil {
 			bag = append(bag, c)
 		}
 	}
