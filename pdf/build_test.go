@@ -79,13 +79,14 @@ func (f *file) put(items ...item) {
 
 // putStream puts items into object stream num.
 func (f *file) putStream(num int, items ...item) {
-	var index, data string
+	var head, body strings.Builder
 	for i, it := range items {
-		index += fmt.Sprintf("%d %d ", it.num, len(data))
-		data += it.body + "\n"
+		fmt.Fprintf(&head, "%d %d ", it.num, body.Len())
+		body.WriteString(it.body + "\n")
 		f.inst[it.num] = [2]int64{int64(num), int64(i)}
 		f.size = max(f.size, it.num+1)
 	}
+	index, data := head.String(), body.String()
 	f.put(item{num, streamBody(fmt.Sprintf("/Type/ObjStm/N %d/First %d/Filter/FlateDecode", len(items), len(index)),
 		deflate(index+data))})
 }

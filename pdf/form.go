@@ -231,5 +231,6 @@ func (d *doc) leaf(ref val, seen map[int]bool, depth int) (val, error) {
 
 // under says whether the field name is path or stands below it.
 func under(name, path string) bool {
-	return name == path || strings.HasPrefix(name, path+".")
+	rest, ok := strings.CutPrefix(name, path)
+	return ok && (rest == "" || rest[0] == '.')
 }
