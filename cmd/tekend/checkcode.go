@@ -80,7 +80,7 @@ func lastByteRangeDigest(path string) ([]byte, error) {
 	sigs, err := pdf.Signatures(f, info.Size(), pdf.DefaultBudget())
 	if err != nil {
 		if pe, ok := errors.AsType[*pdf.Error](err); ok {
-			return nil, usage("%s: %s (%s)", path, pe.Detail, pe.Code)
+			return nil, unreadable(path, pe)
 		}
 		return nil, usage("%s: %w", path, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"tekend/pdf"
 	"tekend/validate"
@@ -112,36 +113,57 @@ func verifyFile(p *program, path string, roots *x509.CertPool) (*validate.Report
 	rep, err := validate.PDF(p.ctx, f, info.Size(), validate.Options{Roots: roots, At: p.now()})
 	if err != nil {
 		if pe, ok := errors.AsType[*pdf.Error](err); ok {
-			return nil, usage("%s: %s (%s)", path, pe.Detail, pe.Code)
+			return nil, unreadable(path, pe)
 		}
 		return nil, usage("%s: %w", path, err)
 	}
 	return rep, nil
 }
 
+// unreadable says why a file cannot be read as a PDF.
+func unreadable(path string, e *pdf.Error) error {
+	why := e.Detail
+	if why == "" {
+		why = strings.ReplaceAll(e.Code, "_", " ")
+	}
+	return usage("%s: %s (%s)", path, why, e.Code)
+}
+
 func printReport(w io.Writer, path string, rep *validate.Report) {
-	fmt.Fprintf(w, "%s: %s", path, rep.Indication)
+	fmt.Fprintf(w, "%s: %s", oneLine(path), rep.Indication)
 	if rep.SubIndication != "" {
 		fmt.Fprintf(w, " (%s)", rep.SubIndication)
 	}
 	fmt.Fprintln(w)
 	for _, r := range rep.Reasons {
-		fmt.Fprintln(w, "  ", r)
+		fmt.Fprintln(w, "  ", oneLine(r))
 	}
 	for _, s := range rep.Signatures {
-		fmt.Fprintf(w, "  %s: %s", s.FieldName, s.Indication)
+		fmt.Fprintf(w, "  %s: %s", oneLine(s.FieldName), s.Indication)
 		if s.SubIndication != "" {
 			fmt.Fprintf(w, " (%s)", s.SubIndication)
 		}
-		fmt.Fprintf(w, "\n    signed by  %s\n    level      %s\n", s.Signer, s.Level)
+		fmt.Fprintf(w, "\n    signed by  %s\n    level      %s\n", oneLine(s.Signer), s.Level)
 		if !s.BestTime.IsZero() {
 			fmt.Fprintf(w, "    best time  %s\n", s.BestTime.UTC().Format(time.RFC3339))
 		}
 		fmt.Fprintf(w, "    coverage   %s\n", coverage(s))
 		for _, r := range s.Reasons {
-			fmt.Fprintln(w, "    -", r)
+			fmt.Fprintln(w, "    -", oneLine(r))
 		}
 	}
+}
+
+// oneLine shows text of the document or of a certificate as text: nothing in
+// it may end the line, move the cursor or change the direction, and so write a
+// verdict of its own.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != ' ' && !unicode.IsGraphic(r) || unicode.Is(unicode.Z, r) && r != ' ' {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
 }
 
 func coverage(s validate.SignatureReport) string {
