@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -36,6 +37,24 @@ func build(t testing.TB, f cryptobyte.BuilderContinuation) []byte {
 }
 
 // attribute writes one attribute with values that are DER already.
+// sha1CertID is a SigningCertificateV2 (RFC 5035 §3) that names a certificate
+// by a hash for which another one could be made.
+func sha1CertID(t testing.TB, cert []byte) []byte {
+	return build(t, func(b *cryptobyte.Builder) {
+		b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+					b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+						b.AddASN1ObjectIdentifier(asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26})
+					})
+					sum := sha1.Sum(cert)
+					b.AddASN1OctetString(sum[:])
+				})
+			})
+		})
+	})
+}
+
 func attribute(t testing.TB, oid asn1.ObjectIdentifier, values ...[]byte) []byte {
 	return build(t, func(b *cryptobyte.Builder) {
 		b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
@@ -229,15 +248,18 @@ func TestDefectsOfTheCMS(t *testing.T) {
 			return append(without(t, cms.OIDMessageDigest)(l), attribute(t, cms.OIDMessageDigest, octets(make([]byte, 32))))
 		}, nil), validate.TotalFailed, validate.HashFailure, "digest_mismatch"},
 		"no signing-certificate": {w.forge(t, without(t, cms.OIDSigningCertificateV2), nil), validate.Indeterminate, validate.NoSigningCertificate, "signing-certificate"},
-		"no signed attributes":   {w.forge(t, nil, func(f *frame) { f.attrs = nil }), validate.TotalFailed, validate.FormatFailure, "no_signed_attributes"},
-		"no protection":          {w.forge(t, without(t, cms.OIDAlgorithmProtection), nil), validate.TotalPassed, "", ""},
-		"two signers":            {w.forge(t, nil, func(f *frame) { f.signers = 2 }), validate.TotalFailed, validate.FormatFailure, "exactly one"},
-		"no signer":              {w.forge(t, nil, func(f *frame) { f.signers = 0 }), validate.TotalFailed, validate.FormatFailure, "exactly one"},
-		"a content of its own":   {w.forge(t, nil, func(f *frame) { f.content = []byte("mail") }), validate.TotalFailed, validate.FormatFailure, "content of its own"},
-		"other value":            {w.forge(t, nil, func(f *frame) { f.value = otherValue(t, w.key) }), validate.TotalFailed, validate.SigCryptoFailure, "bad_value"},
-		"other algorithm":        {w.forge(t, nil, func(f *frame) { f.algorithm = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 3} }), validate.TotalFailed, validate.SigCryptoFailure, "algorithm_mismatch"},
-		"Ed25519":                {w.forge(t, nil, func(f *frame) { f.algorithm = asn1.ObjectIdentifier{1, 3, 101, 112} }), validate.Indeterminate, validate.CryptoConstraintsFailure, "unsupported_algorithm"},
-		"unknown unsigned":       {w.forge(t, nil, func(f *frame) { f.unsigned = [][]byte{attribute(t, asn1.ObjectIdentifier{1, 2, 3}, octets(nil))} }), validate.Indeterminate, validate.SigConstraintsFailure, "unsigned attribute"},
+		"SHA-1 in signing-certificate": {w.forge(t, func(l [][]byte) [][]byte {
+			return append(without(t, cms.OIDSigningCertificateV2)(l), attribute(t, cms.OIDSigningCertificateV2, sha1CertID(t, w.leaf.Raw)))
+		}, nil), validate.Indeterminate, validate.CryptoConstraintsFailure, "signing-certificate"},
+		"no signed attributes": {w.forge(t, nil, func(f *frame) { f.attrs = nil }), validate.TotalFailed, validate.FormatFailure, "no_signed_attributes"},
+		"no protection":        {w.forge(t, without(t, cms.OIDAlgorithmProtection), nil), validate.TotalPassed, "", ""},
+		"two signers":          {w.forge(t, nil, func(f *frame) { f.signers = 2 }), validate.TotalFailed, validate.FormatFailure, "exactly one"},
+		"no signer":            {w.forge(t, nil, func(f *frame) { f.signers = 0 }), validate.TotalFailed, validate.FormatFailure, "exactly one"},
+		"a content of its own": {w.forge(t, nil, func(f *frame) { f.content = []byte("mail") }), validate.TotalFailed, validate.FormatFailure, "content of its own"},
+		"other value":          {w.forge(t, nil, func(f *frame) { f.value = otherValue(t, w.key) }), validate.TotalFailed, validate.SigCryptoFailure, "bad_value"},
+		"other algorithm":      {w.forge(t, nil, func(f *frame) { f.algorithm = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 3} }), validate.TotalFailed, validate.SigCryptoFailure, "algorithm_mismatch"},
+		"Ed25519":              {w.forge(t, nil, func(f *frame) { f.algorithm = asn1.ObjectIdentifier{1, 3, 101, 112} }), validate.Indeterminate, validate.CryptoConstraintsFailure, "unsupported_algorithm"},
+		"unknown unsigned":     {w.forge(t, nil, func(f *frame) { f.unsigned = [][]byte{attribute(t, asn1.ObjectIdentifier{1, 2, 3}, octets(nil))} }), validate.Indeterminate, validate.SigConstraintsFailure, "unsigned attribute"},
 		"attributes unsorted": {recipe{noStamp: true, attrs: func(d []byte) []byte {
 			good, err := cms.SignedAttributes(d, w.leaf)
 			check(t, err)

@@ -302,6 +302,12 @@ func (j *judge) acceptance(si *cms.SignerInfo, h crypto.Hash, cert *x509.Certifi
 			j.out.fail(Indeterminate, CryptoConstraintsFailure, "algorithm: %v", err)
 		}
 	}
+	if ids, err := si.CertIDs(); err == nil && len(ids) > 0 {
+		// A weak hash would let another certificate take this one's place.
+		if err := certs.CheckHash(ids[0].Hash, best); err != nil {
+			j.out.fail(Indeterminate, CryptoConstraintsFailure, "signing-certificate: %v", err)
+		}
+	}
 	if at := j.out.SignedAt; !at.IsZero() && (at.Before(cert.NotBefore) || at.After(cert.NotAfter)) {
 		j.out.fail(Indeterminate, SigConstraintsFailure, "time: the claimed time is outside the certificate's validity")
 	}

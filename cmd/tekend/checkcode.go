@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -68,15 +67,11 @@ func quoted(docs []consent.Doc) string {
 // must be the whole file but the space of this signature: else what is read in
 // it need not be what the code stands for.
 func lastByteRangeDigest(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, info, err := openFile(path)
 	if err != nil {
-		return nil, usage("%w", err)
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, usage("%w", err)
-	}
 	sigs, err := pdf.Signatures(f, info.Size(), pdf.DefaultBudget())
 	if err != nil {
 		if pe, ok := errors.AsType[*pdf.Error](err); ok {

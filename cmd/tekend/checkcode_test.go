@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,5 +64,19 @@ func TestCheckCodeOfMoreThanIsSigned(t *testing.T) {
 	// Bytes in the space of the signature that are not its own.
 	if code, err = codeOf(t, append(bytes.Clone(doc), '\n', '\n')); err == nil {
 		t.Errorf("%q for a file with more behind the range", code)
+	}
+}
+
+// TestAPipeIsNotWaitedFor: opening a named pipe would wait for ever.
+func TestAPipeIsNotWaitedFor(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, t.TempDir(), "/dev/zero"} {
+		err := (&checkcodeCmd{Files: []string{path}}).Run(&program{stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}})
+		if e, ok := errors.AsType[*exitError](err); !ok || e.code != exitUsage || !strings.Contains(err.Error(), "is not a file") {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -98,15 +99,11 @@ func loadRoots(path string) (*x509.CertPool, error) {
 }
 
 func verifyFile(p *program, path string, roots *x509.CertPool) (*validate.Report, error) {
-	f, err := os.Open(path)
+	f, info, err := openFile(path)
 	if err != nil {
-		return nil, usage("%w", err)
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return nil, usage("%s is not a file", path)
-	}
 	if info.Size() > 64<<20 {
 		fmt.Fprintf(p.stderr, "checking %s (%d MB)\n", path, info.Size()>>20)
 	}
@@ -118,6 +115,21 @@ func verifyFile(p *program, path string, roots *x509.CertPool) (*validate.Report
 		return nil, usage("%s: %w", path, err)
 	}
 	return rep, nil
+}
+
+// openFile opens a regular file. O_NONBLOCK: opening a named pipe would wait
+// for a writer, and no signal ends that.
+func openFile(path string) (*os.File, os.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, usage("%w", err)
+	}
+	info, err := f.Stat()
+	if err == nil && info.Mode().IsRegular() {
+		return f, info, nil
+	}
+	_ = f.Close()
+	return nil, nil, usage("%s is not a file", path)
 }
 
 // unreadable says why a file cannot be read as a PDF.
