@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -93,6 +95,33 @@ func (p *placed) Close() error {
 // take the answer loses its connection when MaxCall and half a minute are over:
 // it must not hold the role's memory, nor its end.
 const MaxCall = time.Minute
+
+// ListenTCP opens a listener for readers from outside: "127.0.0.1:port", or
+// "fd:3" for a listening socket that the starting process left open, so that a
+// port stays the same over restarts.
+func ListenTCP(address string) (net.Listener, error) {
+	number, inherited := strings.CutPrefix(address, "fd:")
+	if !inherited {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("listen on %s: %w; is another process using the port?", address, err)
+		}
+		return l, nil
+	}
+	fd, err := strconv.Atoi(number)
+	if err != nil || fd < 3 {
+		return nil, fmt.Errorf("address %q: fd: is followed by a descriptor from 3 on", address)
+	}
+	f := os.NewFile(uintptr(fd), address)
+	if f == nil {
+		return nil, fmt.Errorf("address %q: no such descriptor was inherited", address)
+	}
+	l, err := net.FileListener(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("address %q: not an inherited listening socket: %w", address, err)
+	}
+	return l, nil
+}
 
 // Peers are the users who may call, by the kernel's word (SO_PEERCRED).
 type Peers struct {

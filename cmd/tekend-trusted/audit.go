@@ -15,6 +15,7 @@ import (
 
 	"tekend/audit"
 	"tekend/db"
+	"tekend/strictyaml"
 )
 
 type auditCmd struct {
@@ -70,7 +71,7 @@ func databaseOf(config string) (string, error) {
 		CA  role `yaml:"ca"`
 		TSA role `yaml:"tsa"`
 	}
-	if err := yaml.NewDecoder(io.LimitReader(f, maxConfig)).Decode(&file); err != nil {
+	if err := yaml.NewDecoder(io.LimitReader(f, strictyaml.MaxFile)).Decode(&file); err != nil {
 		return "", usage("%s: %w", config, err)
 	}
 	path := file.SAM.DB + file.CA.DB + file.TSA.DB // a file is of one role

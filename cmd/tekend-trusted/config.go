@@ -1,42 +1,17 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 
-	"go.yaml.in/yaml/v3"
-
 	"tekend/hsm"
+	"tekend/strictyaml"
 )
 
-// maxConfig bounds a configuration file, in bytes.
-const maxConfig = 1 << 20
-
-// readYAML reads a configuration file strictly: unknown keys are refused, because a key that is spelt wrongly must not
-// silently mean the default.
+// readYAML reads a role's file; what is wrong with it is wrong use.
 func readYAML(path string, v any) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return usage("read the configuration: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if err != nil {
-		return usage("read the configuration: %w", err)
-	}
-	if len(b) > maxConfig {
-		return usage("%s is larger than %d bytes", path, maxConfig)
-	}
-	dec := yaml.NewDecoder(bytes.NewReader(b))
-	dec.KnownFields(true)
-	if err := dec.Decode(v); err != nil && !errors.Is(err, io.EOF) {
-		return usage("%s: %w", path, err)
-	}
-	if err := dec.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
-		return usage("%s: more than one YAML document", path)
+	if err := strictyaml.Read(path, v); err != nil {
+		return usage("%w", err)
 	}
 	return nil
 }

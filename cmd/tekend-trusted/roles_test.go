@@ -399,7 +399,7 @@ func TestAnInheritedListenerIsUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, address := range []string{"fd:2", "fd:x", "fd:", "fd:999", "nowhere"} {
-		if l, err := listenTCP(address); err == nil {
+		if l, err := wire.ListenTCP(address); err == nil {
 			_ = l.Close()
 			t.Errorf("%q was listened on", address)
 		}

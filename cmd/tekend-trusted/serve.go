@@ -3,15 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"tekend/wire"
@@ -61,7 +57,7 @@ func (s socketSection) endpoint(l net.Listener, h http.Handler) endpoint {
 // openPublic listens on TCP for readers from outside (our key set). address is "127.0.0.1:port", or "fd:3" for a
 // listening socket that the starting process left open, so that a port stays the same over restarts.
 func openPublic(address string, h http.Handler) (endpoint, error) {
-	l, err := listenTCP(address)
+	l, err := wire.ListenTCP(address)
 	if err != nil {
 		return endpoint{}, err
 	}
@@ -73,30 +69,6 @@ func openPublic(address string, h http.Handler) (endpoint, error) {
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 	}}, nil
-}
-
-func listenTCP(address string) (net.Listener, error) {
-	number, inherited := strings.CutPrefix(address, "fd:")
-	if !inherited {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			return nil, fmt.Errorf("listen on %s: %w; is another process using the port?", address, err)
-		}
-		return l, nil
-	}
-	fd, err := strconv.Atoi(number)
-	if err != nil || fd < 3 {
-		return nil, fmt.Errorf("address %q: fd: is followed by a descriptor from 3 on", address)
-	}
-	f := os.NewFile(uintptr(fd), address)
-	if f == nil {
-		return nil, fmt.Errorf("address %q: no such descriptor was inherited", address)
-	}
-	l, err := net.FileListener(f)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("address %q: not an inherited listening socket: %w", address, err)
-	}
-	return l, nil
 }
 
 // stopTimeout is how long running requests may take after SIGTERM. A signature under way must come to its end.

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"tekend/wire"
 )
 
 //go:embed provider.html
@@ -192,22 +194,11 @@ func (s *provider) page(w http.ResponseWriter, name string, data any) {
 	_ = s.pages.ExecuteTemplate(w, name, data)
 }
 
-// listenTCP opens "host:port", or takes over the descriptor of "fd:N" that
-// the parent opened.
+// listenTCP opens "host:port" or takes over the descriptor of "fd:N".
 func listenTCP(listen string) (net.Listener, error) {
-	var fd uintptr
-	if n, err := fmt.Sscanf(listen, "fd:%d", &fd); err == nil && n == 1 {
-		f := os.NewFile(fd, "listener")
-		defer func() { _ = f.Close() }()
-		l, err := net.FileListener(f)
-		if err != nil {
-			return nil, usage("listen on %s: %w; is the descriptor passed by the parent?", listen, err)
-		}
-		return l, nil
-	}
-	l, err := net.Listen("tcp", listen)
+	l, err := wire.ListenTCP(listen)
 	if err != nil {
-		return nil, unreachable("listen on %s: %w", listen, err)
+		return nil, unreachable("%w", err)
 	}
 	return l, nil
 }
