@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	itsme "tekend/itsme/sandbox"
 	"tekend/wire"
 )
 
@@ -83,8 +84,9 @@ func (c *sandboxCmd) Run(p *program) error {
 
 // prepare makes folders, listeners, keys and configuration.
 func (s *sandbox) prepare() error {
-	if err := checkLoopback(s.cmd.Listen); err != nil {
-		return err
+	// Simulations of itsme and of certificates stay on this machine.
+	if err := itsme.CheckListen(s.cmd.Listen); err != nil {
+		return usage("--listen: %w", err)
 	}
 	if err := os.MkdirAll(s.cmd.Dir, 0o755); err != nil {
 		return usage("%w", err)
@@ -269,18 +271,6 @@ func (s *sandbox) listen(name string) error {
 func (s *sandbox) url(name string) string {
 	host, _, _ := net.SplitHostPort(s.cmd.Listen)
 	return fmt.Sprintf("http://%s", net.JoinHostPort(host, fmt.Sprint(s.state.Ports[name])))
-}
-
-// checkLoopback: simulations of itsme and of certificates stay on this machine.
-func checkLoopback(listen string) error {
-	host, _, err := net.SplitHostPort(listen)
-	if err != nil {
-		return usage("--listen: %w", err)
-	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return usage("a sandbox listens on loopback only, such as 127.0.0.1:0; %q is not", listen)
-	}
-	return nil
 }
 
 // writeInfo writes D/sandbox.json atomically, with the process ids of now.
