@@ -80,7 +80,7 @@ type setup struct {
 func open(t *testing.T, change func(*setup)) *desk {
 	t.Helper()
 	dir := t.TempDir()
-	st, err := store.Open(t.Context(), store.Config{DBPath: filepath.Join(dir, "front.db"), BlobDir: filepath.Join(dir, "blobs"), Now: time.Now})
+	st, err := store.Open(t.Context(), store.Config{DBPath: filepath.Join(dir, "front.db"), Blobs: filepath.Join(dir, "blobs"), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

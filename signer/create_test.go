@@ -58,7 +58,7 @@ func sample(t testing.TB, name string) []byte {
 func reception(t *testing.T, change func(*signer.Config)) (*signer.Service, string) {
 	t.Helper()
 	dir := t.TempDir()
-	st, err := store.Open(t.Context(), store.Config{DBPath: filepath.Join(dir, "front.db"), BlobDir: filepath.Join(dir, "blobs"), Now: time.Now})
+	st, err := store.Open(t.Context(), store.Config{DBPath: filepath.Join(dir, "front.db"), Blobs: filepath.Join(dir, "blobs"), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

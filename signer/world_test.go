@@ -321,7 +321,7 @@ func (w *world) restartSAM() {
 
 func (w *world) startFront() {
 	w.t.Helper()
-	st, err := store.Open(context.Background(), store.Config{DBPath: w.path("front.db"), BlobDir: w.path("blobs"), Now: w.now})
+	st, err := store.Open(context.Background(), store.Config{DBPath: w.path("front.db"), Blobs: w.path("blobs"), Now: w.now})
 	w.must(err)
 	samc, sum := sam.NewClient(w.sam.socket, 20*time.Second), sha256.Sum256([]byte(termsText))
 	svc := signer.New(signer.Config{

@@ -4,156 +4,121 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"errors"
 	"fmt"
+	"hash"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
+	"time"
 
 	"tekend/signer"
 )
 
-const (
-	lockName = "lock"
-	tempMark = ".part" // ends the name of a file that is being written
-	copySize = 256 << 10
-)
-
-// lockDir makes dir and takes it for this process. The kernel frees the lock when the process dies.
-func lockDir(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("in use by another process: %w", err), f.Close())
-	}
-	return f, nil
+// keeper keeps bytes under names that Store makes: a directory or a bucket.
+type keeper interface {
+	// put takes r to its end. When it returns nil the bytes are durable; after an error nothing is kept that each would
+	// not tell of. An error of r comes back.
+	put(ctx context.Context, name string, r io.Reader) error
+	open(ctx context.Context, name string) (signer.BlobFile, error)
+	drop(ctx context.Context, name string) error
+	each(ctx context.Context, f func(found) error) error
+	io.Closer
 }
 
-// Put streams r into a new file while hashing it: temporary name, fsync, rename, fsync of the directory.
-// One buffer, whatever the size. More than limit bytes: signer.ErrTooLarge, nothing is left behind.
+// found is something that a keeper holds.
+type found struct {
+	name, file string // of the blob; what drop takes
+	partial    bool
+	changed    time.Time
+}
+
+// openKeeper opens what Config.Blobs names. shared: other fronts may use it too.
+func openKeeper(ctx context.Context, cfg Config, shared bool) (keeper, error) {
+	if strings.HasPrefix(cfg.Blobs, "s3:") {
+		b, err := openBucket(ctx, cfg.Blobs, cfg.BlobsKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("blobs: %w", err)
+		}
+		return b, nil
+	}
+	d, err := openDirectory(ctx, cfg.Blobs, shared)
+	if err != nil {
+		return nil, fmt.Errorf("blobs: directory %s: %w", cfg.Blobs, err)
+	}
+	return d, nil
+}
+
+// Put streams r into a new blob while hashing it; it is durable when Put returns. More than limit bytes:
+// signer.ErrTooLarge, nothing is left behind.
 func (s *Store) Put(ctx context.Context, r io.Reader, limit int64) (signer.Blob, error) {
-	name := "b" + strings.ToLower(rand.Text())
-	temp := filepath.Join(s.dir, name+tempMark)
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return signer.Blob{}, full(err)
+	b := signer.Blob{Name: "b" + strings.ToLower(rand.Text())}
+	h := &hashing{ctx: ctx, r: r, h: sha256.New(), limit: limit}
+	if err := s.blobs.put(ctx, b.Name, h); err != nil {
+		return signer.Blob{}, err
 	}
-	h := sha256.New()
-	// limit+1: one byte more tells "too large" from "just fits". The plain Writer keeps io.CopyBuffer from
-	// taking the file's own ReadFrom, which would read everything twice.
-	n, err := io.CopyBuffer(io.MultiWriter(f, h), io.LimitReader(reader{ctx, r}, limit+1), make([]byte, copySize))
-	if err == nil && n > limit {
-		err = signer.ErrTooLarge
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(temp, filepath.Join(s.dir, name))
-	}
-	if err == nil {
-		err = syncDir(s.dir)
-	}
-	if err != nil {
-		_ = os.Remove(temp) // the sweep at the next start takes what cannot be removed now
-		return signer.Blob{}, full(err)
-	}
-	return signer.Blob{Name: name, Size: n, SHA256: h.Sum(nil)}, nil
+	b.Size, b.SHA256 = h.n, h.h.Sum(nil)
+	return b, nil
 }
 
-// reader ends when its context does.
-type reader struct {
-	ctx context.Context
-	r   io.Reader
+// hashing hashes and counts what it reads, and ends when its context does.
+type hashing struct {
+	ctx      context.Context
+	r        io.Reader
+	h        hash.Hash
+	n, limit int64
 }
 
-func (r reader) Read(p []byte) (int, error) {
+func (r *hashing) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return r.r.Read(p)
+	n, err := r.r.Read(p)
+	r.n += int64(n)
+	if r.n > r.limit {
+		return 0, signer.ErrTooLarge
+	}
+	r.h.Write(p[:n])
+	return n, err
 }
 
-func full(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return errors.Join(signer.ErrStorageFull, err)
-	}
-	return err
+// ours refuses names that Put did not make.
+func ours(name string) bool {
+	return len(name) >= 2 && name[0] == 'b' && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz234567") == ""
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// path refuses names that Put did not make.
-func (s *Store) path(name string) (string, error) {
-	if len(name) < 2 || name[0] != 'b' || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz234567") != "" {
-		return "", signer.ErrNotFound
-	}
-	return filepath.Join(s.dir, name), nil
-}
-
-// Open opens a blob to read at any place.
-func (s *Store) Open(_ context.Context, name string) (signer.BlobFile, error) {
-	p, err := s.path(name)
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.Open(p)
-	if errors.Is(err, os.ErrNotExist) {
+// Open opens a blob to read at any place, as long as ctx lasts.
+func (s *Store) Open(ctx context.Context, name string) (signer.BlobFile, error) {
+	if !ours(name) {
 		return nil, signer.ErrNotFound
 	}
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
+	return s.blobs.open(ctx, name)
 }
 
 // Drop removes a blob that no request refers to.
-func (s *Store) Drop(_ context.Context, name string) error {
-	p, err := s.path(name)
-	if err != nil {
-		return err
+func (s *Store) Drop(ctx context.Context, name string) error {
+	if !ours(name) {
+		return signer.ErrNotFound
 	}
-	return os.Remove(p)
+	return s.blobs.drop(ctx, name)
 }
 
-// sweep removes files that no document refers to. It runs before anything is uploaded.
-func (s *Store) sweep(ctx context.Context) error {
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		name := e.Name()
-		if name == lockName {
-			continue
-		}
-		if _, err := s.path(strings.TrimSuffix(name, tempMark)); err != nil {
-			continue // not ours: not touched
+// abandoned is how old a blob without a request must be before a front that shares the blobs drops it: another front may
+// be taking it in now. No upload takes that long.
+const abandoned = 24 * time.Hour
+
+// sweep removes what no document refers to: it is left over from uploads that never came to an end. It runs before this
+// front takes anything in; alone means that no other front uses the blobs.
+func (s *Store) sweep(ctx context.Context, alone bool) error {
+	return s.blobs.each(ctx, func(f found) error {
+		if !ours(f.name) || !alone && s.now().Sub(f.changed) < abandoned {
+			return nil
 		}
 		var n int
-		if err := s.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM documents WHERE blob = ?`, name).Scan(&n); err != nil {
+		if err := s.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM documents WHERE blob = ?`, f.name).Scan(&n); err != nil {
 			return err
 		}
-		if n > 0 {
-			continue
+		if n > 0 && !f.partial {
+			return nil
 		}
-		if err := os.Remove(filepath.Join(s.dir, name)); err != nil {
-			return err
-		}
-	}
-	return nil
+		return s.blobs.drop(ctx, f.file)
+	})
 }

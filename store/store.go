@@ -15,7 +15,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"os"
+	"strings"
 	"time"
 
 	"tekend/db"
@@ -29,18 +29,21 @@ var migrations embed.FS
 type Config struct {
 	// DBPath is the SQLite file. Example: /var/lib/tekend/front/front.db.
 	DBPath string `yaml:"db"`
-	// BlobDir holds the documents. One process at a time: it is locked. Example: /var/lib/tekend/front/blobs.
-	BlobDir string `yaml:"blobs"`
+	// Blobs holds the documents: a directory, or s3://BUCKET?endpoint=https://HOST&region=REGION (with &path_style=true
+	// where the bucket is part of the path). A directory is locked: one front uses it, or, when the database is
+	// PostgreSQL, several that all see the same directory. Example: /var/lib/tekend/front/blobs.
+	Blobs string `yaml:"blobs"`
+	// BlobsKeyFile is for S3 alone: a YAML file (mode 0600) with access_key_id and secret_access_key.
+	BlobsKeyFile string `yaml:"blobs_key_file"`
 	// Now is the clock. Required.
 	Now func() time.Time `yaml:"-"`
 }
 
 // Store is the front's memory. Safe for concurrent use.
 type Store struct {
-	db   *db.DB
-	dir  string
-	lock *os.File
-	now  func() time.Time
+	db    *db.DB
+	blobs keeper
+	now   func() time.Time
 }
 
 var (
@@ -51,25 +54,32 @@ var (
 )
 
 // Open opens database and blobs and sweeps files that no request refers to: they are left over from
-// uploads that never came to an end. It fails when another process has the blob directory.
+// uploads that never came to an end. It fails when another process has the blobs for itself.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	lock, err := lockDir(cfg.BlobDir)
+	shared := strings.HasPrefix(cfg.DBPath, "postgres:")
+	k, err := openKeeper(ctx, cfg, shared)
 	if err != nil {
-		return nil, fmt.Errorf("blob directory: %w", err)
+		return nil, err
 	}
 	d, err := db.Open(ctx, cfg.DBPath, migrations)
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, k.Close())
 	}
-	s := &Store{db: d, dir: cfg.BlobDir, lock: lock, now: cfg.Now}
-	if err := s.sweep(ctx); err != nil {
+	s := &Store{db: d, blobs: k, now: cfg.Now}
+	dir, _ := k.(*directory)
+	if err := s.sweep(ctx, dir != nil && dir.only); err != nil {
 		return nil, errors.Join(fmt.Errorf("sweep blobs: %w", err), s.Close())
+	}
+	if dir != nil && shared {
+		if err := dir.share(); err != nil {
+			return nil, errors.Join(fmt.Errorf("share blobs: %w", err), s.Close())
+		}
 	}
 	return s, nil
 }
 
-// Close closes the database and frees the blob directory.
-func (s *Store) Close() error { return errors.Join(s.db.Close(), s.lock.Close()) }
+// Close closes the database and frees the blobs.
+func (s *Store) Close() error { return errors.Join(s.db.Close(), s.blobs.Close()) }
 
 // Ready says whether the database answers; for the health check.
 func (s *Store) Ready(ctx context.Context) error { return s.db.PingContext(ctx) }

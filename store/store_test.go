@@ -25,7 +25,7 @@ import (
 func open(t *testing.T, dir string) *store.Store {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Config{
-		DBPath: filepath.Join(dir, "front.db"), BlobDir: filepath.Join(dir, "blobs"), Now: time.Now,
+		DBPath: filepath.Join(dir, "front.db"), Blobs: filepath.Join(dir, "blobs"), Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -467,7 +467,7 @@ func TestOrphansAreSweptAtStartAndNothingElse(t *testing.T) {
 func TestTwoProcessesNeverShareABlobDirectory(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir)
-	_, err := store.Open(t.Context(), store.Config{DBPath: filepath.Join(dir, "other.db"), BlobDir: filepath.Join(dir, "blobs"), Now: time.Now})
+	_, err := store.Open(t.Context(), store.Config{DBPath: filepath.Join(dir, "other.db"), Blobs: filepath.Join(dir, "blobs"), Now: time.Now})
 	if err == nil {
 		t.Fatal("opened twice")
 	}
