@@ -12,11 +12,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"tekend/strictjson"
+	"tekend/itsme/token"
 )
-
-// maxKeys bounds a key set; itsme has a handful.
-const maxKeys = 64
 
 // minModulus and exponent are the rules for RSA keys on both sides
 // (specs/itsme.md §1.4): at least 2048 bits, e = AQAB.
@@ -26,50 +23,19 @@ const (
 )
 
 type keySet struct {
-	at         time.Time // before it was asked for
-	signing    map[string]jose.JSONWebKey
-	encryption *jose.JSONWebKey
+	*token.KeySet
+	at   time.Time // before it was asked for
+	url  string
+	body []byte // as it came
 }
 
-// readKeySet takes the usable RSA keys out of a JWK set (RFC 7517 §5). Keys of
-// other kinds are passed over, as §5 says; a signing kid that stands twice
-// makes the set ambiguous and is refused.
+// readKeySet reads the set that itsme publishes; the rules are token.ReadKeySet's.
 func readKeySet(b []byte) (*keySet, error) {
-	var doc struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
-	if err := strictjson.DecodeLoose(b, maxAnswer, &doc); err != nil {
+	set, err := token.ReadKeySet(b)
+	if err != nil {
 		return nil, err
 	}
-	if len(doc.Keys) > maxKeys {
-		return nil, fmt.Errorf("more than %d keys", maxKeys)
-	}
-	set := &keySet{signing: map[string]jose.JSONWebKey{}}
-	for _, raw := range doc.Keys {
-		var k jose.JSONWebKey
-		if json.Unmarshal(raw, &k) != nil {
-			continue
-		}
-		pub, ok := k.Key.(*rsa.PublicKey) // a private or symmetric key is not one
-		if !ok || k.KeyID == "" || pub.N.BitLen() < minModulus || pub.E != exponent {
-			continue
-		}
-		switch {
-		case k.Use == "enc" && (k.Algorithm == "" || k.Algorithm == string(jose.RSA_OAEP_256)):
-			if set.encryption == nil {
-				set.encryption = &k
-			}
-		case (k.Use == "sig" || k.Use == "") && (k.Algorithm == "" || k.Algorithm == string(jose.RS256)):
-			if _, twice := set.signing[k.KeyID]; twice {
-				return nil, errors.New("one kid stands for two signing keys")
-			}
-			set.signing[k.KeyID] = k
-		}
-	}
-	if len(set.signing) == 0 {
-		return nil, errors.New("no usable signing key")
-	}
-	return set, nil
+	return &keySet{KeySet: set}, nil
 }
 
 // readAnswer reads a 200 answer; limited has already bounded it.

@@ -107,26 +107,32 @@ func (p *Provider) Endpoints(ctx context.Context) (Endpoints, error) {
 // set that is at most 10 minutes old. A kid that a fresh set does not hold is
 // token.ErrUnknownKey at once, after at most one fetch.
 func (p *Provider) Key(ctx context.Context, kid string) (*jose.JSONWebKey, error) {
+	key, _, err := p.key(ctx, kid)
+	return key, err
+}
+
+// key is Key and gives the set that the key is of.
+func (p *Provider) key(ctx context.Context, kid string) (*jose.JSONWebKey, *keySet, error) {
 	if p.broken != nil {
-		return nil, p.broken
+		return nil, nil, p.broken
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	set, fetched, err := p.current(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	key, ok := set.signing[kid]
+	key, ok := set.Signing[kid]
 	if !ok && !fetched && p.refetch.AllowN(p.cfg.Now(), 1) {
 		if set, err = p.fetchKeys(ctx); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		key, ok = set.signing[kid]
+		key, ok = set.Signing[kid]
 	}
 	if !ok {
-		return nil, token.ErrUnknownKey
+		return nil, nil, token.ErrUnknownKey
 	}
-	return &key, nil
+	return &key, set, nil
 }
 
 // encryptionKey is the key of itsme to which request objects are encrypted.
@@ -140,10 +146,10 @@ func (p *Provider) encryptionKey(ctx context.Context) (*jose.JSONWebKey, error) 
 	if err != nil {
 		return nil, err
 	}
-	if set.encryption == nil {
+	if set.Encryption == nil {
 		return nil, fmt.Errorf("%w: its key set holds no usable encryption key", ErrUnreachable)
 	}
-	return set.encryption, nil
+	return set.Encryption, nil
 }
 
 // current returns a fresh key set and whether it was fetched just now. Old
@@ -176,7 +182,7 @@ func (p *Provider) fetchKeys(ctx context.Context) (*keySet, error) {
 	if err != nil {
 		return nil, p.failed(fmt.Errorf("%w: key set: %w", ErrUnreachable, err))
 	}
-	set.at = at
+	set.at, set.url, set.body = at, ends.JWKS, body
 	p.keys = set
 	return set, nil
 }

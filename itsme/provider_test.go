@@ -297,7 +297,7 @@ func TestBadDiscovery(t *testing.T) {
 		},
 		"too many keys": func(f *fake) {
 			var many []jose.JSONWebKey
-			for i := range maxKeys + 1 {
+			for i := range 65 {
 				many = append(many, PublicKey(&rsaKeys()[0].PublicKey, fmt.Sprint("s", i), "sig"))
 			}
 			f.setKeys(many...)
@@ -364,8 +364,8 @@ func TestKeySetTakesOnlyUsableKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := set.signing["s1"]; !ok || len(set.signing) != 1 || set.encryption == nil || set.encryption.KeyID != "e1" {
-		t.Errorf("%v %v", set.signing, set.encryption)
+	if _, ok := set.Signing["s1"]; !ok || len(set.Signing) != 1 || set.Encryption == nil || set.Encryption.KeyID != "e1" {
+		t.Errorf("%v %v", set.Signing, set.Encryption)
 	}
 }
 
