@@ -39,6 +39,9 @@ type Config struct {
 	// WrapMechanism is the CKM number of AES key wrap with padding (RFC 5649). Default 0x210A (SoftHSM, NSS); some
 	// devices want 0x210B.
 	WrapMechanism uint `yaml:"wrap_mechanism"`
+	// TestOnly allows a module that must never hold real keys: one of which the probe shows that it does not protect them
+	// (NSS), or one that a test put in front of the token (hsm/hsmtest/shim). Default false: such a module is refused.
+	TestOnly bool `yaml:"test_only"`
 	// OnReinit is told, in one line, why the module was started again and whether it worked. It must not call the Token.
 	OnReinit func(reason string) `yaml:"-"`
 }
