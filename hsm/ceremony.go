@@ -148,14 +148,15 @@ func (t *Token) createSecret(ctx context.Context, label string, mechanism uint, 
 
 // CreateKeyPair makes a token-resident key pair that signs and does nothing else. Both objects get the label.
 func (t *Token) CreateKeyPair(ctx context.Context, label string, kind KeyKind) (crypto.PublicKey, error) {
-	mechanism, public, err := kind.generation()
+	row, err := kind.of()
 	if err != nil {
 		return nil, err
 	}
+	mechanism, public := row.generation()
 	name := pkcs11.NewAttribute(pkcs11.CKA_LABEL, label)
 	var pub crypto.PublicKey
 	err = t.ceremony(ctx, label, func(s *session) error {
-		ph, _, err := t.lib.ctx.GenerateKeyPair(s.handle, []*pkcs11.Mechanism{mechanism},
+		ph, _, err := t.lib.ctx.GenerateKeyPair(s.handle, mechanism,
 			append(append(verifyOnly(true), public...), name), append(signOnly(true, false), name))
 		if err != nil {
 			return fail("C_GenerateKeyPair", err)

@@ -69,12 +69,9 @@ func (t *Token) CreateMixedPair(ctx context.Context, label string, pub *ecdsa.Pu
 		return err
 	}
 	return t.ceremony(ctx, label, func(s *session) error {
-		mechanism, public, err := P256.generation()
-		if err != nil {
-			return err
-		}
+		mechanism, public := kinds[0].generation()
 		name := pkcs11.NewAttribute(pkcs11.CKA_LABEL, label)
-		ph, _, err := t.lib.ctx.GenerateKeyPair(s.handle, []*pkcs11.Mechanism{mechanism},
+		ph, _, err := t.lib.ctx.GenerateKeyPair(s.handle, mechanism,
 			append(verifyOnly(true), public...), append(signOnly(true, false), name))
 		if err != nil {
 			return fail("C_GenerateKeyPair", err)
@@ -93,12 +90,9 @@ func (t *Token) CreateMixedPair(ctx context.Context, label string, pub *ecdsa.Pu
 // CreateExtractablePair makes a token key pair whose private key may leave the token.
 func (t *Token) CreateExtractablePair(ctx context.Context, label string) error {
 	return t.ceremony(ctx, label, func(s *session) error {
-		mechanism, public, err := P256.generation()
-		if err != nil {
-			return err
-		}
+		mechanism, public := kinds[0].generation()
 		name := pkcs11.NewAttribute(pkcs11.CKA_LABEL, label)
-		_, _, err = t.lib.ctx.GenerateKeyPair(s.handle, []*pkcs11.Mechanism{mechanism},
+		_, _, err := t.lib.ctx.GenerateKeyPair(s.handle, mechanism,
 			append(append(verifyOnly(true), public...), name), append(signOnly(true, true), name))
 		return fail("C_GenerateKeyPair", err)
 	})
@@ -135,7 +129,11 @@ func (t *Token) LogOutBehindItsBack() error {
 // Fail is fail.
 func Fail(call string, rv uint) error { return fail(call, pkcs11.Error(rv)) }
 
-// Verified is verified.
-func Verified(pub crypto.PublicKey, digest, raw []byte) ([]byte, error) {
-	return verified(pub, digest, raw)
+// Verified is kind.verified.
+func Verified(name KeyKind, pub crypto.PublicKey, digest, raw []byte) ([]byte, error) {
+	k, err := name.of()
+	if err != nil {
+		return nil, err
+	}
+	return k.verified(pub, digest, raw)
 }

@@ -51,16 +51,23 @@ func userKey(t testing.TB, token *hsm.Token, kind hsm.KeyKind) (hsm.Wrapped, cry
 
 // sign makes one value with a wrapped key and returns it with its digest.
 func sign(token *hsm.Token, w hsm.Wrapped, pub crypto.PublicKey) (digest, value []byte, err error) {
-	d := sha256.Sum256([]byte(rand.Text()))
+	digest = randomDigest(w.Kind)
 	err = token.UseWrapped(ctx, w, pub, func(s crypto.Signer) error {
-		value, err = s.Sign(rand.Reader, d[:], crypto.SHA256)
+		value, err = s.Sign(rand.Reader, digest, w.Kind.Options())
 		return err
 	})
-	return d[:], value, err
+	return digest, value, err
+}
+
+// randomDigest is a digest of something nobody knows, by the hash of the kind.
+func randomDigest(kind hsm.KeyKind) []byte {
+	h := kind.Options().HashFunc().New()
+	h.Write([]byte(rand.Text()))
+	return h.Sum(nil)
 }
 
 // verify checks a value with the standard library.
-func verify(t testing.TB, pub crypto.PublicKey, digest, value []byte) {
+func verify(t testing.TB, kind hsm.KeyKind, pub crypto.PublicKey, digest, value []byte) {
 	t.Helper()
 	switch k := pub.(type) {
 	case *ecdsa.PublicKey:
@@ -68,7 +75,11 @@ func verify(t testing.TB, pub crypto.PublicKey, digest, value []byte) {
 			t.Error("the ECDSA value does not verify")
 		}
 	case *rsa.PublicKey:
-		if err := rsa.VerifyPKCS1v15(k, crypto.SHA256, digest, value); err != nil {
+		err := rsa.VerifyPKCS1v15(k, crypto.SHA256, digest, value)
+		if kind == hsm.RSA3072PSS {
+			err = rsa.VerifyPSS(k, crypto.SHA256, digest, value, &rsa.PSSOptions{SaltLength: 32})
+		}
+		if err != nil {
 			t.Error(err)
 		}
 	default:
@@ -78,7 +89,7 @@ func verify(t testing.TB, pub crypto.PublicKey, digest, value []byte) {
 
 func TestAUserKeyIsMadeWrappedAndUsed(t *testing.T) {
 	token := hsmtest.Token(t)
-	for kind, size := range map[hsm.KeyKind]int{hsm.P256: 80, hsm.RSA3072: 1800} {
+	for kind, size := range map[hsm.KeyKind]int{hsm.P256: 80, hsm.P384: 88, hsm.RSA3072: 1800, hsm.RSA3072PSS: 1800} {
 		t.Run(string(kind), func(t *testing.T) {
 			w, pub := userKey(t, token, kind)
 			if w.Kind != kind || w.KEK != hsmtest.KEK || w.Mechanism != "0x0000210A" || !strings.HasPrefix(w.Module, "SoftHSM, ") {
@@ -92,7 +103,7 @@ func TestAUserKeyIsMadeWrappedAndUsed(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				verify(t, pub, digest, value)
+				verify(t, kind, pub, digest, value)
 			}
 		})
 	}
@@ -212,7 +223,7 @@ func TestABlobFromAnotherTokenIsRefused(t *testing.T) {
 
 func TestTheBlobOfAnotherPersonGivesNoValue(t *testing.T) {
 	token := hsmtest.Token(t)
-	for _, kind := range []hsm.KeyKind{hsm.P256, hsm.RSA3072} {
+	for _, kind := range hsm.UserKinds {
 		mine, _ := userKey(t, token, kind)
 		_, theirs := userKey(t, token, kind)
 		_, value, err := sign(token, mine, theirs)
@@ -254,37 +265,66 @@ func TestTheRecordMustFit(t *testing.T) {
 	}
 }
 
-func TestOnlySHA256DigestsAreSigned(t *testing.T) {
+// One key has one algorithm (KEY-02): each kind refuses the requests of all others.
+func TestAKeySignsByTheAlgorithmOfItsKindOnly(t *testing.T) {
+	plain := func(k hsm.KeyKind) bool { return k == hsm.P256 || k == hsm.RSA3072 } // a SHA-256, and nothing more is said
 	token := hsmtest.Token(t)
-	w, pub := userKey(t, token, hsm.P256)
-	err := token.UseWrapped(ctx, w, pub, func(s crypto.Signer) error {
-		for name, c := range map[string]struct {
+	for _, kind := range hsm.UserKinds {
+		w, pub := userKey(t, token, kind)
+		requests := map[string]struct {
 			digest []byte
 			opts   crypto.SignerOpts
 		}{
-			"SHA-1":       {make([]byte, 20), crypto.SHA1},
-			"SHA-384":     {make([]byte, 48), crypto.SHA384},
-			"short":       {make([]byte, 31), crypto.SHA256},
-			"no hash":     {make([]byte, 32), crypto.Hash(0)},
-			"no options":  {make([]byte, 32), nil},
-			"PSS":         {make([]byte, 32), &rsa.PSSOptions{Hash: crypto.SHA256}},
-			"empty input": {nil, crypto.SHA256},
-		} {
-			if _, err := s.Sign(rand.Reader, c.digest, c.opts); err == nil {
-				t.Errorf("%s was signed", name)
+			"SHA-1":            {make([]byte, 20), crypto.SHA1},
+			"SHA-512":          {make([]byte, 64), crypto.SHA512},
+			"short":            {make([]byte, kind.Options().HashFunc().Size()-1), kind.Options()},
+			"no hash":          {make([]byte, 32), crypto.Hash(0)},
+			"no options":       {make([]byte, 32), nil},
+			"empty input":      {nil, kind.Options()},
+			"PSS, longest":     {make([]byte, 32), &rsa.PSSOptions{Hash: crypto.SHA256}},
+			"PSS, 20 bytes":    {make([]byte, 32), &rsa.PSSOptions{Hash: crypto.SHA256, SaltLength: 20}},
+			"PSS with SHA-384": {make([]byte, 48), &rsa.PSSOptions{Hash: crypto.SHA384, SaltLength: 48}},
+		}
+		for _, other := range hsm.UserKinds {
+			if other != kind && !(plain(kind) && plain(other)) {
+				requests["that of "+string(other)] = struct {
+					digest []byte
+					opts   crypto.SignerOpts
+				}{randomDigest(other), other.Options()}
 			}
 		}
-		return nil
-	})
+		err := token.UseWrapped(ctx, w, pub, func(s crypto.Signer) error {
+			for name, c := range requests {
+				if _, err := s.Sign(rand.Reader, c.digest, c.opts); err == nil {
+					t.Errorf("%s: %s was signed", kind, name)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Nothing in an RSA key tells how it signs: the record's kind does, and both are good for the same key.
+func TestAnRSAKeyIsUsedAsItsRecordSays(t *testing.T) {
+	token := hsmtest.Token(t)
+	w, pub := userKey(t, token, hsm.RSA3072PSS)
+	digest, value, err := sign(token, w, pub)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if rsa.VerifyPKCS1v15(pub.(*rsa.PublicKey), crypto.SHA256, digest, value) == nil {
+		t.Error("a PSS key made a PKCS #1 v1.5 value")
+	}
+	verify(t, hsm.RSA3072PSS, pub, digest, value)
 }
 
 func TestResidentKeysSign(t *testing.T) {
 	cfg := hsmtest.Config(t)
 	token := hsmtest.Open(t, cfg)
-	for _, kind := range []hsm.KeyKind{hsm.P256, hsm.RSA2048, hsm.RSA3072} {
+	for _, kind := range []hsm.KeyKind{hsm.P256, hsm.P384, hsm.RSA2048, hsm.RSA3072} {
 		pub, err := token.CreateKeyPair(ctx, "service "+string(kind), kind)
 		if err != nil {
 			t.Fatal(err)
@@ -296,12 +336,12 @@ func TestResidentKeysSign(t *testing.T) {
 		if !s.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(pub) {
 			t.Errorf("%s: the signer has another public key", kind)
 		}
-		digest := sha256.Sum256([]byte(kind))
-		value, err := s.Sign(rand.Reader, digest[:], crypto.SHA256)
+		digest := randomDigest(kind)
+		value, err := s.Sign(rand.Reader, digest, kind.Options())
 		if err != nil {
 			t.Fatal(err)
 		}
-		verify(t, pub, digest[:], value)
+		verify(t, kind, pub, digest, value)
 		if _, err := token.CreateKeyPair(ctx, "service "+string(kind), kind); !errors.Is(err, hsm.ErrExists) {
 			t.Errorf("%s: a second key with the label: %v", kind, err)
 		}
@@ -351,19 +391,26 @@ func TestValuesThatDoNotVerifyAreDestroyed(t *testing.T) {
 		t.Fatal(err)
 	}
 	digest := sha256.Sum256([]byte("x"))
+	v15, err := rsa.SignPKCS1v15(rand.Reader, rsaKey, crypto.SHA256, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
-		pub crypto.PublicKey
-		raw []byte
+		kind hsm.KeyKind
+		pub  crypto.PublicKey
+		raw  []byte
 	}{
-		"ECDSA of 64 ones":   {&key.PublicKey, bytes.Repeat([]byte{1}, 64)},
-		"ECDSA of 63 bytes":  {&key.PublicKey, bytes.Repeat([]byte{1}, 63)},
-		"ECDSA of zeroes":    {&key.PublicKey, make([]byte, 64)},
-		"RSA of ones":        {&rsaKey.PublicKey, bytes.Repeat([]byte{1}, 256)},
-		"RSA of 255 bytes":   {&rsaKey.PublicKey, bytes.Repeat([]byte{1}, 255)},
-		"a key of no kind":   {nil, bytes.Repeat([]byte{1}, 64)},
-		"a private key type": {key, bytes.Repeat([]byte{1}, 64)},
+		"ECDSA of 64 ones":     {hsm.P256, &key.PublicKey, bytes.Repeat([]byte{1}, 64)},
+		"ECDSA of 63 bytes":    {hsm.P256, &key.PublicKey, bytes.Repeat([]byte{1}, 63)},
+		"ECDSA of zeroes":      {hsm.P256, &key.PublicKey, make([]byte, 64)},
+		"ECDSA, another curve": {hsm.P384, &key.PublicKey, bytes.Repeat([]byte{1}, 96)},
+		"RSA of ones":          {hsm.RSA2048, &rsaKey.PublicKey, bytes.Repeat([]byte{1}, 256)},
+		"RSA of 255 bytes":     {hsm.RSA2048, &rsaKey.PublicKey, bytes.Repeat([]byte{1}, 255)},
+		"v1.5 for a PSS key":   {hsm.RSA3072PSS, &rsaKey.PublicKey, v15},
+		"a key of no kind":     {hsm.P256, nil, bytes.Repeat([]byte{1}, 64)},
+		"a private key type":   {hsm.P256, key, bytes.Repeat([]byte{1}, 64)},
 	} {
-		value, err := hsm.Verified(c.pub, digest[:], c.raw)
+		value, err := hsm.Verified(c.kind, c.pub, digest[:], c.raw)
 		if !errors.Is(err, hsm.ErrWrongValue) || value != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -447,13 +494,13 @@ func TestManyAtOnce(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				verify(t, pub, digest, value)
+				verify(t, w.Kind, pub, digest, value)
 				value, err = service.Sign(rand.Reader, digest, crypto.SHA256)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				verify(t, service.Public(), digest, value)
+				verify(t, hsm.P256, service.Public(), digest, value)
 				if _, err := token.MAC(ctx, hsmtest.MAC, digest); err != nil {
 					t.Error(err)
 					return

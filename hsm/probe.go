@@ -85,7 +85,7 @@ func (t *Token) ProbeKEK(ctx context.Context, label string) error {
 		if err := t.lib.checkAttributes(s.handle, kek, kekProfile(t.cfg.WrapMechanism)); err != nil {
 			return fmt.Errorf("%w: %q: %w", ErrKEK, label, err)
 		}
-		_, blob, err := t.generateBlob(s, kek, P256)
+		_, blob, err := t.generateBlob(s, kek, kinds[0])
 		if err != nil {
 			return fmt.Errorf("%w: %q cannot wrap a throw-away key: %w", ErrKEK, label, err)
 		}
@@ -160,7 +160,7 @@ func (p *prober) attemptUnwrap(what string, blob []byte, template []*pkcs11.Attr
 // unwrapped unwraps as the service does and attempts to read, wrap, open and copy the key.
 func (p *prober) unwrapped(blob []byte) {
 	ctx := p.t.lib.ctx
-	key, err := p.t.unwrap(p.s, p.kek, blob, userKey(P256))
+	key, err := p.t.unwrap(p.s, p.kek, blob, userKey(kinds[0]))
 	if err != nil {
 		p.found = append(p.found, fmt.Errorf("a throw-away key cannot be unwrapped: %w", err))
 		return

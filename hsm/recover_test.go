@@ -102,7 +102,7 @@ func TestADirectoryThatWasAwayBetweenTwoUsesIsNotEvenNoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verify(t, pub, digest, value)
+	verify(t, hsm.P256, pub, digest, value)
 }
 
 func TestALostLoginIsRepairedBeforeSigning(t *testing.T) {
@@ -115,7 +115,7 @@ func TestALostLoginIsRepairedBeforeSigning(t *testing.T) {
 	for { // another test's restart may be too recent
 		digest, value, err := sign(token, w, pub)
 		if err == nil {
-			verify(t, pub, digest, value)
+			verify(t, hsm.P256, pub, digest, value)
 			return
 		}
 		if !errors.Is(err, hsm.ErrUnavailable) || time.Now().After(deadline) {
@@ -136,7 +136,7 @@ func TestTheModuleStartsAgainAfterTheConfiguredNumberOfKeys(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		verify(t, pub, digest, value)
+		verify(t, hsm.P256, pub, digest, value)
 	}
 	list := told.get()
 	if len(list) != 3 {

@@ -16,7 +16,7 @@ type Wrapped struct {
 	KEK       string  `json:"kek"`       // label of the key-encryption key
 	Mechanism string  `json:"mechanism"` // e.g. "0x0000210A"
 	Module    string  `json:"module"`    // manufacturer, library and version that made it
-	Blob      []byte  `json:"blob"`      // 80 bytes for P-256, 1800 for RSA-3072
+	Blob      []byte  `json:"blob"`      // SoftHSM: 80 bytes for P-256, 88 for P-384, 1800 for RSA-3072
 }
 
 // maxBlob bounds a wrapped key: RSA-4096 needs 2.4 KB.
@@ -31,19 +31,20 @@ func (t *Token) wrapMechanism() []*pkcs11.Mechanism {
 // GenerateWrapped makes a key pair inside the token as session objects, wraps it under the KEK and destroys it; then it
 // unwraps the blob for one use, as UseWrapped does, and calls use with it (to sign the certificate request). So the
 // blob is proven before it is stored, and the key that signs is never the one that could be wrapped. When use fails,
-// there is no key. Kinds: P-256 and RSA-3072.
+// there is no key. Kinds: UserKinds.
 func (t *Token) GenerateWrapped(ctx context.Context, kek string, kind KeyKind, use func(crypto.Signer) error) (Wrapped, error) {
-	if kind == RSA2048 {
-		return Wrapped{}, errors.New("hsm: RSA-2048 is too short for a user's key; use P-256 or RSA-3072")
+	row, err := kind.forUser()
+	if err != nil {
+		return Wrapped{}, err
 	}
 	w := Wrapped{Kind: kind, KEK: kek, Mechanism: t.mechanismName(), Module: t.module}
 	var pub crypto.PublicKey
-	err := t.with(ctx, func(s *session) error {
+	err = t.with(ctx, func(s *session) error {
 		wrapping, err := t.handle(s, object{pkcs11.CKO_SECRET_KEY, kek})
 		if err != nil {
 			return err
 		}
-		pub, w.Blob, err = t.generateBlob(s, wrapping, kind)
+		pub, w.Blob, err = t.generateBlob(s, wrapping, row)
 		return err
 	})
 	if err != nil {
@@ -56,12 +57,9 @@ func (t *Token) GenerateWrapped(ctx context.Context, kek string, kind KeyKind, u
 }
 
 // generateBlob makes a pair of session objects, wraps the private key and destroys both.
-func (t *Token) generateBlob(s *session, kek pkcs11.ObjectHandle, kind KeyKind) (crypto.PublicKey, []byte, error) {
-	mechanism, public, err := kind.generation()
-	if err != nil {
-		return nil, nil, err
-	}
-	ph, sh, err := t.lib.ctx.GenerateKeyPair(s.handle, []*pkcs11.Mechanism{mechanism},
+func (t *Token) generateBlob(s *session, kek pkcs11.ObjectHandle, k kind) (crypto.PublicKey, []byte, error) {
+	mechanism, public := k.generation()
+	ph, sh, err := t.lib.ctx.GenerateKeyPair(s.handle, mechanism,
 		append(verifyOnly(false), public...), signOnly(false, true))
 	if err != nil {
 		return nil, nil, fail("C_GenerateKeyPair", err)
@@ -93,12 +91,12 @@ func (t *Token) destroy(s *session, handles ...pkcs11.ObjectHandle) {
 // a blob of another key gives ErrWrongValue, a damaged one ErrBlob. The signer is dead when use returns. A failure after
 // use was called is never repeated.
 func (t *Token) UseWrapped(ctx context.Context, w Wrapped, pub crypto.PublicKey, use func(crypto.Signer) error) error {
-	kind, err := kindOf(pub)
+	kind, err := w.Kind.forUser()
 	if err != nil {
 		return err
 	}
-	if kind != w.Kind || kind == RSA2048 {
-		return fmt.Errorf("hsm: a wrapped %q key does not fit a %q public key", string(w.Kind), string(kind))
+	if !kind.fits(pub) {
+		return fmt.Errorf("hsm: the public key is not one of a %s key", kind.name)
 	}
 	if w.Mechanism != t.mechanismName() {
 		return fmt.Errorf("hsm: the key was wrapped with mechanism %q, but wrap_mechanism is %s", w.Mechanism, t.mechanismName())
@@ -116,19 +114,19 @@ func (t *Token) UseWrapped(ctx context.Context, w Wrapped, pub crypto.PublicKey,
 		if err != nil {
 			return err
 		}
-		signer := &wrappedSigner{token: t, s: s, key: key, pub: pub}
+		signer := &userSigner{token: t, s: s, key: keyHandle{key, kind, pub}}
 		defer t.lib.countUnwrap(t.cfg.ReinitEvery)
-		defer signer.close()
+		defer signer.close(true)
 		s.sent = true // whatever use did must not be done twice
 		return use(signer)
 	})
 }
 
 // userKey is the template of an unwrapped user's key.
-func userKey(kind KeyKind) []*pkcs11.Attribute {
+func userKey(k kind) []*pkcs11.Attribute {
 	return append([]*pkcs11.Attribute{
 		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PRIVATE_KEY),
-		pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, kind.keyType()),
+		pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, k.keyType()),
 	}, signOnly(false, false)...)
 }
 
