@@ -24,12 +24,13 @@ const (
 	OpSign  = "sign"
 )
 
-// MaxDocs is the largest number of documents of one confirmation (§3.3.5).
-const MaxDocs = 70
+// MaxDocs is the largest number of documents of one confirmation. About 105
+// with the longest labels stand in the text by name (SignText).
+const MaxDocs = 250
 
-// MaxManifest bounds a manifest, in bytes: 70 documents with the longest
-// labels and the longest text are below 40 kB.
-const MaxManifest = 64 << 10
+// MaxManifest bounds a manifest, in bytes: MaxDocs documents with the longest
+// labels and the longest text, each character of two bytes, are below 90 kB.
+const MaxManifest = 96 << 10
 
 var b64 = base64.RawURLEncoding
 

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -218,81 +217,6 @@ func TestEnrolManifest(t *testing.T) {
 	if _, err := consent.DecodeManifest(b); err != nil {
 		t.Error(err)
 	}
-}
-
-func TestTexts(t *testing.T) {
-	one := vectorDocs()[:1]
-	for lang, want := range map[string]string{
-		"en": "<b>Sign 1 document</b><br>1. Contract.pdf<br>Check code: <b>c</b>",
-		"nl": "<b>Onderteken 1 document</b><br>1. Contract.pdf<br>Controlecode: <b>c</b>",
-	} {
-		if got, err := consent.SignText(lang, one, "c"); err != nil || got != want {
-			t.Errorf("%s: %q %v", lang, got, err)
-		}
-		got, err := consent.EnrolText(lang, application())
-		if err != nil || !strings.Contains(got, "2026-1") || !strings.HasPrefix(got, "<b>") {
-			t.Errorf("%s: %q %v", lang, got, err)
-		}
-	}
-	for _, lang := range []string{"fr", "de", "", "EN"} {
-		if _, err := consent.SignText(lang, one, "c"); err == nil {
-			t.Errorf("%q: accepted", lang)
-		}
-	}
-	many := make([]consent.Doc, consent.MaxDocs)
-	for i := range many {
-		many[i] = consent.Doc{Alg: "SHA-256", Doc: digest(fmt.Sprint(i)), Label: strings.Repeat("x", consent.MaxLabel)}
-	}
-	if text, err := consent.SignText("nl", many, vectorCode); err != nil || utf8.RuneCountInString(text) > consent.MaxText {
-		t.Errorf("70 documents with the longest labels: %d %v", len(text), err)
-	}
-	if _, err := consent.SignText("en", append(many, many[0]), "c"); err == nil {
-		t.Error("71 documents were accepted")
-	}
-	if _, err := consent.SignText("en", nil, "c"); err == nil {
-		t.Error("no document was accepted")
-	}
-	if _, err := consent.SignText("en", vectorDocs(), strings.Repeat("c", consent.MaxText)); err == nil {
-		t.Error("a text that is too long was accepted")
-	}
-}
-
-func TestLabels(t *testing.T) {
-	for in, want := range map[string]string{
-		"Contract.pdf":           "Contract.pdf",
-		"cafe\u0301.pdf":         "caf\u00e9.pdf",
-		"“Lease” – it’s….pdf":    `"Lease" - it's....pdf`,
-		"a\u00a0b  c":            "a b c",
-		"100 €.pdf":              "100 EUR.pdf",
-		"<br><b>Pay & run</b>":   "brbPay run/b",
-		"a\x00b\nc\u0085d\u00ad": "abcd",
-		"  x  ":                  "x",
-		strings.Repeat("é", 61):  strings.Repeat("é", 57) + "...",
-		strings.Repeat("é", 60):  strings.Repeat("é", 60),
-	} {
-		if got, err := consent.Label(in); err != nil || got != want {
-			t.Errorf("%q: %q %v", in, got, err)
-		}
-	}
-	for _, in := range []string{"", "<>&", "\n", "č.pdf", "Ω", "¤", "½", "\u202egpj", "\u200b", "Š", "😀", "\xff", "a\ufffd"} {
-		if got, err := consent.Label(in); err == nil {
-			t.Errorf("%q became %q", in, got)
-		}
-	}
-}
-
-func TestLabelOfALabelIsTheLabel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		in := rapid.StringOf(rapid.RuneFrom([]rune("ab <>&.’…–\u00a0\té\u0301č"))).Draw(t, "in")
-		l, err := consent.Label(in)
-		if err != nil {
-			return
-		}
-		again, err := consent.Label(l)
-		if err != nil || again != l || utf8.RuneCountInString(l) > consent.MaxLabel || strings.ContainsAny(l, "<>&\n") {
-			t.Fatalf("%q -> %q -> %q %v", in, l, again, err)
-		}
-	})
 }
 
 func TestCheckCodesAreForRoots(t *testing.T) {

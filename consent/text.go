@@ -4,35 +4,35 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 )
 
 // MaxText is the longest text that itsme shows, in characters with tags (§3.2).
 const MaxText = 7500
 
-// MaxLabel is the longest label, in characters (§3.3.2).
-const MaxLabel = 60
-
 // words are the texts that a person reads in the itsme app.
-type words struct{ signOne, signMany, code, enrol string }
+type words struct{ signOne, signMany, more, code, enrol string }
 
 var languages = map[string]words{
 	"en": {
-		signOne: "Sign 1 document", signMany: "Sign %d documents", code: "Check code",
+		signOne: "Sign 1 document", signMany: "Sign %d documents", more: "and %d more", code: "Check code",
 		enrol: "<b>Create my certificate for electronic signatures</b><br>I apply for a certificate in my name and accept the terms, version %s.",
 	},
 	"nl": {
-		signOne: "Onderteken 1 document", signMany: "Onderteken %d documenten", code: "Controlecode",
+		signOne: "Onderteken 1 document", signMany: "Onderteken %d documenten", more: "en nog %d", code: "Controlecode",
 		enrol: "<b>Maak mijn certificaat voor elektronische handtekeningen</b><br>Ik vraag een certificaat op mijn naam aan en aanvaard de voorwaarden, versie %s.",
 	},
 }
 
-// SignText is the text for signing docs, in the layout of §3.3.4: a heading, a
-// line for each document, the check code. lang is en or nl. A text that is too
-// long is an error; nothing is ever cut off.
+// SignText is the text for signing docs, in the layout of §3.3.4: a heading
+// with the number of documents, a line for each, the check code. lang is en or
+// nl.
+//
+// Rule for lists that do not fit into MaxText: the first labels, as many as
+// fit, then one line "and m more". The heading counts all, the check code
+// covers all, and manifest, page and evidence hold this very text. Only
+// heading and check code are bold and only "and m more" is italic, and a label
+// can hold no markup: no label looks like one of them.
 func SignText(lang string, docs []Doc, code string) (string, error) {
 	w, ok := languages[lang]
 	if !ok {
@@ -41,17 +41,38 @@ func SignText(lang string, docs []Doc, code string) (string, error) {
 	if err := checkDocs(docs); err != nil {
 		return "", fmt.Errorf("text: %w", err)
 	}
-	var b strings.Builder
 	heading := w.signOne
 	if len(docs) > 1 {
 		heading = fmt.Sprintf(w.signMany, len(docs))
 	}
-	fmt.Fprintf(&b, "<b>%s</b>", heading)
+	heading = "<b>" + heading + "</b>"
+	end := "<br>" + w.code + ": <b>" + code + "</b>"
+	lines := make([]string, len(docs))
+	room := MaxText - utf8.RuneCountInString(heading+end)
 	for i, d := range docs {
-		fmt.Fprintf(&b, "<br>%d. %s", i+1, d.Label)
+		lines[i] = fmt.Sprintf("<br>%d. %s", i+1, d.Label)
 	}
-	fmt.Fprintf(&b, "<br>%s: <b>%s</b>", w.code, code)
-	return finish(b.String())
+	return finish(heading + strings.Join(fitting(lines, room, w.more), "") + end)
+}
+
+// fitting keeps all lines when they fit into room characters, else the first
+// ones that leave room for a line about the others.
+func fitting(lines []string, room int, more string) []string {
+	used := 0
+	for _, l := range lines {
+		used += utf8.RuneCountInString(l)
+	}
+	if used <= room {
+		return lines
+	}
+	for n := len(lines) - 1; n > 0; n-- {
+		used -= utf8.RuneCountInString(lines[n])
+		rest := "<br><i>" + fmt.Sprintf(more, len(lines)-n) + "</i>"
+		if used+utf8.RuneCountInString(rest) <= room {
+			return append(lines[:n:n], rest)
+		}
+	}
+	return lines // not even one fits: finish refuses it
 }
 
 // EnrolText is the text with which a person asks for a certificate. lang is en
@@ -72,48 +93,4 @@ func finish(text string) (string, error) {
 		return "", fmt.Errorf("text: %d characters, at most %d can be shown", n, MaxText)
 	}
 	return text, nil
-}
-
-// plainer gives characters that itsme cannot show, and that file names often
-// have, their plain form (§3.3.1).
-var plainer = strings.NewReplacer(
-	"\u2018", "'", "\u2019", "'", "\u201a", "'", "\u201b", "'", "\u2032", "'",
-	"\u201c", `"`, "\u201d", `"`, "\u201e", `"`, "\u201f", `"`, "\u2033", `"`,
-	"\u2010", "-", "\u2011", "-", "\u2012", "-", "\u2013", "-", "\u2014", "-", "\u2015", "-", "\u2212", "-",
-	"\u2026", "...", "\u20ac", "EUR",
-	"\u00a0", " ", "\u2002", " ", "\u2003", " ", "\u2007", " ", "\u2009", " ", "\u202f", " ",
-)
-
-// onlyLatin1 are the characters of ISO 8859-1 that 8859-15 has not.
-const onlyLatin1 = "¤¦¨´¸¼½¾"
-
-// Label makes the name of a document fit to be shown by itsme (§3.3.1-2):
-// NFC, typographic characters made plain, control characters and < > & taken
-// out, runs of spaces made one, cut to MaxLabel characters with "...". A
-// character outside the intersection of ISO 8859-1 and 8859-15, or a name of
-// which nothing is left, is an error. Label of a label is the label.
-func Label(s string) (string, error) {
-	if !utf8.ValidString(s) {
-		return "", errors.New("label: not UTF-8")
-	}
-	s = plainer.Replace(norm.NFC.String(s))
-	s = strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.C, r) && r <= 0xff || strings.ContainsRune("<>&", r) {
-			return -1
-		}
-		return r
-	}, s)
-	for _, r := range s {
-		if r > 0xff || strings.ContainsRune(onlyLatin1, r) {
-			return "", errors.New("label: holds a character that itsme cannot show")
-		}
-	}
-	s = strings.Join(strings.Fields(s), " ")
-	if s == "" {
-		return "", errors.New("label: nothing that can be shown is left")
-	}
-	if r := []rune(s); len(r) > MaxLabel {
-		s = string(r[:MaxLabel-3]) + "..."
-	}
-	return s, nil
 }

@@ -27,9 +27,10 @@ import "time"
 // Version is the member v of requests.
 const Version = 1
 
-// MaxDocuments is how many documents one confirmation covers: what fits into
-// the text that itsme shows (specs/itsme.md §3.3).
-const MaxDocuments = 70
+// MaxDocuments is how many documents one confirmation covers. The text that
+// itsme shows names the first ones and counts the others (consent.SignText);
+// the messages of so many stay below wire.MaxBody.
+const MaxDocuments = 250
 
 // Refusal codes (wire.Error.Code). A refusal of an answer is final for its
 // confirmation or enrolment unless it is retryable; "again" means that the

@@ -19,14 +19,14 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"golang.org/x/text/unicode/norm"
 
 	"tekend/consent"
 	"tekend/pdf"
+	"tekend/sam"
 )
 
 const (
-	maxDocuments = 70 // itsme §3.3: what fits into the text of 7500 characters
+	maxDocuments = sam.MaxDocuments
 	maxReference = 128
 	maxURL       = 2048
 	minLifetime  = time.Minute
@@ -222,7 +222,7 @@ func newDocument(name string, n int) (Document, error) {
 		return Document{}, err
 	}
 	name = cleanName(name, n)
-	label, err := label(name)
+	label, err := consent.Label(name)
 	if err != nil {
 		return Document{}, ErrDocumentName
 	}
@@ -248,38 +248,6 @@ func cleanName(name string, n int) string {
 		name = name[:len(name)-size]
 	}
 	return name
-}
-
-// label makes the title that the itsme app shows. The app has western European letters only, so others
-// lose their accents (č → c), and what is left over becomes "_".
-func label(name string) (string, error) {
-	if l, err := consent.Label(name); err == nil {
-		return l, nil
-	}
-	var b strings.Builder
-	for _, r := range norm.NFC.String(name) {
-		b.WriteString(showable(r))
-	}
-	return consent.Label(b.String())
-}
-
-func showable(r rune) string {
-	if shown(string(r)) {
-		return string(r)
-	}
-	for _, base := range norm.NFKD.String(string(r)) {
-		if !unicode.Is(unicode.M, base) && shown(string(base)) {
-			return string(base)
-		}
-		break
-	}
-	return "_"
-}
-
-// shown says that s survives as part of a label. A letter stands on both sides since a label is trimmed.
-func shown(s string) bool {
-	_, err := consent.Label("a" + s + "a")
-	return err == nil
 }
 
 func (s *Service) drop(docs []Document) {

@@ -64,35 +64,35 @@ func TestAPersonEnrolsAndSignsAndIsKnownNextTime(t *testing.T) {
 	}
 }
 
-// TestSeventyDocumentsWithLongNames is the most that one confirmation covers.
-func TestSeventyDocumentsWithLongNames(t *testing.T) {
+// TestTheMostDocumentsWithLongNames is the most that one confirmation covers.
+func TestTheMostDocumentsWithLongNames(t *testing.T) {
 	w := newWorld(t)
 	var up files
 	file := func(n int) []byte { return onePage(fmt.Sprintf("%% %d\n", n)) }
-	for n := range 71 {
+	for n := range sam.MaxDocuments + 1 {
 		up = append(up, struct {
 			name string
 			r    io.Reader
-		}{fmt.Sprintf("%02d %s.pdf", n, strings.Repeat("Überschrift ", 15)), bytes.NewReader(file(n))})
+		}{fmt.Sprintf("%03d %s.pdf", n, strings.Repeat("Überschrift ", 15)), bytes.NewReader(file(n))})
 	}
-	seventy := up[:70:70]
+	most := up[:sam.MaxDocuments:sam.MaxDocuments]
 	if _, err := w.front.Create(t.Context(), "acme", signer.Order{}, &up); codeOf(err) != "too_many_documents" {
-		t.Errorf("71 documents: %v", err)
+		t.Errorf("%d documents: %v", sam.MaxDocuments+1, err)
 	}
-	for i := range seventy {
-		seventy[i].r = bytes.NewReader(file(i))
+	for i := range most {
+		most[i].r = bytes.NewReader(file(i))
 	}
-	r, err := w.front.Create(t.Context(), "acme", signer.Order{Language: "nl"}, &seventy)
+	r, err := w.front.Create(t.Context(), "acme", signer.Order{Language: "nl"}, &most)
 	w.must(err)
 	_, token, _ := strings.Cut(w.front.SigningURL(r), "/sign/")
 	w.walk(token, "approve", signer.StepDone)
 	r = w.wait(r.ID, signer.Finished)
-	bases := make([][]byte, 70)
+	bases := make([][]byte, sam.MaxDocuments)
 	for i := range bases {
 		bases[i] = file(i)
 	}
 	w.released(r, bases...)
-	if n := len(w.uses().signed); n != 70 {
+	if n := len(w.uses().signed); n != sam.MaxDocuments {
 		t.Errorf("%d signatures", n)
 	}
 }

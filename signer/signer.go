@@ -146,8 +146,8 @@ type Config struct {
 	MaxDocumentBytes int64 `yaml:"max_document_bytes"`
 	// MaxRequestBytes limits all documents of one request. Default 4 GiB.
 	MaxRequestBytes int64 `yaml:"max_request_bytes"`
-	// MaxDocuments limits the documents of one request. Default and highest 70: what fits into the text
-	// that itsme shows (itsme §3.3, 7500 characters).
+	// MaxDocuments limits the documents of one request. Default and highest 250
+	// (sam.MaxDocuments): itsme's text names the first ones and counts the others.
 	MaxDocuments int `yaml:"max_documents"`
 	// FinishWithin is how long we try to get time-stamps after signing. Default 24h; then the request
 	// fails (it is never released at a lower level).
