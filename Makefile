@@ -25,12 +25,12 @@ test:
 
 test-go:
 	$(GO) vet ./...
-	$(GO) vet -tags interop,sweep,browser ./interop/... ./itsme/
+	$(GO) vet -tags interop,sweep,browser ./interop/... ./itsme/ ./store/
 	$(GO) test ./...
 	@scripts/figures 'TestOwnedFront' ./sam/activation
 
 test-interop: build judges
-	$(GO) test -count=1 -v -tags interop -timeout 20m ./interop/ ./interop/program/ ./itsme/
+	$(GO) test -count=1 -v -tags interop -timeout 20m ./interop/ ./interop/program/ ./itsme/ ./store/
 
 test-sweep: build
 	$(GO) test -count=1 -v -tags sweep -timeout 20m ./interop/sweep/...
@@ -39,12 +39,17 @@ test-browser: build
 	$(GO) test -count=1 -v -tags browser -timeout 10m ./interop/browser/...
 
 # The outside judges that are not Debian packages.
-judges: interop/java/target/judge-1.jar interop/.venv/ready itsme/testdata/oidc-provider/node_modules/.ready
+judges: interop/java/target/judge-1.jar interop/.venv/ready interop/.bin/versitygw itsme/testdata/oidc-provider/node_modules/.ready
 interop/java/target/judge-1.jar: interop/java/pom.xml $(wildcard interop/java/src/main/java/tekend/*.java)
 	mvn -q -B -f interop/java/pom.xml package
 interop/.venv/ready: interop/python/requirements.txt
 	python3 -m venv interop/.venv
 	interop/.venv/bin/pip install -q --disable-pip-version-check -r interop/python/requirements.txt
+	touch $@
+
+# The S3 server that the store is tested against.
+interop/.bin/versitygw: Makefile
+	GOBIN=$(CURDIR)/interop/.bin $(GO) install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 	touch $@
 
 itsme/testdata/oidc-provider/node_modules/.ready: itsme/testdata/oidc-provider/package-lock.json
