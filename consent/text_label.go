@@ -102,9 +102,8 @@ var lineNumber = regexp.MustCompile(`([0-9]) ?([.)]+) +`)
 // and cannot be read as a code). Between words the space stays: groups
 // parted by spaces alone count only when one of them holds a digit.
 func harmless(s string) string {
-	s = lineNumber.ReplaceAllString(s, "$1$2")
-	for {
-		next := joinCodes(s)
+	for { // each turn makes s shorter
+		next := joinCodes(lineNumber.ReplaceAllString(s, "$1$2"))
 		if next == s {
 			return s
 		}
