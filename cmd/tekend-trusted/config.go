@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"tekend/hsm"
 	"tekend/strictyaml"
@@ -26,6 +27,11 @@ type tokenSection struct {
 
 // open opens the role's token. Restarts of the module are logged.
 func (s tokenSection) open(p *program) (*hsm.Token, error) {
+	if !s.TestOnly {
+		if err := refuseWatchers(os.Environ()); err != nil {
+			return nil, err
+		}
+	}
 	if s.SoftHSMConf != "" {
 		if _, err := os.Stat(s.SoftHSMConf); err != nil {
 			return nil, usage("token.softhsm_conf: %w", err)
@@ -42,4 +48,17 @@ func (s tokenSection) open(p *program) (*hsm.Token, error) {
 		return nil, fmt.Errorf("open the token: %w", err)
 	}
 	return token, nil
+}
+
+// refuseWatchers refuses an environment that puts other code between the program and its token: a preloaded library, a
+// PKCS#11 spy (its log holds the PIN) or the tests' shim. Only `test_only: true` in the token section allows it.
+func refuseWatchers(environ []string) error {
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		watcher := name == "LD_PRELOAD" || name == "LD_AUDIT" || strings.HasPrefix(name, "PKCS11SPY") || strings.HasPrefix(name, "TEKEND_SHIM_")
+		if watcher && value != "" {
+			return usage("the environment has %s: nothing may stand between this program and its token (token.test_only allows it, for tests)", name)
+		}
+	}
+	return nil
 }

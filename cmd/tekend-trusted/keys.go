@@ -64,6 +64,9 @@ type roleSection struct {
 
 // Run does the ceremony. Done once already, it changes nothing; begun and not ended, it refuses.
 func (c keysInitCmd) Run(p *program) error {
+	if err := refuseWatchers(os.Environ()); err != nil {
+		return err
+	}
 	var cfg ceremonyConfig
 	if err := readYAML(c.Config, &cfg); err != nil {
 		return err

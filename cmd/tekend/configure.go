@@ -63,6 +63,9 @@ func (s *sandbox) token(role string) doc {
 		"module": s.module(), "softhsm_conf": s.path(role, "softhsm2.conf"),
 		"token_label": "tekend-" + role, "pin_file": s.path(role, "pin"),
 	}
+	if s.module() != s.cmd.Module {
+		d["test_only"] = true
+	}
 	if s.cmd.Spy != "" {
 		d["sessions"] = 1 // the spy does not lock: with one session its log has one call after the other
 	}

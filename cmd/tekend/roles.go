@@ -103,10 +103,26 @@ func (s *sandbox) child(name, program string, args []string) (*child, error) {
 		name: name, path: filepath.Join(s.bin, program), args: args, log: log, stderr: log, user: s.owner(name),
 		env: []string{"PATH=/usr/bin:/bin", "HOME=/nonexistent", "TMPDIR=/tmp", "LC_ALL=C.UTF-8"},
 	}
-	if s.cmd.Spy != "" && program == "tekend-trusted" {
+	switch {
+	case program != "tekend-trusted":
+	case s.cmd.Spy != "":
 		return c, s.watch(c)
+	case s.cmd.Shim != "":
+		return c, s.oracle(c)
 	}
 	return c, nil
+}
+
+// oracle puts the shim before the role's token. Both files are the role's own: D/<role>/oracle.log, which must be there
+// before the role starts, and D/<role>/faults, which need not.
+func (s *sandbox) oracle(c *child) error {
+	log, err := s.appendTo(c.name, s.path(c.name, "oracle.log"))
+	if err != nil {
+		return err
+	}
+	c.env = append(c.env, "TEKEND_SHIM_MODULE="+s.cmd.Module,
+		"TEKEND_SHIM_ORACLE="+s.path(c.name, "oracle.log"), "TEKEND_SHIM_FAULTS="+s.path(c.name, "faults"))
+	return log.Close()
 }
 
 // watch lets the spy write to D/<role>/spy.log, beside the role's own lines. A
@@ -123,10 +139,13 @@ func (s *sandbox) watch(c *child) error {
 	return nil
 }
 
-// module is what a role loads: the token's module, or the spy in front of it.
+// module is what a role loads: the token's module, or the spy or shim in front of it.
 func (s *sandbox) module() string {
-	if s.cmd.Spy != "" {
+	switch {
+	case s.cmd.Spy != "":
 		return s.cmd.Spy
+	case s.cmd.Shim != "":
+		return s.cmd.Shim
 	}
 	return s.cmd.Module
 }

@@ -28,6 +28,7 @@ type sandboxCmd struct {
 	Samples string `help:"Folder with PDFs for the demo provider." default:"testdata/pdf" type:"path"`
 	UIDBase uint32 `help:"As root: the first of six user ids, one for each role." default:"47100"`
 	Spy     string `hidden:"" help:"Load the module through this spy and append its log to each role's spy.log." type:"path"`
+	Shim    string `hidden:"" help:"Load the module through this shim (hsm/hsmtest/shim), which appends to each role's oracle.log and takes orders from its faults." type:"path"`
 }
 
 // roles in the order of their user ids.
@@ -87,6 +88,9 @@ func (s *sandbox) prepare() error {
 	// Simulations of itsme and of certificates stay on this machine.
 	if err := itsme.CheckListen(s.cmd.Listen); err != nil {
 		return usage("--listen: %w", err)
+	}
+	if s.cmd.Spy != "" && s.cmd.Shim != "" {
+		return usage("--spy and --shim exclude each other")
 	}
 	if err := os.MkdirAll(s.cmd.Dir, 0o755); err != nil {
 		return usage("%w", err)
