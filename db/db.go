@@ -1,5 +1,6 @@
-// Package db opens the embedded SQLite databases of the front and of the
-// roles, with the settings that make a commit durable, and migrates them.
+// Package db opens the databases of the front and of the roles, SQLite or PostgreSQL, with the
+// settings that make a commit durable, and migrates them. Callers write one SQL for both, with ? for
+// parameters, and run it in *sql.Tx.
 package db
 
 import (
@@ -8,74 +9,82 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
 
-	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver "sqlite", without cgo
+	"github.com/jackc/pgx/v5"
 )
 
+// Engine is what holds a database.
+type Engine int
+
+// The engines.
+const (
+	SQLite   Engine = iota // one file, one host
+	Postgres               // a server, which several processes and hosts may share
+)
+
+// String names the engine as goose and our documents do.
+func (e Engine) String() string {
+	if e == Postgres {
+		return "postgres"
+	}
+	return "sqlite"
+}
+
+// ErrOutcomeUnknown is returned by InTx when COMMIT was sent, its reply did not come, and the database
+// could not be asked in time. The transaction may be done or not: whoever gets this must not act on
+// either, and must read again before it does anything else (reliability F25).
+var ErrOutcomeUnknown = errors.New("the database did not say whether it stored the transaction")
+
 // DB is one database. Writers of this process are queued here, so that they
-// do not poll SQLite's lock against each other.
+// do not poll SQLite's lock, or hold a connection to PostgreSQL, against each other.
 type DB struct {
 	*sql.DB
 	writer chan struct{}
+	engine Engine
+
+	// PostgreSQL only: how to make a connection outside the pool, and what this process marks its
+	// transactions with (commit.go). count is guarded by writer.
+	server *pgx.ConnConfig
+	mark   string
+	count  int64
 }
 
-// pragmas: WAL so that readers never wait; synchronous FULL so that a commit
-// has reached the disk when it returns (a burnt position must survive a power
-// cut); BEGIN IMMEDIATE so that a transaction that will write never fails half
-// way for want of the lock; trusted_schema off because the file may be foreign.
-const pragmas = "_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)" +
-	"&_pragma=foreign_keys(1)&_pragma=trusted_schema(0)&_txlock=immediate"
-
-// Open opens the SQLite database at path (created with mode 0600) and applies
-// the goose migrations that lie as migrations/*.sql in fsys, forward only.
-func Open(ctx context.Context, path string, fsys fs.FS) (*DB, error) {
-	abs, err := filepath.Abs(path)
+// Open opens the database that source names and applies its migrations, forward only.
+//
+// source is the path of an SQLite file (created with mode 0600), or a URL postgres://user@host/database
+// (address tells what it may hold). The migrations are goose files in fsys: migrations/*.sql for
+// SQLite, migrations/postgres/*.sql for PostgreSQL, with the same numbers and names.
+func Open(ctx context.Context, source string, fsys fs.FS) (*DB, error) {
+	open := openFile
+	if isURL(source) {
+		open = openServer
+	}
+	d, err := open(ctx, source)
 	if err != nil {
-		return nil, fmt.Errorf("database path: %w", err)
+		return nil, err
 	}
-	// SQLite would create the file by the process's umask; its WAL files take
-	// the mode of the database file.
-	f, err := os.OpenFile(abs, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	raw, err := sql.Open("sqlite", "file:"+(&url.URL{Path: abs}).EscapedPath()+"?"+pragmas)
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	raw.SetMaxOpenConns(8)
-	d := &DB{DB: raw, writer: make(chan struct{}, 1)}
 	if err := d.migrate(ctx, fsys); err != nil {
-		return nil, errors.Join(err, raw.Close())
+		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
 
-func (d *DB) migrate(ctx context.Context, fsys fs.FS) error {
-	sub, err := fs.Sub(fsys, "migrations")
-	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
+// OpenReader opens a database that exists for reading only, beside the process that owns it. Nothing is
+// created and nothing migrated.
+func OpenReader(ctx context.Context, source string) (*DB, error) {
+	if isURL(source) {
+		return readServer(ctx, source)
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, d.DB, sub)
-	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrate database: %w", err)
-	}
-	return nil
+	return readFile(source)
 }
 
-// InTx runs fn in one transaction. When InTx returns nil the changes are on
-// the disk. When it returns an error from fn nothing was changed. It runs fn
-// once: whether to try again is the caller's knowledge.
+// Engine says what holds d.
+func (d *DB) Engine() Engine { return d.engine }
+
+// InTx runs fn in one transaction, the only one that writes to this database at that time. When InTx
+// returns nil the changes are on the disk. When it returns an error nothing was changed, but for
+// ErrOutcomeUnknown, when that is not known. It runs fn once: whether to try again, also after a
+// deadlock or a serialization failure of PostgreSQL, is the caller's knowledge.
 func (d *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	select {
 	case d.writer <- struct{}{}:
@@ -87,16 +96,19 @@ func (d *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
+	if err := d.begin(ctx, tx); err != nil {
+		return errors.Join(err, ignoreDone(tx.Rollback()))
+	}
 	if err := fn(tx); err != nil {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return d.outcome(ctx, fmt.Errorf("commit: %w", err))
 	}
 	return nil
 }
 
-// ignoreDone: a transaction whose context ended is already rolled back.
+// ignoreDone: a transaction whose context ended, or whose connection is gone, is rolled back already.
 func ignoreDone(err error) error {
 	if errors.Is(err, sql.ErrTxDone) {
 		return nil

@@ -11,10 +11,15 @@ import (
 	"testing/fstest"
 
 	"tekend/db"
+	"tekend/db/dbtest"
 )
 
-var schema = fstest.MapFS{"migrations/00001_counter.sql": {Data: []byte(
-	"-- +goose Up\nCREATE TABLE counter (id INTEGER PRIMARY KEY, n INTEGER NOT NULL);\nINSERT INTO counter VALUES (1, 0);\n")}}
+var counter = &fstest.MapFile{Data: []byte(
+	"-- +goose Up\nCREATE TABLE counter (id INTEGER PRIMARY KEY, n INTEGER NOT NULL);\nINSERT INTO counter VALUES (1, 0);\n")}
+
+var schema = fstest.MapFS{"migrations/00001_counter.sql": counter, "migrations/postgres/00001_counter.sql": counter}
+
+var readOnly = &sql.TxOptions{ReadOnly: true}
 
 func TestCommittedSurvivesReopenAndFileIsPrivate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a b?.db")
@@ -83,13 +88,15 @@ func TestDurabilityPragmas(t *testing.T) {
 
 func open(t *testing.T, path string) *db.DB {
 	t.Helper()
-	d, err := db.Open(t.Context(), path, schema)
+	d, err := db.Open(t.Context(), dbtest.Source(t, path), schema)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Close() })
 	return d
 }
+
+func fails(err error) func(*sql.Tx) error { return func(*sql.Tx) error { return err } }
 
 func add(n int) func(*sql.Tx) error {
 	return func(tx *sql.Tx) error {

@@ -1,0 +1,13 @@
+package db
+
+// PasswordOf is the password that a connection to source would use.
+func PasswordOf(source string) (string, error) {
+	cfg, err := address(source)
+	if err != nil {
+		return "", err
+	}
+	return cfg.Password, nil
+}
+
+// Rebind is for its table of tests.
+var Rebind = rebind
