@@ -170,7 +170,7 @@ func TestNoLabelLooksLikeAnotherLine(t *testing.T) {
 			t.Errorf("%q:\n%q\n%q %v", in, got, want, err)
 		}
 	}
-	code := regexp.MustCompile(`(^|[^0-9A-Za-z])[0-9a-zA-Z]{4}([^0-9A-Za-z ][0-9a-zA-Z]{4}){3}($|[^0-9A-Za-z])`)
+	code := regexp.MustCompile(`(^|[^\pL\p{Nd}])[\pL\p{Nd}]{4}([^\pL\p{Nd} ][\pL\p{Nd}]{4}){3}($|[^\pL\p{Nd}])`)
 	line := regexp.MustCompile(`[0-9]\. `)
 	rapid.Check(t, func(t *rapid.T) {
 		var in strings.Builder
