@@ -36,7 +36,7 @@ var settings = map[string]string{
 }
 
 func isURL(source string) bool {
-	return strings.HasPrefix(source, "postgres://") || strings.HasPrefix(source, "postgresql://")
+	return strings.HasPrefix(source, "postgres://")
 }
 
 // address reads a URL: postgres://user@/database?host=/run/postgresql for a Unix socket,

@@ -1,7 +1,7 @@
 // Package store is the front's database and its blobs: it implements the interfaces that signer asks
 // for. All SQL of the front is here.
 //
-// The database is SQLite through package db: a commit is on the disk when it returns. Documents are
+// The database is SQLite or PostgreSQL through package db: a commit is on the disk when it returns. Documents are
 // files in one directory with opaque names; a file is durable before a row refers to it, so that a row
 // never names a file that is not there. What no row refers to is swept at the next start.
 package store
@@ -22,12 +22,14 @@ import (
 	"tekend/signer"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql migrations/postgres/*.sql
 var migrations embed.FS
 
-// Config says where the front keeps its data. Both paths are created if absent, for this user alone.
+// Config says where the front keeps its data. Paths are created if absent, for this user alone.
 type Config struct {
-	// DBPath is the SQLite file. Example: /var/lib/tekend/front/front.db.
+	// DBPath is the database: an SQLite file, which one front uses alone, or a PostgreSQL URL (package db, Open), which
+	// several fronts may share. Examples: /var/lib/tekend/front/front.db,
+	// postgres://tekend_front@/tekend_front?host=/run/postgresql.
 	DBPath string `yaml:"db"`
 	// Blobs holds the documents: a directory, or s3://BUCKET?endpoint=https://HOST&region=REGION (with &path_style=true
 	// where the bucket is part of the path). A directory is locked: one front uses it, or, when the database is

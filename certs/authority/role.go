@@ -23,7 +23,7 @@ import (
 	"tekend/itsme/token"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql migrations/postgres/*.sql
 var migrations embed.FS
 
 // Dependencies are what the role is given: the issuing CA's key, which may be

@@ -24,7 +24,7 @@ import (
 	"tekend/db"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql migrations/postgres/*.sql
 var migrations embed.FS
 
 // Dependencies are the unit's key and certificates.
