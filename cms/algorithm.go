@@ -9,6 +9,8 @@ import (
 	_ "crypto/sha512"
 	"crypto/x509"
 	"encoding/asn1"
+	"fmt"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -40,33 +42,59 @@ var pssNames = map[crypto.Hash]x509.SignatureAlgorithm{
 	crypto.SHA256: x509.SHA256WithRSAPSS, crypto.SHA384: x509.SHA384WithRSAPSS, crypto.SHA512: x509.SHA512WithRSAPSS,
 }
 
-// schemeForKey is what we sign with: the digest is SHA-256 in this issue.
-func schemeForKey(pub crypto.PublicKey) (scheme, error) {
-	want := ""
-	switch pub.(type) {
-	case *ecdsa.PublicKey:
-		want = "ecdsa-with-SHA256"
-	case *rsa.PublicKey:
-		want = "sha256WithRSAEncryption"
+// scheme is the mechanism behind the name.
+func (a Algorithm) scheme() (scheme, error) {
+	if a == PSSWithSHA256 {
+		return pssOf(crypto.SHA256), nil
 	}
 	for _, s := range schemes {
-		if s.name == want {
+		if s.name == string(a) && slices.Contains(ours, a) {
 			return s, nil
 		}
 	}
-	return scheme{}, errf(CodeAlgorithm, "no signature algorithm for a %T", pub)
+	return scheme{}, errf(CodeAlgorithm, "%q is not an algorithm that we sign with", string(a))
+}
+
+func pssOf(h crypto.Hash) scheme {
+	return scheme{oidPSS, fmt.Sprintf("RSASSA-PSS-SHA%d", 8*h.Size()), "PSS", h, pssNames[h]}
 }
 
 // addAlgorithm writes the AlgorithmIdentifier: with NULL for RSA, without
-// parameters for ECDSA (RFC 5754 §3).
+// parameters for ECDSA (RFC 5754 §3), with all of them for RSASSA-PSS.
 //
 //	AlgorithmIdentifier ::= SEQUENCE { algorithm OBJECT IDENTIFIER, parameters ANY OPTIONAL }
 func (s scheme) addAlgorithm(b *cryptobyte.Builder, tag casn1.Tag) {
 	b.AddASN1(tag, func(b *cryptobyte.Builder) {
 		b.AddASN1ObjectIdentifier(s.oid)
-		if s.family == "RSA" {
+		switch s.family {
+		case "RSA":
 			b.AddASN1NULL()
+		case "PSS":
+			s.addPSSParameters(b)
 		}
+	})
+}
+
+// addPSSParameters writes the grammar of [pssScheme]: the hash throughout, with
+// NULL beside it (RFC 4055 §2.1), and a salt of its length. The trailer field
+// has its default.
+func (s scheme) addPSSParameters(b *cryptobyte.Builder) {
+	oid, _ := OIDOfHash(s.hash)
+	addHash := func(b *cryptobyte.Builder) {
+		b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1ObjectIdentifier(oid)
+			b.AddASN1NULL()
+		})
+	}
+	b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1(context(0), addHash)
+		b.AddASN1(context(1), func(b *cryptobyte.Builder) {
+			b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				b.AddASN1ObjectIdentifier(oidMGF1)
+				addHash(b)
+			})
+		})
+		b.AddASN1(context(2), func(b *cryptobyte.Builder) { b.AddASN1Int64(int64(s.hash.Size())) })
 	})
 }
 
@@ -175,7 +203,7 @@ func pssScheme(params []byte, h crypto.Hash) (scheme, error) {
 	if found != h {
 		return scheme{}, errf(CodeAlgorithmMismatch, "RSASSA-PSS beside another digest algorithm")
 	}
-	return scheme{oidPSS, "RSASSA-PSS", "PSS", h, pssNames[h]}, nil
+	return pssOf(h), nil
 }
 
 // maxRSA is the longest modulus, in bits, that we compute with. The work grows

@@ -3,7 +3,7 @@
 // RFC 3161 time-stamp tokens.
 //
 // Writing has two phases, because the key is elsewhere: [SignedAttributes]
-// gives the bytes whose SHA-256 is to be signed, [Assemble] puts the value in,
+// gives the bytes whose digest is to be signed, [Assemble] puts the value in,
 // after it has verified it. Reading ([Parse], [SignerInfo.VerifyValue]) works
 // on bytes that nobody vouches for, within a [Budget], without recursion, and
 // hashes what it found, never what it would have written.
@@ -13,7 +13,6 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
 
@@ -24,7 +23,7 @@ import (
 // Parts is everything that a detached signature is made of.
 type Parts struct {
 	SignedAttrs    []byte              // from [SignedAttributes]
-	Value          []byte              // over SHA-256(SignedAttrs): PKCS #1 v1.5, or DER Ecdsa-Sig-Value
+	Value          []byte              // over [Attributes.DTBS] of SignedAttrs, by their [Algorithm]
 	Certificate    *x509.Certificate   // the signer's
 	Chain          []*x509.Certificate // its issuers, to be embedded too
 	TimeStampToken []byte              // signature time-stamp, DER ContentInfo; nil for level B-B
@@ -41,8 +40,7 @@ func Assemble(p Parts) ([]byte, error) {
 	if err := a.Check(p.Certificate); err != nil {
 		return nil, err
 	}
-	digest := sha256.Sum256(p.SignedAttrs)
-	if err := a.scheme.verify(p.Certificate.PublicKey, digest[:], p.Value); err != nil {
+	if err := a.scheme.verify(p.Certificate.PublicKey, a.DTBS(p.SignedAttrs), p.Value); err != nil {
 		return nil, err
 	}
 	if p.TimeStampToken != nil {
@@ -62,20 +60,25 @@ func Assemble(p Parts) ([]byte, error) {
 // certificates go in only with certReq (RFC 3161 §2.4.1). It verifies the
 // value first.
 func AssembleToken(tstInfo []byte, p Parts, certReq bool) ([]byte, error) {
-	sch, err := schemeForKey(p.Certificate.PublicKey)
+	alg, err := AlgorithmOf(p.Certificate.PublicKey)
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(tstInfo)
-	want, err := ContentAttributes(OIDTSTInfo, sum[:], p.Certificate)
+	sch, err := alg.scheme()
+	if err != nil {
+		return nil, err
+	}
+	sum, digest := sch.hash.New(), sch.hash.New()
+	sum.Write(tstInfo)
+	want, err := ContentAttributes(OIDTSTInfo, sum.Sum(nil), p.Certificate)
 	if err != nil {
 		return nil, err
 	}
 	if !bytes.Equal(want, p.SignedAttrs) {
 		return nil, errf(CodeAttributes, "not the attributes of this TSTInfo")
 	}
-	digest := sha256.Sum256(p.SignedAttrs)
-	if err := sch.verify(p.Certificate.PublicKey, digest[:], p.Value); err != nil {
+	digest.Write(p.SignedAttrs)
+	if err := sch.verify(p.Certificate.PublicKey, digest.Sum(nil), p.Value); err != nil {
 		return nil, err
 	}
 	embed := p
@@ -89,20 +92,11 @@ func AssembleToken(tstInfo []byte, p Parts, certReq bool) ([]byte, error) {
 // signature value of the greatest length that the certificate's key can give
 // and a time-stamp token of timeStampSize bytes (0: none).
 func Size(cert *x509.Certificate, chain []*x509.Certificate, timeStampSize int) (int, error) {
-	attrs, err := SignedAttributes(make([]byte, sha256.Size), cert)
+	a, err := AlgorithmOf(cert.PublicKey)
 	if err != nil {
 		return 0, err
 	}
-	sch, err := schemeForKey(cert.PublicKey)
-	if err != nil {
-		return 0, err
-	}
-	p := Parts{SignedAttrs: attrs, Value: make([]byte, maxValue(cert.PublicKey)), Certificate: cert, Chain: chain}
-	if timeStampSize > 0 {
-		p.TimeStampToken = make([]byte, timeStampSize)
-	}
-	der, err := p.encode(sch, content{kind: OIDData, certs: true})
-	return len(der), err
+	return a.Size(cert, chain, timeStampSize)
 }
 
 // maxValue: two INTEGERs of the curve's size with a leading zero each, or the
@@ -136,6 +130,7 @@ func (p Parts) encode(sch scheme, c content) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	digestOID, _ := OIDOfHash(sch.hash)
 	version := int64(1)
 	if !c.kind.Equal(OIDData) {
 		version = 3
@@ -146,7 +141,7 @@ func (p Parts) encode(sch scheme, c content) ([]byte, error) {
 		b.AddASN1(context(0), func(b *cryptobyte.Builder) {
 			b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
 				b.AddASN1Int64(version)
-				b.AddASN1(casn1.SET, func(b *cryptobyte.Builder) { addDigestAlgorithm(b, casn1.SEQUENCE, oidSHA256) })
+				b.AddASN1(casn1.SET, func(b *cryptobyte.Builder) { addDigestAlgorithm(b, casn1.SEQUENCE, digestOID) })
 				b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
 					b.AddASN1ObjectIdentifier(c.kind)
 					if c.octets != nil {
@@ -188,7 +183,8 @@ func (p Parts) addSignerInfo(b *cryptobyte.Builder, sch scheme) {
 			b.AddBytes(p.Certificate.RawIssuer)
 			b.AddASN1BigInt(p.Certificate.SerialNumber)
 		})
-		addDigestAlgorithm(b, casn1.SEQUENCE, oidSHA256)
+		digestOID, _ := OIDOfHash(sch.hash)
+		addDigestAlgorithm(b, casn1.SEQUENCE, digestOID)
 		b.AddBytes(append([]byte{byte(context(0))}, p.SignedAttrs[1:]...))
 		sch.addAlgorithm(b, casn1.SEQUENCE)
 		b.AddASN1OctetString(p.Value)

@@ -15,12 +15,13 @@ import (
 )
 
 // SignedAttributes builds the signed attributes of a PAdES baseline signature
-// (EN 319 142-1 §6.3): the DER SET OF, with tag 0x31, whose SHA-256 is what
-// the key signs. messageDigest is the SHA-256 of the bytes in ByteRange. The
-// four attributes are content-type (id-data), message-digest,
+// (EN 319 142-1 §6.3): the DER SET OF, with tag 0x31, whose digest is what the
+// key signs. The algorithm is the usual one of the key ([AlgorithmOf]); both
+// digests are by its hash. messageDigest is the digest of the bytes in ByteRange.
+// The four attributes are content-type (id-data), message-digest,
 // signing-certificate-v2 (SHA-256 of cert, with issuer and serial) and
-// CMSAlgorithmProtection, which fixes the algorithm of cert's key. There is no
-// signing-time: PAdES forbids it, /M is the claimed time.
+// CMSAlgorithmProtection, which fixes the algorithm. There is no signing-time:
+// PAdES forbids it, /M is the claimed time.
 func SignedAttributes(messageDigest []byte, cert *x509.Certificate) ([]byte, error) {
 	return ContentAttributes(OIDData, messageDigest, cert)
 }
@@ -28,29 +29,21 @@ func SignedAttributes(messageDigest []byte, cert *x509.Certificate) ([]byte, err
 // ContentAttributes is [SignedAttributes] for another content type, such as
 // the TSTInfo of a time-stamp token.
 func ContentAttributes(contentType asn1.ObjectIdentifier, messageDigest []byte, cert *x509.Certificate) ([]byte, error) {
-	if len(messageDigest) != sha256.Size {
-		return nil, errf(CodeAttributes, "a digest of %d bytes, not SHA-256", len(messageDigest))
-	}
-	sch, err := schemeForKey(cert.PublicKey)
+	a, err := AlgorithmOf(cert.PublicKey)
 	if err != nil {
 		return nil, err
 	}
-	hash := sha256.Sum256(cert.Raw)
-	a := Attributes{
-		ContentType: contentType, MessageDigest: messageDigest, CertHash: hash[:],
-		IssuerDER: cert.RawIssuer, Serial: cert.SerialNumber, Algorithm: sch.name, scheme: sch,
-	}
-	return a.encode()
+	return a.contentAttributes(contentType, messageDigest, cert)
 }
 
 // Attributes is what [SignedAttributes] wrote.
 type Attributes struct {
 	ContentType   asn1.ObjectIdentifier // id-data for documents
-	MessageDigest []byte                // SHA-256 of the content, 32 bytes
+	MessageDigest []byte                // of the content, by the hash of Algorithm
 	CertHash      []byte                // SHA-256 of the signing certificate, 32 bytes
 	IssuerDER     []byte                // DER Name of its issuer
 	Serial        *big.Int              // its serial number
-	Algorithm     string                // "ecdsa-with-SHA256" or "sha256WithRSAEncryption"
+	Algorithm     string                // an [Algorithm]
 
 	scheme scheme
 }
@@ -63,14 +56,18 @@ func (a Attributes) Check(cert *x509.Certificate) error {
 	if subtle.ConstantTimeCompare(hash[:], a.CertHash) != 1 || !bytes.Equal(a.IssuerDER, cert.RawIssuer) || a.Serial.Cmp(cert.SerialNumber) != 0 {
 		return errf(CodeCertificate, "the signed attributes name another certificate")
 	}
-	sch, err := schemeForKey(cert.PublicKey)
-	if err != nil {
-		return err
-	}
-	if sch.name != a.Algorithm {
-		return errf(CodeAlgorithmMismatch, "the signed attributes name %s, the key needs %s", a.Algorithm, sch.name)
+	if !Algorithm(a.Algorithm).Fits(cert.PublicKey) {
+		return errf(CodeAlgorithmMismatch, "the signed attributes name %s, by which the certificate's key does not sign", a.Algorithm)
 	}
 	return nil
+}
+
+// DTBS is the digest that the key signs: of der, the encoded attributes, by the
+// hash of their algorithm.
+func (a Attributes) DTBS(der []byte) []byte {
+	h := a.scheme.hash.New()
+	h.Write(der)
+	return h.Sum(nil)
 }
 
 // ParseSignedAttributes reads the signed attributes of a document. It accepts
@@ -113,7 +110,7 @@ func (a *Attributes) take(one Attribute) error {
 	case one.Type.Equal(OIDContentType):
 		ok = v.ReadASN1ObjectIdentifier(&a.ContentType) && a.ContentType.Equal(OIDData)
 	case one.Type.Equal(OIDMessageDigest):
-		ok = v.ReadASN1Bytes(&a.MessageDigest, casn1.OCTET_STRING) && len(a.MessageDigest) == sha256.Size
+		ok = v.ReadASN1Bytes(&a.MessageDigest, casn1.OCTET_STRING) // its length: see encode
 	case one.Type.Equal(OIDSigningCertificateV2):
 		ids, err := readCertIDs(one)
 		if err != nil {
@@ -129,13 +126,16 @@ func (a *Attributes) take(one Attribute) error {
 		if err != nil {
 			return err
 		}
-		if !digest.oid.Equal(oidSHA256) {
-			return errf(CodeAttributes, "a digest algorithm other than SHA-256")
+		h, known := HashByOID(digest.oid)
+		if !known {
+			return errf(CodeAlgorithm, "digest algorithm %v", digest.oid)
 		}
-		if a.scheme, err = schemeOf(sig, crypto.SHA256); err != nil {
+		if a.scheme, err = schemeOf(sig, h); err != nil {
 			return err
 		}
-		a.Algorithm = a.scheme.name
+		if a.Algorithm = a.scheme.name; !slices.Contains(ours, Algorithm(a.Algorithm)) {
+			return errf(CodeAlgorithm, "%s is not an algorithm that we sign with", a.Algorithm)
+		}
 		return nil
 	default:
 		return errf(CodeAttributes, "attribute %v is not known here", one.Type)
@@ -154,6 +154,10 @@ func (a Attributes) encode() ([]byte, error) {
 	if a.ContentType == nil || len(a.MessageDigest) == 0 || len(a.CertHash) == 0 || a.Serial == nil || a.scheme.oid == nil {
 		return nil, errf(CodeAttributes, "an attribute is absent")
 	}
+	if len(a.MessageDigest) != a.scheme.hash.Size() {
+		return nil, errf(CodeAttributes, "a message-digest of %d bytes beside %s", len(a.MessageDigest), a.scheme.name)
+	}
+	digestOID, _ := OIDOfHash(a.scheme.hash)
 	parts := [][]byte{
 		attribute(OIDContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(a.ContentType) }),
 		attribute(OIDMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(a.MessageDigest) }),
@@ -162,7 +166,7 @@ func (a Attributes) encode() ([]byte, error) {
 			// CMSAlgorithmProtection ::= SEQUENCE { digestAlgorithm DigestAlgorithmIdentifier,
 			//   signatureAlgorithm [1] SignatureAlgorithmIdentifier OPTIONAL, macAlgorithm [2] … OPTIONAL }
 			b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				addDigestAlgorithm(b, casn1.SEQUENCE, oidSHA256)
+				addDigestAlgorithm(b, casn1.SEQUENCE, digestOID)
 				a.scheme.addAlgorithm(b, casn1.Tag(1).Constructed().ContextSpecific())
 			})
 		}),

@@ -32,6 +32,14 @@ type person struct {
 	key    crypto.Signer
 	cert   *x509.Certificate
 	issuer *x509.Certificate
+	alg    cms.Algorithm
+}
+
+// digest is by the hash of the person's algorithm.
+func (p person) digest(b []byte) []byte {
+	h := p.alg.Hash().New()
+	h.Write(b)
+	return h.Sum(nil)
 }
 
 var keys = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 3072) })
@@ -54,11 +62,13 @@ func newPerson(t testing.TB, kind string) person {
 	if ca, err = x509.ParseCertificate(caDER); err != nil {
 		t.Fatal(err)
 	}
-	p := person{issuer: ca}
+	p := person{issuer: ca, alg: kinds[kind]}
 	switch kind {
 	case "P-256":
 		p.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case "RSA-3072":
+	case "P-384":
+		p.key, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	default:
 		p.key, err = keys()
 	}
 	if err != nil {
@@ -78,17 +88,18 @@ func newPerson(t testing.TB, kind string) person {
 	return p
 }
 
-var kinds = []string{"P-256", "RSA-3072"}
+var kinds = map[string]cms.Algorithm{
+	"P-256": "ecdsa-with-SHA256", "P-384": "ecdsa-with-SHA384",
+	"RSA-3072": "sha256WithRSAEncryption", "RSA-3072-PSS": "RSASSA-PSS-SHA256",
+}
 
 func (p person) sign(t testing.TB, content []byte) cms.Parts {
 	t.Helper()
-	md := sha256.Sum256(content)
-	attrs, err := cms.SignedAttributes(md[:], p.cert)
+	attrs, err := p.alg.SignedAttributes(p.digest(content), p.cert)
 	if err != nil {
 		t.Fatal(err)
 	}
-	digest := sha256.Sum256(attrs)
-	v, err := p.key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	v, err := p.key.Sign(rand.Reader, p.digest(attrs), p.alg.Options())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +123,7 @@ func code(err error) string {
 }
 
 func TestWhatIsAssembledIsReadBack(t *testing.T) {
-	for _, kind := range kinds {
+	for kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			p := newPerson(t, kind)
 			parts := p.sign(t, []byte("content"))
@@ -135,15 +146,14 @@ func TestWhatIsAssembledIsReadBack(t *testing.T) {
 			if err != nil || !c.Equal(p.cert) {
 				t.Fatal(c, err)
 			}
-			md := sha256.Sum256([]byte("content"))
-			if err := si.VerifyValue(c, md[:]); err != nil {
+			md := p.digest([]byte("content"))
+			if err := si.VerifyValue(c, md); err != nil {
 				t.Error(err)
 			}
-			other := sha256.Sum256([]byte("Content"))
-			if err := si.VerifyValue(c, other[:]); code(err) != cms.CodeDigestMismatch {
+			if err := si.VerifyValue(c, p.digest([]byte("Content"))); code(err) != cms.CodeDigestMismatch {
 				t.Errorf("other content: %v", err)
 			}
-			if err := si.VerifyValue(newPerson(t, "P-256").cert, md[:]); code(err) != cms.CodeCertificate {
+			if err := si.VerifyValue(newPerson(t, "P-256").cert, md); code(err) != cms.CodeCertificate {
 				t.Errorf("other certificate: %v", err)
 			}
 		})
@@ -151,10 +161,10 @@ func TestWhatIsAssembledIsReadBack(t *testing.T) {
 }
 
 func TestAttributesOfOursAreReadBack(t *testing.T) {
-	for _, kind := range kinds {
+	for kind := range kinds {
 		p := newPerson(t, kind)
-		md := sha256.Sum256([]byte("content"))
-		attrs, err := cms.SignedAttributes(md[:], p.cert)
+		md := p.digest([]byte("content"))
+		attrs, err := p.alg.SignedAttributes(md, p.cert)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,8 +172,7 @@ func TestAttributesOfOursAreReadBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[string]string{"P-256": "ecdsa-with-SHA256", "RSA-3072": "sha256WithRSAEncryption"}[kind]
-		if !bytes.Equal(a.MessageDigest, md[:]) || a.Algorithm != want || a.Serial.Cmp(p.cert.SerialNumber) != 0 {
+		if !bytes.Equal(a.MessageDigest, md) || a.Algorithm != string(p.alg) || !bytes.Equal(a.DTBS(attrs), p.digest(attrs)) || a.Serial.Cmp(p.cert.SerialNumber) != 0 {
 			t.Errorf("%+v", a)
 		}
 		if err := a.Check(p.cert); err != nil {
@@ -177,9 +186,9 @@ func TestAttributesOfOursAreReadBack(t *testing.T) {
 
 // TestSizeIsExact: the reserve in the PDF rests on it.
 func TestSizeIsExact(t *testing.T) {
-	for _, kind := range kinds {
+	for kind := range kinds {
 		p := newPerson(t, kind)
-		size, err := cms.Size(p.cert, []*x509.Certificate{p.issuer}, 0)
+		size, err := p.alg.Size(p.cert, []*x509.Certificate{p.issuer}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +198,7 @@ func TestSizeIsExact(t *testing.T) {
 			if most = max(most, len(der)); len(der) > size {
 				t.Fatalf("%s: %d bytes, said at most %d", kind, len(der), size)
 			}
-			if kind == "RSA-3072" {
+			if strings.HasPrefix(kind, "RSA") {
 				break
 			}
 		}
@@ -223,7 +232,7 @@ func TestAssembleChecksBeforeAnythingElse(t *testing.T) {
 }
 
 func TestOpenSSLAcceptsOurs(t *testing.T) {
-	for _, kind := range kinds {
+	for kind := range kinds {
 		p := newPerson(t, kind)
 		dir := t.TempDir()
 		write(t, dir, "sig.der", assemble(t, p.sign(t, []byte("content"))))
@@ -244,7 +253,7 @@ func TestOpenSSLAcceptsOurs(t *testing.T) {
 }
 
 func TestMozillaReadsOurs(t *testing.T) {
-	for _, kind := range kinds {
+	for kind := range kinds {
 		p := newPerson(t, kind)
 		p7, err := mozilla.Parse(assemble(t, p.sign(t, []byte("content"))))
 		if err != nil {
@@ -253,7 +262,15 @@ func TestMozillaReadsOurs(t *testing.T) {
 		p7.Content = []byte("content")
 		pool := x509.NewCertPool()
 		pool.AddCert(p.issuer)
-		if err := p7.VerifyWithChain(pool); err != nil {
+		err = p7.VerifyWithChain(pool)
+		if p.alg == cms.PSSWithSHA256 {
+			// Measured: this library does not know RSASSA-PSS. Take the exception out when it does.
+			if err == nil || !strings.Contains(err.Error(), "unsupported algorithm") {
+				t.Errorf("%s: %v", kind, err)
+			}
+			continue
+		}
+		if err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
 		p7.Content = []byte("Content")

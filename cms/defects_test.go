@@ -3,7 +3,9 @@ package cms_test
 import (
 	"bytes"
 	"crypto"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/asn1"
 	"encoding/csv"
 	"encoding/hex"
@@ -155,12 +157,62 @@ func TestSignedAttributesOfOthersAreRefused(t *testing.T) {
 	}
 }
 
-func TestSignedAttributesNeedASHA256Digest(t *testing.T) {
-	p := newPerson(t, "P-256")
-	for _, n := range []int{0, 20, 31, 33, 64} {
-		if _, err := cms.SignedAttributes(make([]byte, n), p.cert); code(err) != cms.CodeAttributes {
-			t.Errorf("%d bytes: %v", n, err)
+func TestSignedAttributesNeedADigestOfTheirHash(t *testing.T) {
+	for kind, alg := range kinds {
+		p := newPerson(t, kind)
+		for _, n := range []int{0, 20, 31, 32, 33, 48, 64} {
+			_, err := alg.SignedAttributes(make([]byte, n), p.cert)
+			if (err == nil) != (n == alg.Hash().Size()) || err != nil && code(err) != cms.CodeAttributes {
+				t.Errorf("%s, %d bytes: %v", kind, n, err)
+			}
 		}
+	}
+}
+
+// TestAnAlgorithmIsForItsKeys: attributes that name another algorithm than the
+// certificate's key can have are neither made nor accepted, and a value by one
+// algorithm is not one by another.
+func TestAnAlgorithmIsForItsKeys(t *testing.T) {
+	for kind := range kinds {
+		p := newPerson(t, kind)
+		parts := p.sign(t, []byte("content"))
+		for other, alg := range kinds {
+			q := newPerson(t, other)
+			fits := kind == other || strings.HasPrefix(kind, "RSA") && strings.HasPrefix(other, "RSA")
+			if _, err := alg.SignedAttributes(make([]byte, alg.Hash().Size()), p.cert); (err == nil) != fits {
+				t.Errorf("%s with a %s key: %v", alg, kind, err)
+			}
+			digest := q.digest(parts.SignedAttrs)
+			if err := alg.Verify(p.cert.PublicKey, digest, parts.Value); (err == nil) != (kind == other) {
+				t.Errorf("a value by %s verified as %s: %v", p.alg, alg, err)
+			}
+		}
+	}
+	for _, name := range []cms.Algorithm{"", "RSASSA-PSS", "ecdsa-with-SHA1", "ecdsa-with-SHA512"} {
+		if name.Hash() != 0 || name.X509() != x509.UnknownSignatureAlgorithm || name.Verify(newPerson(t, "P-256").cert.PublicKey, nil, nil) == nil {
+			t.Errorf("%q is an algorithm of ours", name)
+		}
+	}
+}
+
+// TestPSSParametersOfOursAreTheUsualOnes: byte for byte what Go and OpenSSL
+// write for SHA-256 (RFC 4055 §3.1 with NULL beside the hash).
+func TestPSSParametersOfOursAreTheUsualOnes(t *testing.T) {
+	p := newPerson(t, "RSA-3072-PSS")
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{SignatureAlgorithm: x509.SHA256WithRSAPSS}, p.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var csr struct {
+		Info      asn1.RawValue
+		Algorithm asn1.RawValue
+		Value     asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(der, &csr); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(assemble(t, p.sign(t, []byte("content"))), csr.Algorithm.FullBytes) {
+		t.Error("the signatureAlgorithm is another one")
 	}
 }
 
