@@ -26,8 +26,8 @@ var floors = map[string]int{
 	"api":   4,
 	"store": 3, "sam/activation": 3, "certs/authority": 3, "tsa/authority": 3,
 	"signer":   2,
-	"validate": 1, "tsa": 1, "sam": 1, "ca": 1, "itsme": 1, "itsme/sandbox": 1, "audit": 1,
-	"consent": 0, "certs": 0, "cms": 0, "pdf": 0, "itsme/token": 0, "db": 0, "hsm": 0, "strictjson": 0, "strictyaml": 0, "wire": 0,
+	"validate": 1, "tsa": 1, "sam": 1, "ca": 1, "itsme": 1, "itsme/sandbox": 1, "audit": 1, "fence": 1,
+	"consent": 0, "certs": 0, "cms": 0, "pdf": 0, "itsme/token": 0, "db": 0, "hsm": 0, "strictjson": 0, "strictyaml": 0, "wire": 0, "foureyes": 0,
 }
 
 // beside lists the allowed imports on one floor.
@@ -36,6 +36,7 @@ var beside = map[string][]string{
 	"itsme/token":   {"strictjson"},
 	"consent":       {"strictjson"},
 	"wire":          {"strictjson"},
+	"fence":         {"audit"},
 	"api/templates": {},
 }
 
