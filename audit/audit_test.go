@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"path/filepath"
@@ -37,13 +38,17 @@ func TestTampering(t *testing.T) {
 		"detail changed":            {"UPDATE audit SET detail='{}' WHERE seq=3", 3},
 		"time changed":              {"UPDATE audit SET at=at+1 WHERE seq=3", 3},
 		"high-water mark changed":   {"UPDATE audit SET high=high+1 WHERE seq=3", 3},
+		"salt changed":              {"UPDATE audit SET salt=zeroblob(16) WHERE seq=3", 3},
+		"salt removed":              {"UPDATE audit SET salt=zeroblob(0) WHERE seq=3", 3},
+		"salts exchanged":           {"UPDATE audit SET salt=(SELECT salt FROM audit WHERE seq=4) WHERE seq=3", 3},
 		"hash changed":              {"UPDATE audit SET hash=zeroblob(32) WHERE seq=3", 3},
 		"link changed":              {"UPDATE audit SET prev=zeroblob(32) WHERE seq=3", 3},
 		"row removed":               {"DELETE FROM audit WHERE seq=3", 3},
 		"first row removed":         {"DELETE FROM audit WHERE seq=1", 1},
 		"removed and renumbered":    {"DELETE FROM audit WHERE seq=3; UPDATE audit SET seq=seq-1 WHERE seq>3", 3},
 		"two rows exchanged":        {"UPDATE audit SET seq=-2 WHERE seq=2; UPDATE audit SET seq=2 WHERE seq=3; UPDATE audit SET seq=3 WHERE seq=-2", 2},
-		"row put in":                {"INSERT INTO audit SELECT 6, at, high, kind, subject, detail, hash, zeroblob(32) FROM audit WHERE seq=5", 6},
+		"row put in":                {"INSERT INTO audit SELECT 6, at, high, kind, subject, detail, salt, hash, zeroblob(32) FROM audit WHERE seq=5", 6},
+		"row put in before all":     {"INSERT INTO audit SELECT 0, at, high, kind, subject, detail, salt, prev, hash FROM audit WHERE seq=1", 1},
 		"number skipped at the end": {"UPDATE audit SET seq=9 WHERE seq=5", 5},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -102,17 +107,9 @@ func TestRefusesEventsThatSayNothing(t *testing.T) {
 	}
 }
 
-func filled(t *testing.T, n int) *db.DB {
+func filled(t testing.TB, n int) *db.DB {
 	t.Helper()
-	none := fstest.MapFS{"migrations/00001_none.sql": {Data: []byte("-- +goose Up\nSELECT 1;\n")}}
-	d, err := db.Open(t.Context(), filepath.Join(t.TempDir(), "role.db"), none)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.Close() })
-	if err := audit.Ensure(t.Context(), d); err != nil {
-		t.Fatal(err)
-	}
+	d := openAt(t, filepath.Join(t.TempDir(), "role.db"))
 	for i := range n {
 		add(t, d, audit.Event{
 			At: start.Add(time.Duration(i) * time.Second), Kind: "act", Subject: "cred_1",
@@ -122,9 +119,31 @@ func filled(t *testing.T, n int) *db.DB {
 	return d
 }
 
-func add(t *testing.T, d *db.DB, e audit.Event) {
+// bare opens a database without tables.
+func bare(t testing.TB, path string) *db.DB {
 	t.Helper()
-	if err := d.InTx(t.Context(), func(tx *sql.Tx) error { return audit.Append(t.Context(), tx, e) }); err != nil {
+	none := fstest.MapFS{"migrations/00001_none.sql": {Data: []byte("-- +goose Up\nSELECT 1;\n")}}
+	d, err := db.Open(context.Background(), path, none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+func openAt(t testing.TB, path string) *db.DB {
+	t.Helper()
+	d := bare(t, path)
+	if err := audit.Ensure(context.Background(), d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func add(t testing.TB, d *db.DB, e audit.Event) {
+	t.Helper()
+	ctx := context.Background()
+	if err := d.InTx(ctx, func(tx *sql.Tx) error { return audit.Append(ctx, tx, e) }); err != nil {
 		t.Fatal(err)
 	}
 }

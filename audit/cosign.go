@@ -1,0 +1,387 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	tlog "github.com/transparency-dev/formats/log"
+	tnote "github.com/transparency-dev/formats/note"
+	"golang.org/x/mod/sumdb/note"
+
+	"tekend/db"
+)
+
+// Witness is somebody else's process that speaks C2SP tlog-witness.
+type Witness struct {
+	// URL is the submission prefix; `/add-checkpoint` is added. With Socket only its path counts. Example: https://witness.example/w1
+	URL string `yaml:"url"`
+	// Socket is a Unix socket to reach it by. Default none: URL is dialled.
+	Socket string `yaml:"socket"`
+	// Key is its verifier key (C2SP signed-note vkey; Ed25519 or ML-DSA-44 of tlog-cosignature). Required.
+	Key string `yaml:"key"`
+}
+
+// Limits of a conversation with a witness: it answers with lines of some 150
+// bytes (Ed25519) or 3.4 kB (ML-DSA-44), or serves one checkpoint.
+const (
+	witnessTimeout = 5 * time.Second
+	maxAnswer      = 64 << 10
+	firstPause     = time.Second
+	longestPause   = time.Minute
+)
+
+// peer is a witness as the log knows it. Only the log's turn touches it.
+type peer struct {
+	name     string
+	verifier note.Verifier
+	base     string
+	http     *http.Client
+
+	size  int64 // of the newest checkpoint that it cosigned, as far as we know
+	pause time.Duration
+	next  time.Time // not before, after a failure
+}
+
+// WitnessVerifier reads a witness's verifier key.
+func WitnessVerifier(vkey string) (note.Verifier, error) {
+	v, err := tnote.NewVerifierForCosignatureV1(strings.TrimSpace(vkey))
+	if err != nil {
+		return nil, fmt.Errorf("verifier key of a witness: %w", err)
+	}
+	return v, nil
+}
+
+// LogVerifier reads a log's verifier key, whose name is the log's origin.
+func LogVerifier(vkey string) (note.Verifier, error) {
+	v, err := note.NewVerifier(strings.TrimSpace(vkey))
+	if err != nil {
+		return nil, fmt.Errorf("verifier key of a log: %w", err)
+	}
+	return v, nil
+}
+
+// client reaches the witness.
+func (w Witness) client() (base string, hc *http.Client, err error) {
+	base = strings.TrimSuffix(w.URL, "/")
+	transport := &http.Transport{MaxIdleConns: 2, IdleConnTimeout: time.Minute, DisableCompression: true}
+	if w.Socket != "" {
+		if base == "" {
+			base = "http://witness"
+		}
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{Timeout: witnessTimeout}).DialContext(ctx, "unix", w.Socket)
+		}
+	}
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" {
+		return "", nil, fmt.Errorf("audit: witness %q: url must be http or https without a query, or socket a path", w.URL+w.Socket)
+	}
+	return base, &http.Client{
+		Transport: transport, Timeout: witnessTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+func (w Witness) open(ctx context.Context, d *db.DB) (*peer, error) {
+	v, err := WitnessVerifier(w.Key)
+	if err != nil {
+		return nil, fmt.Errorf("audit: witness %q: %w", w.URL+w.Socket, err)
+	}
+	p := &peer{name: v.Name(), verifier: v}
+	if p.base, p.http, err = w.client(); err != nil {
+		return nil, err
+	}
+	var size sql.NullInt64
+	if err := d.QueryRowContext(ctx, "SELECT MAX(size) FROM audit_cosignatures WHERE witness = ?", p.name).Scan(&size); err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	p.size = size.Int64
+	return p, nil
+}
+
+// cosign asks every witness that has not cosigned the newest checkpoint.
+func (l *Log) cosign(ctx context.Context, eager bool) error {
+	if len(l.peers) == 0 {
+		return nil
+	}
+	h, err := readHead(ctx, l.db)
+	if err != nil || h.size == 0 || h.size == h.witnessed && !l.behind(h.size, eager) {
+		return err
+	}
+	text, err := readNote(ctx, l.db, h.size)
+	if err != nil {
+		return err
+	}
+	lines := make([]string, len(l.peers))
+	errs := make([]error, len(l.peers))
+	var asked sync.WaitGroup
+	for i, p := range l.peers {
+		if p.size == h.size || !eager && l.cfg.Now().Before(p.next) {
+			continue
+		}
+		asked.Go(func() { lines[i], errs[i] = l.ask(ctx, p, h, text) })
+	}
+	asked.Wait()
+	if err := l.keep(ctx, h.size, lines); err != nil {
+		return err
+	}
+	err = errors.Join(errs...)
+	if errors.Is(err, ErrInconsistent) {
+		return err
+	}
+	if now, e := readHead(ctx, l.db); e != nil || now.witnessed < h.size {
+		return fmt.Errorf("%w: %w", ErrUnwitnessed, errors.Join(err, e))
+	}
+	return nil // enough have; who failed is asked again later
+}
+
+// behind: is there a witness to ask though enough have cosigned?
+func (l *Log) behind(size int64, eager bool) bool {
+	for _, p := range l.peers {
+		if p.size < size && (eager || !l.cfg.Now().Before(p.next)) {
+			return true
+		}
+	}
+	return false
+}
+
+// ask has one witness cosign checkpoint h. A witness that knows another size
+// says which, and is asked once more.
+func (l *Log) ask(ctx context.Context, p *peer, h head, text string) (line string, err error) {
+	defer func() {
+		if err == nil {
+			p.size, p.pause, p.next = h.size, 0, time.Time{}
+			return
+		}
+		p.pause = min(max(2*p.pause, firstPause), longestPause)
+		p.next = l.cfg.Now().Add(p.pause)
+	}()
+	for range 2 {
+		var known int64
+		line, known, err = l.submit(ctx, p, h, text)
+		if err != nil || line != "" {
+			return line, err
+		}
+		if known > h.size {
+			// Another process of ours may have gone on meanwhile; else the witness saw more than we have.
+			if now, err := readHead(ctx, l.db); err != nil || known <= now.size {
+				return "", errors.Join(err, fmt.Errorf("witness %s is already at %d", p.name, known))
+			}
+			return "", fmt.Errorf("%w: witness %s cosigned %d rows, here are %d: this is an old copy", ErrInconsistent, p.name, known, h.size)
+		}
+		p.size = known
+	}
+	return "", fmt.Errorf("witness %s changes its mind about the size", p.name)
+}
+
+// submit sends one add-checkpoint request. It gives the cosignature's line, or
+// the size that the witness knows.
+func (l *Log) submit(ctx context.Context, p *peer, h head, text string) (line string, known int64, err error) {
+	hashes, err := consistency(ctx, l.db, uint64(p.size), uint64(h.size))
+	if err != nil {
+		return "", 0, err
+	}
+	var body bytes.Buffer
+	fmt.Fprintf(&body, "old %d\n", p.size)
+	for _, h := range hashes {
+		body.WriteString(base64.StdEncoding.EncodeToString(h) + "\n")
+	}
+	body.WriteString("\n" + text)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.base+"/add-checkpoint", &body)
+	if err != nil {
+		return "", 0, fmt.Errorf("witness %s: %w", p.name, err)
+	}
+	status, kind, answer, err := exchange(p.http, req)
+	switch {
+	case err != nil:
+		return "", 0, fmt.Errorf("witness %s: %w", p.name, err)
+	case status == http.StatusOK:
+		line, err = cosignature(p.verifier, text, answer)
+		return line, 0, err
+	case status == http.StatusConflict && kind == "text/x.tlog.size":
+		known, err = strconv.ParseInt(strings.TrimSuffix(answer, "\n"), 10, 64)
+		if err != nil || known < 0 {
+			return "", 0, fmt.Errorf("witness %s: no size in its answer", p.name)
+		}
+		if known == h.size && p.size == h.size {
+			return "", 0, fmt.Errorf("%w: witness %s cosigned another root for %d rows", ErrInconsistent, p.name, h.size)
+		}
+		return "", known, nil
+	case status == http.StatusUnprocessableEntity:
+		return "", 0, fmt.Errorf("%w: witness %s: our checkpoint of %d rows does not extend the one of %d that it cosigned", ErrInconsistent, p.name, h.size, p.size)
+	}
+	return "", 0, fmt.Errorf("witness %s answers %d", p.name, status)
+}
+
+// exchange sends req and reads the answer, which is short.
+func exchange(hc *http.Client, req *http.Request) (status int, kind, body string, err error) {
+	resp, err := hc.Do(req)
+	if err != nil {
+		return 0, "", "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return 0, "", "", err
+	}
+	if len(b) > maxAnswer {
+		return 0, "", "", fmt.Errorf("an answer of more than %d bytes", maxAnswer)
+	}
+	return resp.StatusCode, resp.Header.Get("Content-Type"), string(b), nil
+}
+
+// cosignature finds the witness's line in its answer and verifies it.
+func cosignature(v note.Verifier, text, answer string) (string, error) {
+	n, err := note.Open([]byte(text+answer), note.VerifierList(v))
+	if err != nil {
+		return "", fmt.Errorf("witness %s: its answer holds no cosignature of its key: %w", v.Name(), err)
+	}
+	return signatureLine(n.Sigs[0]), nil
+}
+
+func signatureLine(s note.Signature) string { return "— " + s.Name + " " + s.Base64 + "\n" }
+
+// keep stores cosignatures of checkpoint size and notes when they are enough.
+func (l *Log) keep(ctx context.Context, size int64, lines []string) error {
+	if strings.Join(lines, "") == "" {
+		return nil
+	}
+	return l.db.InTx(ctx, func(tx *sql.Tx) error {
+		for i, line := range lines {
+			if line == "" {
+				continue
+			}
+			_, err := tx.ExecContext(ctx, "INSERT INTO audit_cosignatures (size, witness, line) VALUES (?, ?, ?) ON CONFLICT (size, witness) DO NOTHING", size, l.peers[i].name, line)
+			if err != nil {
+				return fmt.Errorf("audit: store cosignature: %w", err)
+			}
+		}
+		names := make([]any, 0, len(l.peers)+1)
+		names = append(names, size)
+		for _, p := range l.peers { // only today's witnesses count
+			names = append(names, p.name)
+		}
+		var n int
+		query := "SELECT COUNT(*) FROM audit_cosignatures WHERE size = ? AND witness IN (?" + strings.Repeat(",?", len(l.peers)-1) + ")"
+		if err := tx.QueryRowContext(ctx, query, names...).Scan(&n); err != nil {
+			return fmt.Errorf("audit: %w", err)
+		}
+		if n < l.cfg.Need {
+			return nil
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE audit_head SET witnessed = ? WHERE id = 1 AND witnessed < ?", size, size); err != nil {
+			return fmt.Errorf("audit: note what is witnessed: %w", err)
+		}
+		return nil
+	})
+}
+
+// ErrNothingHeld: the witness has never cosigned a checkpoint of this log.
+var ErrNothingHeld = errors.New("the witness holds no checkpoint of this log")
+
+// FetchHeld asks a witness for the newest checkpoint of origin that it cosigned
+// (GET <url>/checkpoint?origin=…, our addition: C2SP leaves the reading open),
+// as a signed note. The caller verifies it. The error wraps [ErrNothingHeld]
+// when the witness knows the log and has cosigned nothing.
+func FetchHeld(ctx context.Context, w Witness, origin string) (string, error) {
+	base, hc, err := w.client()
+	if err != nil {
+		return "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/checkpoint?origin="+url.QueryEscape(origin), nil)
+	if err != nil {
+		return "", fmt.Errorf("ask the witness: %w", err)
+	}
+	status, _, body, err := exchange(hc, req)
+	hc.CloseIdleConnections()
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("ask the witness: %w", err)
+	case status == http.StatusNoContent:
+		return "", ErrNothingHeld
+	case status != http.StatusOK:
+		return "", fmt.Errorf("ask the witness: it answers %d", status)
+	}
+	return body, nil
+}
+
+// CheckWitnesses asks every witness what it holds and compares: the gate after
+// a restart (reliability §6 no. 5). The error wraps [ErrInconsistent] when a
+// witness saw more rows than are here, or other rows; another error means that
+// fewer than `need` answered. No witness configured: nil.
+func (l *Log) CheckWitnesses(ctx context.Context) error {
+	if l == nil {
+		return nil
+	}
+	errs := make([]error, len(l.cfg.Witnesses))
+	var asked sync.WaitGroup
+	for i, w := range l.cfg.Witnesses {
+		asked.Go(func() {
+			text, err := FetchHeld(ctx, w, l.cfg.Origin)
+			if err == nil {
+				err = l.Compare(ctx, text, l.peers[i].verifier)
+			}
+			if !errors.Is(err, ErrNothingHeld) {
+				errs[i] = err
+			}
+		})
+	}
+	asked.Wait()
+	answered := 0
+	for _, err := range errs {
+		if errors.Is(err, ErrInconsistent) {
+			return err
+		}
+		if err == nil {
+			answered++
+		}
+	}
+	if answered < l.cfg.Need {
+		return errors.Join(errs...)
+	}
+	return nil
+}
+
+// Compare holds the record against a checkpoint that a witness cosigned. The
+// error wraps [ErrInconsistent] when the record does not contain it; other
+// errors: it is not signed by this log's key and this witness, or not readable.
+func (l *Log) Compare(ctx context.Context, held string, witness note.Verifier) error {
+	cp, _, n, err := tlog.ParseCheckpoint([]byte(held), l.cfg.Origin, l.verifier, witness)
+	if err != nil || len(n.Sigs) < 2 {
+		return fmt.Errorf("audit: what the witness holds is not a checkpoint of this log with its cosignature (%v)", err)
+	}
+	rows, err := newest(ctx, l.db)
+	if err != nil {
+		return err
+	}
+	if cp.Size > uint64(rows) {
+		return fmt.Errorf("%w: witness %s cosigned %d rows, here are %d: this is an old copy", ErrInconsistent, witness.Name(), cp.Size, rows)
+	}
+	h, err := readHead(ctx, l.db)
+	if err != nil {
+		return err
+	}
+	if cp.Size > uint64(h.size) {
+		return fmt.Errorf("%w: witness %s cosigned a checkpoint of %d rows, the newest here covers %d", ErrInconsistent, witness.Name(), cp.Size, h.size)
+	}
+	tree, err := readTree(ctx, l.db, cp.Size)
+	if err != nil {
+		return err
+	}
+	if root, err := rootOf(tree); err != nil || !bytes.Equal(root, cp.Hash) {
+		return fmt.Errorf("%w: witness %s cosigned other rows (size %d, %v)", ErrInconsistent, witness.Name(), cp.Size, err)
+	}
+	return nil
+}
