@@ -9,7 +9,6 @@ package consent
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -92,11 +91,13 @@ func CheckCode(root string) (string, error) {
 	return code.String(), nil
 }
 
-// decode32 reads the base64url of 32 bytes in its only spelling.
-func decode32(s string) ([]byte, error) {
+func decode32(s string) ([]byte, error) { return decode(s, sha256.Size) }
+
+// decode reads the base64url of n bytes in its only spelling.
+func decode(s string, n int) ([]byte, error) {
 	b, err := b64.Strict().DecodeString(s)
-	if err != nil || len(b) != sha256.Size || strings.ContainsAny(s, "\r\n") {
-		return nil, errors.New("must be the base64url of 32 bytes, without padding")
+	if err != nil || len(b) != n || strings.ContainsAny(s, "\r\n") {
+		return nil, fmt.Errorf("must be the base64url of %d bytes, without padding", n)
 	}
 	return b, nil
 }

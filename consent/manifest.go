@@ -10,11 +10,31 @@ import (
 
 // Doc is one document of a confirmation.
 type Doc struct {
-	Alg   string `json:"alg"`            // "SHA-256"
+	Alg   string `json:"alg"`            // of doc and dtbs: SHA256 or SHA384, as the credential signs
 	Doc   string `json:"doc"`            // digest that a person can recompute from the file, base64url
-	DTBS  string `json:"dtbs,omitempty"` // digest that will be signed, base64url; not part of the root
+	DTBS  string `json:"dtbs,omitempty"` // digest that will be signed, of the DER signed attributes, base64url; not part of the root
 	Label string `json:"label"`          // as shown, by Label
 }
+
+// The digest algorithms of documents.
+const (
+	SHA256 = "SHA-256" // of credentials that sign by SHA-256
+	SHA384 = "SHA-384" // of credentials with a P-384 key
+)
+
+// digest reads a digest of the document's algorithm.
+func (d Doc) digest(s string) ([]byte, error) {
+	switch d.Alg {
+	case SHA256:
+		return decode(s, 32)
+	case SHA384:
+		return decode(s, 48)
+	}
+	return nil, errors.New("has another alg than SHA-256 or SHA-384")
+}
+
+// DTBSDigest is the decoded DTBS: 32 bytes, or 48 with SHA-384.
+func (d Doc) DTBSDigest() ([]byte, error) { return d.digest(d.DTBS) }
 
 // Cred names the credential whose key will sign.
 type Cred struct {
@@ -172,7 +192,7 @@ func (m Manifest) checkSign() error {
 		return fmt.Errorf("cert_sha256 %w", err)
 	}
 	for _, d := range m.Docs {
-		if _, err := decode32(d.DTBS); err != nil {
+		if _, err := d.digest(d.DTBS); err != nil {
 			return fmt.Errorf("dtbs %w", err)
 		}
 	}
@@ -201,10 +221,10 @@ func checkDocs(docs []Doc) error {
 		return fmt.Errorf("there must be 1 to %d documents", MaxDocs)
 	}
 	for i, d := range docs {
-		if d.Alg != "SHA-256" {
-			return fmt.Errorf("document %d: alg must be SHA-256", i)
+		if d.Alg != docs[0].Alg { // one confirmation, one credential, one hash
+			return fmt.Errorf("document %d: alg is not that of the first document", i)
 		}
-		if _, err := decode32(d.Doc); err != nil {
+		if _, err := d.digest(d.Doc); err != nil {
 			return fmt.Errorf("document %d: doc %w", i, err)
 		}
 		if l, err := Label(d.Label); err != nil || l != d.Label {

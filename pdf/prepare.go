@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"strings"
 	"time"
@@ -38,7 +37,7 @@ const maxReserve = 4 << 20
 // signed is fixed. It is plain data, to be stored as JSON until the value comes.
 type Prepared struct {
 	BaseSize   int64  `json:"base_size"`   // bytes
-	BaseDigest []byte `json:"base_digest"` // of the base alone, by the same hash
+	BaseDigest []byte `json:"base_digest"` // of the base alone, SHA-256
 	Update     []byte `json:"update"`      // to be appended; its Contents is zeros
 	// ContentsStart and ContentsEnd are the places of '<' and behind '>' in
 	// the whole file.
@@ -65,10 +64,15 @@ func Prepare(base io.ReaderAt, size int64, o Options) (*Prepared, error) {
 		return nil, err
 	}
 	h := o.Hash.New()
-	if err = hashRange(h, base, 0, size); err != nil {
+	file, both := h, io.Writer(h) // one reading, and with SHA-256 one computation, gives both digests
+	if o.Hash != crypto.SHA256 {
+		file = crypto.SHA256.New()
+		both = io.MultiWriter(h, file)
+	}
+	if err = hashRange(both, base, 0, size); err != nil {
 		return nil, err
 	}
-	p := &Prepared{BaseSize: size, BaseDigest: h.Sum(nil), FieldName: u.fieldName}
+	p := &Prepared{BaseSize: size, BaseDigest: file.Sum(nil), FieldName: u.fieldName}
 	if err = u.write(p); err != nil {
 		return nil, err
 	}
@@ -108,14 +112,16 @@ func (p *Prepared) proveReadable(base io.ReaderAt, b Budget) error {
 // hashBuffer is large enough for the disk and small enough not to be noticed.
 const hashBuffer = 256 << 10
 
-func hashRange(h hash.Hash, r io.ReaderAt, off, n int64) error {
+func hashRange(w io.Writer, r io.ReaderAt, off, n int64) error {
 	buf := make([]byte, min(n, hashBuffer))
 	for n > 0 {
 		b := buf[:min(n, int64(len(buf)))]
 		if err := readFull(r, b, off); err != nil {
 			return err
 		}
-		h.Write(b)
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
 		off += int64(len(b))
 		n -= int64(len(b))
 	}

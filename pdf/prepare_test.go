@@ -300,3 +300,23 @@ func TestNewFieldNames(t *testing.T) {
 		}
 	}
 }
+
+// TestTheBaseIsKnownBySHA256 whatever hash the signature has: by it the document that was uploaded is known again.
+func TestTheBaseIsKnownBySHA256(t *testing.T) {
+	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
+		o := options()
+		o.Hash = h
+		base := goodCases()[0].pdf
+		p, whole := prepareBytes(t, base, o)
+		want := sha256.Sum256(base)
+		if !bytes.Equal(p.BaseDigest, want[:]) {
+			t.Errorf("%v: another digest of the base", h)
+		}
+		sum := h.New()
+		sum.Write(whole[:p.ByteRange[1]])
+		sum.Write(whole[p.ByteRange[2]:])
+		if !bytes.Equal(p.Digest, sum.Sum(nil)) {
+			t.Errorf("%v: another digest of the ranges", h)
+		}
+	}
+}
