@@ -115,7 +115,7 @@ func open(t *testing.T, change func(*setup)) *desk {
 	if change != nil {
 		change(s)
 	}
-	s.dep.Signer = signer.New(s.signer, signer.Dependencies{Requests: st, Callbacks: st, Signers: st, Blobs: st})
+	s.dep.Signer = signer.New(s.signer, signer.Dependencies{Requests: st, Claims: st, Callbacks: st, Signers: st, Blobs: st})
 	h, err := api.New(s.api, s.dep)
 	if err != nil {
 		t.Fatal(err)

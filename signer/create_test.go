@@ -67,7 +67,7 @@ func reception(t *testing.T, change func(*signer.Config)) (*signer.Service, stri
 	if change != nil {
 		change(&cfg)
 	}
-	return signer.New(cfg, signer.Dependencies{Requests: st, Callbacks: st, Signers: st, Blobs: st}), filepath.Join(dir, "blobs")
+	return signer.New(cfg, signer.Dependencies{Requests: st, Claims: st, Callbacks: st, Signers: st, Blobs: st}), filepath.Join(dir, "blobs")
 }
 
 func blobs(t *testing.T, dir string) int {

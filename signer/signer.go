@@ -169,6 +169,7 @@ type Terms struct {
 // Dependencies are the other parts. All are required.
 type Dependencies struct {
 	Requests   Requests
+	Claims     Claims
 	Callbacks  Callbacks
 	Signers    Signers
 	Blobs      Blobs

@@ -118,7 +118,10 @@ func (s *Service) guarded(id string, page bool) {
 	}()
 	ctx, cancel := context.WithTimeout(s.jobs.base, stepTime)
 	defer cancel()
-	s.drive(ctx, id, page)
+	err := s.claimed(ctx, id, page, func(ctx context.Context) { s.drive(ctx, id, page) })
+	if err != nil && !errors.Is(err, errClaimed) && ctx.Err() == nil {
+		s.cfg.Log.Error("request stands still", "request", id, "err", err)
+	}
 }
 
 // drive moves a request as far as it goes now.

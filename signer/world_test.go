@@ -28,6 +28,7 @@ import (
 	"tekend/ca"
 	"tekend/certs"
 	authority "tekend/certs/authority"
+	"tekend/db/dbtest"
 	"tekend/hsm"
 	"tekend/hsm/hsmtest"
 	"tekend/itsme"
@@ -321,14 +322,14 @@ func (w *world) restartSAM() {
 
 func (w *world) startFront() {
 	w.t.Helper()
-	st, err := store.Open(context.Background(), store.Config{DBPath: w.path("front.db"), Blobs: w.path("blobs"), Now: w.now})
+	st, err := store.Open(context.Background(), store.Config{DBPath: dbtest.Source(w.t, w.path("front.db")), Blobs: w.path("blobs"), Now: w.now})
 	w.must(err)
 	samc, sum := sam.NewClient(w.sam.socket, 20*time.Second), sha256.Sum256([]byte(termsText))
 	svc := signer.New(signer.Config{
 		Now: w.now, Log: w.log(), PublicURL: "https://sign.example", Terms: signer.Terms{Version: terms, SHA256: sum[:]},
 		StopWithin: 200 * time.Millisecond,
 	}, signer.Dependencies{
-		Requests: badDisk{st, &w.disk}, Callbacks: st, Signers: st, Blobs: st,
+		Requests: badDisk{st, &w.disk}, Claims: st, Callbacks: st, Signers: st, Blobs: st,
 		Enrolling: samc, Certifying: samc, Preparing: samc, Activation: samc,
 		Issuer: ca.NewClient(w.ca.socket, 10*time.Second), Stamper: w.stamper, Roots: w.roots,
 	})

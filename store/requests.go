@@ -136,7 +136,7 @@ func addAll(ctx context.Context, tx *sql.Tx, c signer.Change, now *signer.Record
 		// An equal call of the SAM returns an equal state: it may be known already, never for something else.
 		res, err := tx.ExecContext(ctx, `INSERT INTO callbacks (state_sha256, request, kind, subject, expires_at, used) VALUES (?,?,?,?,?,0)
 			ON CONFLICT (state_sha256) DO UPDATE SET expires_at = excluded.expires_at
-			WHERE request = excluded.request AND kind = excluded.kind AND subject = excluded.subject`,
+			WHERE callbacks.request = excluded.request AND callbacks.kind = excluded.kind AND callbacks.subject = excluded.subject`,
 			h[:], now.ID, e.Kind, e.Subject, micros(e.ExpiresAt))
 		if err != nil {
 			return err
@@ -284,9 +284,11 @@ func loadEvents(ctx context.Context, tx *sql.Tx, r *signer.Record) error {
 	return rows.Err()
 }
 
-// Due returns requests whose time to be looked at has come, and when the next one's comes.
+// Due returns requests whose time to be looked at has come and that no other front works on, and when the next one's comes.
 func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []string, next time.Time, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT id FROM requests WHERE next_at > 0 AND next_at <= ? ORDER BY next_at LIMIT ?`, micros(now), limit)
+	condition, args := s.unclaimed()
+	rows, err := s.db.QueryContext(ctx, `SELECT id FROM requests WHERE next_at > 0 AND next_at <= ?`+condition+` ORDER BY next_at LIMIT ?`,
+		append(append([]any{micros(now)}, args...), limit)...)
 	if err != nil {
 		return nil, time.Time{}, err
 	}

@@ -44,12 +44,14 @@ type Config struct {
 // Store is the front's memory. Safe for concurrent use.
 type Store struct {
 	db    *db.DB
+	front string // names this process in claims
 	blobs keeper
 	now   func() time.Time
 }
 
 var (
 	_ signer.Requests  = (*Store)(nil)
+	_ signer.Claims    = (*Store)(nil)
 	_ signer.Callbacks = (*Store)(nil)
 	_ signer.Signers   = (*Store)(nil)
 	_ signer.Blobs     = (*Store)(nil)
@@ -67,7 +69,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
-	s := &Store{db: d, blobs: k, now: cfg.Now}
+	s := &Store{db: d, front: rand.Text(), blobs: k, now: cfg.Now}
 	dir, _ := k.(*directory)
 	if err := s.sweep(ctx, dir != nil && dir.only); err != nil {
 		return nil, errors.Join(fmt.Errorf("sweep blobs: %w", err), s.Close())

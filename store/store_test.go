@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"tekend/db/dbtest"
 	"tekend/signer"
 	"tekend/store"
 )
@@ -25,7 +25,7 @@ import (
 func open(t *testing.T, dir string) *store.Store {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Config{
-		DBPath: filepath.Join(dir, "front.db"), Blobs: filepath.Join(dir, "blobs"), Now: time.Now,
+		DBPath: dbtest.Source(t, filepath.Join(dir, "front.db")), Blobs: filepath.Join(dir, "blobs"), Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -151,17 +151,11 @@ func TestADatabaseOfTheFirstVersionIsTakenOver(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	d, err := sql.Open("sqlite", filepath.Join(dir, "front.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, q := range []string{`DROP TABLE idempotency_keys`, `DELETE FROM goose_db_version WHERE version_id > 1`} {
+	d := dbtest.Raw(t, filepath.Join(dir, "front.db"))
+	for _, q := range []string{`DROP TABLE claims`, `DROP TABLE idempotency_keys`, `DELETE FROM goose_db_version WHERE version_id > 1`} {
 		if _, err := d.ExecContext(t.Context(), q); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := d.Close(); err != nil {
-		t.Fatal(err)
 	}
 	s = open(t, dir)
 	load(t, s, signer.Lookup{ID: "sr_1"})
@@ -352,8 +346,11 @@ func TestClientsAreKnownByTheirKeyOnly(t *testing.T) {
 	if err := s.AddClient(t.Context(), "weak", "short"); err == nil {
 		t.Error("a short key was taken")
 	}
-	for _, f := range []string{"front.db", "front.db-wal"} {
-		raw, err := os.ReadFile(filepath.Join(dir, f))
+	for _, f := range dbtest.Files(t, filepath.Join(dir, "front.db")) {
+		raw, err := os.ReadFile(f)
+		if errors.Is(err, os.ErrNotExist) { // a temporary file of the server
+			continue
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

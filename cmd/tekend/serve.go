@@ -125,7 +125,7 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 	}
 	cfg.Signer.Terms = signer.Terms{Version: version, SHA256: digest}
 	f.service = signer.New(cfg.Signer, signer.Dependencies{
-		Requests: st, Callbacks: st, Signers: st, Blobs: st,
+		Requests: st, Claims: st, Callbacks: st, Signers: st, Blobs: st,
 		Enrolling: f.sam, Certifying: f.sam, Preparing: f.sam, Activation: f.sam,
 		Issuer: issuer, Stamper: stamper, Roots: roots,
 	})

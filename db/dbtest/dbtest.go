@@ -7,8 +7,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
@@ -23,6 +25,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "modernc.org/sqlite"             // the driver "sqlite"
 )
 
 // Bin is where Debian's postgresql-15 puts the server's programs.
@@ -82,6 +86,44 @@ func Source(t testing.TB, path string) string {
 		delete(known.url, path)
 	})
 	return u
+}
+
+// Raw opens what Source gives for path past package db, so that tests can play somebody who tampers.
+// It takes PostgreSQL's $1, or nothing, for parameters there, and SQLite's ? for the file.
+func Raw(t testing.TB, path string) *sql.DB {
+	t.Helper()
+	driver, source := "sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?_pragma=busy_timeout(10000)"
+	if u := Source(t, path); u != path {
+		driver, source = "pgx", u
+	}
+	d, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+// Files are the files in which what Source gives for path lies: for PostgreSQL all of the server's, its log
+// among them.
+func Files(t testing.TB, path string) []string {
+	t.Helper()
+	if Source(t, path) == path {
+		return []string{path, path + "-wal"}
+	}
+	s := Shared(t)
+	s.Exec(t, "postgres", "CHECKPOINT")
+	var all []string
+	err := filepath.WalkDir(s.Dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			all = append(all, p)
+		}
+		return nil // a file that went meanwhile
+	})
+	if err != nil || len(all) < 100 {
+		t.Fatalf("dbtest: %d files of the server: %v", len(all), err)
+	}
+	return all
 }
 
 var known = struct {

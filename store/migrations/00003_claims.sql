@@ -1,7 +1,7 @@
 -- +goose Up
 -- Which front works on a request, when several share this database. A row whose time is over is nobody's.
 CREATE TABLE claims (
-    request TEXT PRIMARY KEY REFERENCES requests (id),
+    request TEXT PRIMARY KEY REFERENCES requests (id) ON DELETE CASCADE,
     front   TEXT NOT NULL,
     until   INTEGER NOT NULL
 ) STRICT;
