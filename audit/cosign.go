@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -16,7 +17,6 @@ import (
 	"sync"
 	"time"
 
-	tlog "github.com/transparency-dev/formats/log"
 	tnote "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
 
@@ -288,33 +288,53 @@ func (l *Log) keep(ctx context.Context, size int64, lines []string) error {
 	})
 }
 
-// ErrNothingHeld: the witness has never cosigned a checkpoint of this log.
-var ErrNothingHeld = errors.New("the witness holds no checkpoint of this log")
+// Held is the newest checkpoint of a log that a witness cosigned.
+type Held struct {
+	Size int64
+	Root []byte // 32 bytes
+	Note string // signed note with the log's and the witness's signature
+}
 
-// FetchHeld asks a witness for the newest checkpoint of origin that it cosigned
-// (GET <url>/checkpoint?origin=…, our addition: C2SP leaves the reading open),
-// as a signed note. The caller verifies it. The error wraps [ErrNothingHeld]
-// when the witness knows the log and has cosigned nothing.
-func FetchHeld(ctx context.Context, w Witness, origin string) (string, error) {
+// Held asks the witness what it holds of origin (GET <url>/checkpoint?origin=…,
+// our addition: C2SP leaves the reading open) and verifies both signatures. nil
+// without error: the witness has cosigned nothing of that origin.
+func (w Witness) Held(ctx context.Context, origin string, log note.Verifier) (*Held, error) {
+	v, err := WitnessVerifier(w.Key)
+	if err != nil {
+		return nil, err
+	}
 	base, hc, err := w.client()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
+	defer hc.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/checkpoint?origin="+url.QueryEscape(origin), nil)
 	if err != nil {
-		return "", fmt.Errorf("ask the witness: %w", err)
+		return nil, fmt.Errorf("ask witness %s: %w", v.Name(), err)
 	}
-	status, _, body, err := exchange(hc, req)
-	hc.CloseIdleConnections()
+	status, _, text, err := exchange(hc, req)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("ask the witness: %w", err)
+		return nil, fmt.Errorf("ask witness %s: %w", v.Name(), err)
 	case status == http.StatusNoContent:
-		return "", ErrNothingHeld
+		return nil, nil
 	case status != http.StatusOK:
-		return "", fmt.Errorf("ask the witness: it answers %d", status)
+		return nil, fmt.Errorf("ask witness %s: it answers %d", v.Name(), status)
 	}
-	return body, nil
+	return ReadHeld(text, origin, log, v)
+}
+
+// ReadHeld reads a checkpoint of origin that must be signed by the log and
+// cosigned by the witness.
+func ReadHeld(text, origin string, log, witness note.Verifier) (*Held, error) {
+	cp, n, err := openCheckpoint([]byte(text), log, witness)
+	if err != nil {
+		return nil, fmt.Errorf("what the witness holds: %w", err)
+	}
+	if cp.Origin != origin || countCosigned(n, []note.Verifier{witness}) != 1 || cp.Size > math.MaxInt64 {
+		return nil, fmt.Errorf("what the witness holds is not a checkpoint of %q with the cosignature of %s", origin, witness.Name())
+	}
+	return &Held{Size: int64(cp.Size), Root: cp.Hash, Note: text}, nil
 }
 
 // CheckWitnesses asks every witness what it holds and compares: the gate after
@@ -329,12 +349,12 @@ func (l *Log) CheckWitnesses(ctx context.Context) error {
 	var asked sync.WaitGroup
 	for i, w := range l.cfg.Witnesses {
 		asked.Go(func() {
-			text, err := FetchHeld(ctx, w, l.cfg.Origin)
-			if err == nil {
-				err = l.Compare(ctx, text, l.peers[i].verifier)
+			held, err := w.Held(ctx, l.cfg.Under, l.verifier)
+			if err == nil && held != nil {
+				err = l.compare(ctx, *held)
 			}
-			if !errors.Is(err, ErrNothingHeld) {
-				errs[i] = err
+			if err != nil {
+				errs[i] = fmt.Errorf("witness %s: %w", l.peers[i].name, err)
 			}
 		})
 	}
@@ -354,34 +374,22 @@ func (l *Log) CheckWitnesses(ctx context.Context) error {
 	return nil
 }
 
-// Compare holds the record against a checkpoint that a witness cosigned. The
-// error wraps [ErrInconsistent] when the record does not contain it; other
-// errors: it is not signed by this log's key and this witness, or not readable.
-func (l *Log) Compare(ctx context.Context, held string, witness note.Verifier) error {
-	cp, _, n, err := tlog.ParseCheckpoint([]byte(held), l.cfg.Origin, l.verifier, witness)
-	if err != nil || len(n.Sigs) < 2 {
-		return fmt.Errorf("audit: what the witness holds is not a checkpoint of this log with its cosignature (%v)", err)
-	}
-	rows, err := newest(ctx, l.db)
-	if err != nil {
-		return err
-	}
-	if cp.Size > uint64(rows) {
-		return fmt.Errorf("%w: witness %s cosigned %d rows, here are %d: this is an old copy", ErrInconsistent, witness.Name(), cp.Size, rows)
-	}
+// compare holds the record against what a witness cosigned. The log signs a
+// checkpoint only with its rows, and shows it only after it is stored.
+func (l *Log) compare(ctx context.Context, held Held) error {
 	h, err := readHead(ctx, l.db)
 	if err != nil {
 		return err
 	}
-	if cp.Size > uint64(h.size) {
-		return fmt.Errorf("%w: witness %s cosigned a checkpoint of %d rows, the newest here covers %d", ErrInconsistent, witness.Name(), cp.Size, h.size)
+	if held.Size > h.size {
+		return fmt.Errorf("%w: it cosigned %d rows, the newest checkpoint here covers %d: this is an old copy", ErrInconsistent, held.Size, h.size)
 	}
-	tree, err := readTree(ctx, l.db, cp.Size)
+	tree, err := readTree(ctx, l.db, uint64(held.Size))
 	if err != nil {
 		return err
 	}
-	if root, err := rootOf(tree); err != nil || !bytes.Equal(root, cp.Hash) {
-		return fmt.Errorf("%w: witness %s cosigned other rows (size %d, %v)", ErrInconsistent, witness.Name(), cp.Size, err)
+	if root, err := rootOf(tree); err != nil || !bytes.Equal(root, held.Root) {
+		return fmt.Errorf("%w: it cosigned other rows (size %d, %v)", ErrInconsistent, held.Size, err)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -54,6 +55,13 @@ type LogConfig struct {
 	// Anchor is a time-stamping authority of somebody else. Default none.
 	Anchor AnchorConfig `yaml:"anchor"`
 
+	// Under is the origin in use when it is not Origin itself: Origin, a slash
+	// and a number, after operators opened a lock (package fence). The log's
+	// key keeps the name Origin. Default Origin.
+	Under string `yaml:"-"`
+	// Signed is told of every checkpoint that is stored, before a witness sees
+	// it. Default none.
+	Signed func(size int64, root []byte) error `yaml:"-"`
 	// Stamper asks that authority; package audit knows no RFC 3161. Required when Anchor.URL is set.
 	Stamper Stamper `yaml:"-"`
 	// Now is the clock. Required.
@@ -96,6 +104,12 @@ func (c LogConfig) withDefaults() (LogConfig, error) {
 	}
 	if c.Now == nil {
 		return c, errors.New("audit: the clock is missing")
+	}
+	if c.Under == "" {
+		c.Under = c.Origin
+	}
+	if _, ok := epochOf(c.Under, c.Origin); !ok {
+		return c, fmt.Errorf("audit: %q is no epoch of %q", c.Under, c.Origin)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -196,6 +210,39 @@ func readKey(name, path string) (note.Signer, note.Verifier, error) {
 	return &signer{verifier, secret}, verifier, nil
 }
 
+// epochOf: origin is base (0), or base, a slash and a number from 1 as [fence]
+// writes them.
+//
+// [fence]: tekend/fence
+func epochOf(origin, base string) (epoch uint64, ok bool) {
+	if origin == base {
+		return 0, true
+	}
+	digits, ok := strings.CutPrefix(origin, base+"/")
+	if !ok {
+		return 0, false
+	}
+	epoch, err := strconv.ParseUint(digits, 10, 31)
+	return epoch, err == nil && epoch > 0 && digits == strconv.FormatUint(epoch, 10)
+}
+
+// openCheckpoint reads a checkpoint of the log with this verifier, of any of
+// its epochs. The note holds the signatures of known keys.
+func openCheckpoint(text []byte, log note.Verifier, witnesses ...note.Verifier) (*tlog.Checkpoint, *note.Note, error) {
+	origin, _, _ := bytes.Cut(text, []byte("\n"))
+	if _, ok := epochOf(string(origin), log.Name()); !ok {
+		return nil, nil, fmt.Errorf("the checkpoint is of the log %q, the key of %q", origin, log.Name())
+	}
+	cp, rest, n, err := tlog.ParseCheckpoint(text, string(origin), log, witnesses...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	if len(rest) > 0 || len(cp.Hash) != sha256.Size || n.Text != string(cp.Marshal()) {
+		return nil, nil, errors.New("the checkpoint has more lines than three, or is not written as it must be")
+	}
+	return cp, n, nil
+}
+
 // signer signs notes without the key as text.
 type signer struct {
 	note.Verifier
@@ -262,8 +309,8 @@ func (l *Log) checkHead(ctx context.Context, q querier, h head) error {
 	if err != nil {
 		return err
 	}
-	cp, rest, _, err := tlog.ParseCheckpoint([]byte(text), l.cfg.Origin, l.verifier)
-	if err != nil || len(rest) > 0 {
+	cp, _, err := openCheckpoint([]byte(text), l.verifier)
+	if err != nil {
 		return fmt.Errorf("%w: the newest one is not signed by %s and this key", ErrInconsistent, l.cfg.Origin)
 	}
 	if cp.Size != uint64(h.size) || !bytes.Equal(cp.Hash, h.root) {
@@ -294,7 +341,25 @@ func (l *Log) sequence(ctx context.Context) error {
 		if err := l.db.InTx(ctx, func(tx *sql.Tx) error { return l.checkpoint(ctx, tx) }); err != nil {
 			return err
 		}
+		if err := l.tell(ctx); err != nil {
+			return err
+		}
 	}
+}
+
+// tell gives the newest checkpoint to whom it concerns in this process.
+func (l *Log) tell(ctx context.Context) error {
+	if l.cfg.Signed == nil {
+		return nil
+	}
+	h, err := readHead(ctx, l.db)
+	if err != nil {
+		return err
+	}
+	if err := l.cfg.Signed(h.size, h.root); err != nil {
+		return fmt.Errorf("audit: tell of checkpoint %d: %w", h.size, err)
+	}
+	return nil
 }
 
 // checkpoint signs one checkpoint over the next rows, in the transaction that
@@ -315,7 +380,7 @@ func (l *Log) checkpoint(ctx context.Context, tx *sql.Tx) error {
 	if err := provenConsistent(ctx, tx, h, size, root); err != nil {
 		return err
 	}
-	text, err := note.Sign(&note.Note{Text: string(tlog.Checkpoint{Origin: l.cfg.Origin, Size: uint64(size), Hash: root}.Marshal())}, l.signer)
+	text, err := note.Sign(&note.Note{Text: string(tlog.Checkpoint{Origin: l.cfg.Under, Size: uint64(size), Hash: root}.Marshal())}, l.signer)
 	if err != nil {
 		return fmt.Errorf("audit: sign checkpoint: %w", err)
 	}

@@ -60,7 +60,7 @@ func newStation(t testing.TB, name, logKey string) station {
 	key, state := filepath.Join(dir, "key"), filepath.Join(dir, "state")
 	vkey, err := witness.Init(name, key, state)
 	check(t, err)
-	w, err := witness.Open(witness.Config{KeyFile: key, StateDir: state, Logs: []witness.Log{{Origin: origin, Key: logKey}}})
+	w, err := witness.Open(witness.Config{KeyFile: key, StateDir: state, Logs: []witness.Log{{Origin: origin, Key: logKey, Epochs: true}}})
 	check(t, err)
 	srv := httptest.NewServer(w.Handler())
 	t.Cleanup(func() { srv.Close(); _ = w.Close() })

@@ -118,12 +118,12 @@ func ParseProof(b []byte) (Proof, error) {
 // this key committed to it, in a tree that at least need of the witnesses have
 // cosigned. The zero Event comes with every error.
 func (p Proof) Verify(log note.Verifier, witnesses []note.Verifier, need int) (Event, error) {
-	cp, rest, n, err := tlog.ParseCheckpoint([]byte(p.Checkpoint), p.Origin, log, witnesses...)
-	if err != nil || len(rest) > 0 {
-		return Event{}, fmt.Errorf("audit proof: this is no checkpoint of log %q by this key (%v)", p.Origin, err)
+	cp, n, err := openCheckpoint([]byte(p.Checkpoint), log, witnesses...)
+	if err != nil {
+		return Event{}, fmt.Errorf("audit proof: %w", err)
 	}
-	if p.Origin != log.Name() {
-		return Event{}, fmt.Errorf("audit proof: it is of log %q, the key of %q", p.Origin, log.Name())
+	if cp.Origin != p.Origin {
+		return Event{}, fmt.Errorf("audit proof: it speaks of log %q, its checkpoint of %q", p.Origin, cp.Origin)
 	}
 	if cosigned := countCosigned(n, witnesses); cosigned < need {
 		return Event{}, fmt.Errorf("audit proof: %d of the given witnesses cosigned, %d are needed", cosigned, need)

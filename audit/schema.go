@@ -94,7 +94,7 @@ func Ensure(ctx context.Context, d *db.DB) error {
 	// In a transaction of the single writer: PostgreSQL's IF NOT EXISTS is not
 	// proof against two processes that start together.
 	err := d.InTx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, schema(onPostgres(d)))
+		_, err := tx.ExecContext(ctx, schema(d.Engine() == db.Postgres))
 		return err
 	})
 	if err != nil {
@@ -104,9 +104,4 @@ func Ensure(ctx context.Context, d *db.DB) error {
 		return fmt.Errorf("%w (%w)", ErrOldFormat, err)
 	}
 	return nil
-}
-
-// onPostgres tells the engine.
-func onPostgres(d *db.DB) bool {
-	return !strings.Contains(fmt.Sprintf("%T", d.Driver()), "sqlite")
 }

@@ -38,6 +38,11 @@ type Log struct {
 	Origin string `yaml:"origin"`
 	// Key is its verifier key (C2SP signed-note vkey, Ed25519). Required.
 	Key string `yaml:"key"`
+	// Epochs: also follow logs with the same key whose origin is this one, a
+	// slash and a number from 1, each as a log of its own. So a tekend role
+	// goes on after two operators have decided about a database that was put
+	// back; the witness keeps what it saw before. Default false.
+	Epochs bool `yaml:"epochs"`
 }
 
 // Config is the part of the witness's file that says what it follows. Example:
@@ -72,14 +77,16 @@ type Witness struct {
 	signer *tnote.Signer
 	dir    string
 	lock   *os.File
-	logs   map[string]*followed
+	keys   map[string]followed // by origin as configured
+
+	mu    sync.Mutex
+	turns map[string]*sync.Mutex // by origin: check and store are one step
 }
 
-// followed is a log and its turn: check and store are one step.
+// followed is a log that the witness was told of.
 type followed struct {
-	mu       sync.Mutex
 	verifier note.Verifier
-	path     string
+	epochs   bool
 }
 
 // Init makes a new witness called name: its key file, which must not exist,
@@ -115,7 +122,7 @@ func Open(cfg Config) (*Witness, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key_file: %w", err)
 	}
-	w := &Witness{dir: cfg.StateDir, logs: map[string]*followed{}}
+	w := &Witness{dir: cfg.StateDir, keys: map[string]followed{}, turns: map[string]*sync.Mutex{}}
 	if w.signer, err = tnote.NewSignerForCosignatureV1(skey); err != nil {
 		return nil, fmt.Errorf("key_file: %s: %w", cfg.KeyFile, err)
 	}
@@ -148,32 +155,68 @@ func Open(cfg Config) (*Witness, error) {
 func (w *Witness) Close() error { return w.lock.Close() }
 
 func (w *Witness) follow(l Log) error {
-	if l.Origin == "" || len(l.Origin) > maxOrigin || w.logs[l.Origin] != nil {
+	if _, twice := w.keys[l.Origin]; l.Origin == "" || len(l.Origin) > maxOrigin || twice {
 		return fmt.Errorf("origin %q is empty, too long or there twice", l.Origin)
 	}
 	v, err := note.NewVerifier(strings.TrimSpace(l.Key))
 	if err != nil {
 		return fmt.Errorf("key of %s: %w", l.Origin, err)
 	}
-	sum := sha256.Sum256([]byte(l.Origin))
-	f := &followed{verifier: v, path: filepath.Join(w.dir, hex.EncodeToString(sum[:]))}
-	_, _, err = f.held(l.Origin)
-	w.logs[l.Origin] = f
+	w.keys[l.Origin] = followed{v, l.Epochs}
+	_, _, err = w.held(l.Origin, v)
 	return err // what is held must be readable, or the start fails
 }
 
+// maxEpoch bounds the logs that one key can open here.
+const maxEpoch = 1000
+
+// verifier finds the key of a log, nil when it is not followed.
+func (w *Witness) verifier(origin string) note.Verifier {
+	if f, ok := w.keys[origin]; ok {
+		return f.verifier
+	}
+	base, digits := "", ""
+	if i := strings.LastIndexByte(origin, '/'); i >= 0 {
+		base, digits = origin[:i], origin[i+1:]
+	}
+	n, err := strconv.Atoi(digits)
+	if f := w.keys[base]; f.epochs && err == nil && n > 0 && n <= maxEpoch && digits == strconv.Itoa(n) {
+		return f.verifier
+	}
+	return nil
+}
+
+// take waits for the origin's turn.
+func (w *Witness) take(origin string) (release func()) {
+	w.mu.Lock()
+	turn := w.turns[origin]
+	if turn == nil { // bounded: only for origins that are followed
+		turn = &sync.Mutex{}
+		w.turns[origin] = turn
+	}
+	w.mu.Unlock()
+	turn.Lock()
+	return turn.Unlock
+}
+
+// path is the file of a log.
+func (w *Witness) path(origin string) string {
+	sum := sha256.Sum256([]byte(origin))
+	return filepath.Join(w.dir, hex.EncodeToString(sum[:]))
+}
+
 // held reads the newest cosigned checkpoint; a zero one if there is none.
-func (f *followed) held(origin string) (cp tlog.Checkpoint, text string, err error) {
-	b, err := os.ReadFile(f.path)
+func (w *Witness) held(origin string, v note.Verifier) (cp tlog.Checkpoint, text string, err error) {
+	b, err := os.ReadFile(w.path(origin))
 	if errors.Is(err, fs.ErrNotExist) {
 		return cp, "", nil
 	}
 	if err != nil {
 		return cp, "", fmt.Errorf("read what was cosigned: %w", err)
 	}
-	p, _, _, err := tlog.ParseCheckpoint(b, origin, f.verifier)
+	p, _, _, err := tlog.ParseCheckpoint(b, origin, v)
 	if err != nil {
-		return cp, "", fmt.Errorf("%s, which holds what was cosigned, is damaged: %w", f.path, err)
+		return cp, "", fmt.Errorf("%s, which holds what was cosigned, is damaged: %w", w.path(origin), err)
 	}
 	return *p, string(b), nil
 }
@@ -244,12 +287,12 @@ func fail(w http.ResponseWriter, err error) {
 
 func (w *Witness) show(rw http.ResponseWriter, req *http.Request) {
 	origin := req.URL.Query().Get("origin")
-	f := w.logs[origin]
-	if f == nil {
+	v := w.verifier(origin)
+	if v == nil {
 		fail(rw, &refusal{http.StatusNotFound, "this log is not followed here"})
 		return
 	}
-	_, text, err := f.held(origin)
+	_, text, err := w.held(origin, v)
 	switch {
 	case err != nil:
 		fail(rw, err)
@@ -316,23 +359,22 @@ func (w *Witness) Add(ctx context.Context, body []byte) (line string, err error)
 	if err != nil {
 		return "", err
 	}
-	f := w.logs[q.origin]
-	if f == nil {
+	v := w.verifier(q.origin)
+	if v == nil {
 		return "", &refusal{http.StatusNotFound, "this log is not followed here"}
 	}
-	cp, rest, n, err := tlog.ParseCheckpoint(q.signed, q.origin, f.verifier)
+	cp, rest, n, err := tlog.ParseCheckpoint(q.signed, q.origin, v)
 	if err != nil || len(rest) > 0 || len(cp.Hash) != sha256.Size || n.Text != string(cp.Marshal()) {
 		return "", &refusal{http.StatusForbidden, "no signature of the log's key over a checkpoint without extensions"}
 	}
 	if q.old > cp.Size {
 		return "", &refusal{http.StatusBadRequest, "the old size is larger than the new one"}
 	}
-	f.mu.Lock() // from here to the stored file
-	defer f.mu.Unlock()
+	defer w.take(q.origin)() // from here to the stored file
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	held, _, err := f.held(q.origin)
+	held, _, err := w.held(q.origin, v)
 	if err != nil {
 		return "", err
 	}
@@ -344,7 +386,7 @@ func (w *Witness) Add(ctx context.Context, body []byte) (line string, err error)
 	if err != nil {
 		return "", fmt.Errorf("cosign: %w", err)
 	}
-	if err := writeFile(f.path, string(signed)); err != nil {
+	if err := writeFile(w.path(q.origin), string(signed)); err != nil {
 		return "", err
 	}
 	return lastLine(signed), nil
