@@ -9,10 +9,13 @@
 //	PUT /v1/enrolments/{id}/certificate              CertificateChain → EnrolStep
 //	GET /v1/enrolments/{id}                          EnrolStep
 //	GET /v1/credentials/{id}                         Credential
+//	GET /v1/credentials/{id}/uses                    Uses; ?before=SEQ&limit=N
+//	GET /v1/credentials/{id}/uses/{seq}/proof        the audit's proof of one of them
 //	PUT /v1/preparations/{hash}                      PrepareRequest → Prepared
 //	PUT /v1/confirmations/{nonce}/authorization      Answer → Session
 //	PUT /v1/confirmations/{nonce}/signatures/{hash}  SignRequest → Signed
 //	GET /v1/confirmations/{nonce}                    Status
+//	GET /v1/confirmations/{nonce}/evidence           Evidence
 //	GET /v1/health                                   Health
 //
 // Every call that acts is a PUT on the hash of what it acts on: the first one
@@ -56,19 +59,23 @@ const (
 	CodeHSMBusy            = "hsm_busy"             // nothing was signed; retryable
 	CodeHSMFailed          = "hsm_failed"           // nothing was signed; retryable
 	CodeEnrolmentUnknown   = "enrolment_unknown"    // no such enrolment
+	CodeNotSigned          = "not_signed"           // there is evidence only of a confirmation whose every position is signed
 	CodeConflict           = "conflict"             // another body for the same path, or not at this step
 	CodeBadRequest         = "bad_request"          // the message is not of the contract
 )
 
 // Algorithms of values.
 const (
-	ECDSAWithSHA256 = "ecdsa-with-SHA256"       // DER Ecdsa-Sig-Value (RFC 3279 §2.2.3)
+	ECDSAWithSHA256 = "ecdsa-with-SHA256"       // P-256: DER Ecdsa-Sig-Value (RFC 3279 §2.2.3)
+	ECDSAWithSHA384 = "ecdsa-with-SHA384"       // P-384: the same, over SHA-384
 	RSAWithSHA256   = "sha256WithRSAEncryption" // PKCS #1 v1.5 (RFC 8017 §8.2)
+	PSSWithSHA256   = "RSASSA-PSS-SHA256"       // MGF1 with SHA-256, 32 bytes of salt (RFC 8017 §8.1)
 )
 
-// Document is one document to be signed. Alg is "SHA-256" and Digest 32 bytes:
-// for a PDF, of the ByteRange of the prepared document. SignedAttrs is the DER
-// SET OF (tag 0x31) whose hash is signed; its messageDigest equals Digest.
+// Document is one document to be signed. Alg is "SHA-256", or "SHA-384" for a
+// credential that signs by ecdsa-with-SHA384; Digest has 32 or 48 bytes: for a
+// PDF, of the ByteRange of the prepared document. SignedAttrs is the DER SET OF
+// (tag 0x31) whose digest by Alg is signed; its messageDigest equals Digest.
 type Document struct {
 	Label       string `json:"label"`
 	Alg         string `json:"alg"`
@@ -119,11 +126,11 @@ type SignRequest struct {
 	Positions []int  `json:"positions"`
 }
 
-// Value is a signature value over the SHA-256 of a document's signed
-// attributes. ECDSA values are DER Ecdsa-Sig-Value (RFC 3279 §2.2.3).
+// Value is a signature value over the digest, by its algorithm's hash, of a
+// document's signed attributes.
 type Value struct {
 	Position  int    `json:"position"`
-	Algorithm string `json:"algorithm"` // ecdsa-with-SHA256, sha256WithRSAEncryption
+	Algorithm string `json:"algorithm"` // the credential's
 	Value     []byte `json:"value"`
 }
 
@@ -171,6 +178,18 @@ type PositionStatus struct {
 	Position int    `json:"position"`
 	State    string `json:"state"`
 	Value    *Value `json:"value,omitempty"`
+}
+
+// MaxEvidence bounds an Evidence, in bytes of JSON: a bundle (consent.MaxBundle)
+// in base64. It is the one message that may be longer than wire.MaxBody.
+const MaxEvidence = 6 << 20
+
+// Evidence is the evidence bundle of a confirmation, without time-stamps: the
+// exact bytes of consent.Bundle in its canonical form (docs/evidence.md). GET
+// /v1/confirmations/{nonce}/evidence. The role keeps what it is made of; a
+// later answer may hold another checkpoint.
+type Evidence struct {
+	Bundle []byte `json:"bundle"`
 }
 
 // EnrolRequest starts an enrolment. PUT /v1/enrolments/{hash of the body} →
@@ -227,8 +246,8 @@ type Credential struct {
 	ID        string   `json:"id"`
 	State     string   `json:"state"` // active blocked
 	Chain     [][]byte `json:"chain"`
-	KeyType   string   `json:"key_type"`  // P-256 RSA-3072
-	Algorithm string   `json:"algorithm"` // as in Value
+	KeyType   string   `json:"key_type"`  // P-256 P-384 RSA-3072 RSA-3072-PSS
+	Algorithm string   `json:"algorithm"` // ecdsa-with-SHA256 ecdsa-with-SHA384 sha256WithRSAEncryption RSASSA-PSS-SHA256
 }
 
 // Health says whether the role can sign now. GET /v1/health.

@@ -248,7 +248,7 @@ func (s *Service) identified(ctx context.Context, rec *Record, c sam.Credential)
 	next := *rec
 	next.State = Identified
 	p := &next.Progress
-	p.Credential, p.Chain = c.ID, c.Chain
+	p.Credential, p.Chain, p.Algorithm = c.ID, c.Chain, c.Algorithm
 	p.Terms, p.Enrolment, p.Answer, p.Notice = "", nil, nil, nil
 	return s.advance(ctx, rec, Change{Now: &next, Bind: rec.Reference != ""})
 }

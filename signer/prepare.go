@@ -11,6 +11,7 @@ import (
 
 	"tekend/certs"
 	"tekend/cms"
+	"tekend/consent"
 	"tekend/pdf"
 	"tekend/sam"
 )
@@ -29,7 +30,8 @@ func (s *Service) prepareDocuments(ctx context.Context, rec *Record) error {
 	if err := certs.CheckPath(leaf, chain, s.dep.Roots, now, certs.Signing); err != nil {
 		return ErrCertificate
 	}
-	room, err := s.reserve(leaf, chain, rec.Level)
+	alg := cms.Algorithm(rec.Progress.Algorithm)
+	room, err := s.reserve(alg, leaf, chain, rec.Level)
 	if err != nil {
 		return err
 	}
@@ -39,30 +41,34 @@ func (s *Service) prepareDocuments(ctx context.Context, rec *Record) error {
 	next.Documents = slices.Clone(rec.Documents)
 	for i := range next.Documents {
 		d := &next.Documents[i]
-		if d.Work, err = s.prepareDocument(ctx, d, leaf, pdf.Options{
-			SignatureTime: now, Reserve: room, Hash: crypto.SHA256, Budget: s.cfg.PDF,
-		}); err != nil {
+		p, err := s.prepareDocument(ctx, d, pdf.Options{SignatureTime: now, Reserve: room, Hash: alg.Hash(), Budget: s.cfg.PDF})
+		if err != nil {
 			return err
 		}
+		attrs, err := alg.SignedAttributes(p.Digest, leaf)
+		if err != nil {
+			return fmt.Errorf("signed attributes: %w", err)
+		}
+		d.Work = &Work{Prepared: *p, SignedAttrs: attrs}
 	}
 	return s.advance(ctx, rec, Change{Now: &next, Works: true})
 }
 
 // reserve is how many bytes of DER the signature may have (ades §6.5): the exact size with the largest
 // value, the largest time-stamp seen of our TSA, and 20 %, at least 1 kB.
-func (s *Service) reserve(leaf *x509.Certificate, chain []*x509.Certificate, level string) (int, error) {
+func (s *Service) reserve(alg cms.Algorithm, leaf *x509.Certificate, chain []*x509.Certificate, level string) (int, error) {
 	stamp := 0
 	if level != "B-B" {
 		stamp = s.dep.Stamper.LearnedSize()
 	}
-	n, err := cms.Size(leaf, chain, stamp)
+	n, err := alg.Size(leaf, chain, stamp)
 	if err != nil {
 		return 0, fmt.Errorf("size of the signature: %w", err)
 	}
 	return n + max(n/5, 1024), nil
 }
 
-func (s *Service) prepareDocument(ctx context.Context, d *Document, leaf *x509.Certificate, o pdf.Options) (*Work, error) {
+func (s *Service) prepareDocument(ctx context.Context, d *Document, o pdf.Options) (*pdf.Prepared, error) {
 	f, err := s.dep.Blobs.Open(ctx, d.Blob)
 	if err != nil {
 		return nil, fmt.Errorf("open document: %w", err)
@@ -75,11 +81,15 @@ func (s *Service) prepareDocument(ctx context.Context, d *Document, leaf *x509.C
 	if !bytes.Equal(p.BaseDigest, d.SHA256) {
 		return nil, ErrDamaged
 	}
-	attrs, err := cms.SignedAttributes(p.Digest, leaf)
-	if err != nil {
-		return nil, fmt.Errorf("signed attributes: %w", err)
+	return p, nil
+}
+
+// digestName is the alg of a document by the size of its digest: SHA-384 where the key is on P-384.
+func digestName(size int) string {
+	if size == crypto.SHA384.Size() {
+		return consent.SHA384
 	}
-	return &Work{Prepared: *p, SignedAttrs: attrs}, nil
+	return consent.SHA256
 }
 
 // prepared is step 4 and the arrival of itsme's answer (step 5).
@@ -99,7 +109,7 @@ func (s *Service) prepareConfirmation(ctx context.Context, rec *Record) error {
 	r := sam.PrepareRequest{V: sam.Version, Txn: txn(rec), Credential: rec.Progress.Credential, Language: rec.Language}
 	for _, d := range rec.Documents {
 		r.Documents = append(r.Documents, sam.Document{
-			Label: d.Label, Alg: "SHA-256", Digest: d.Work.Prepared.Digest, SignedAttrs: d.Work.SignedAttrs,
+			Label: d.Label, Alg: digestName(len(d.Work.Prepared.Digest)), Digest: d.Work.Prepared.Digest, SignedAttrs: d.Work.SignedAttrs,
 		})
 	}
 	p, err := s.dep.Preparing.Prepare(ctx, r)

@@ -57,6 +57,7 @@ type Progress struct {
 	Enrolment    *Enrolment    `json:"enrolment,omitempty"`
 	Credential   string        `json:"credential,omitempty"` // id, from state identified on
 	Chain        [][]byte      `json:"chain,omitempty"`      // DER, leaf first, from state identified on
+	Algorithm    string        `json:"algorithm,omitempty"`  // how its key signs (sam.Credential), from state identified on
 	Confirmation *Confirmation `json:"confirmation,omitempty"`
 	Answer       *Answer       `json:"answer,omitempty"`     // came from itsme, not yet taken by the SAM
 	Session      *Session      `json:"session,omitempty"`    // from state confirmed on

@@ -67,6 +67,25 @@ func TestCheckCodeOfMoreThanIsSigned(t *testing.T) {
 	}
 }
 
+// TestCheckCodeByTheDigestOfTheKey: a document prepared for a P-384 key has another code, which its person sees.
+func TestCheckCodeByTheDigestOfTheKey(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "document-1.pdf")
+	if err := os.WriteFile(path, prepared(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	codes := map[string]bool{}
+	for _, alg := range []string{"", "SHA-256", "SHA-384"} {
+		var out bytes.Buffer
+		if err := (&checkcodeCmd{Files: []string{path}, Digest: alg}).Run(&program{stdout: &out, stderr: &bytes.Buffer{}}); err != nil {
+			t.Fatal(err)
+		}
+		codes[out.String()] = true
+	}
+	if len(codes) != 2 {
+		t.Errorf("%d codes: %v", len(codes), codes)
+	}
+}
+
 // TestAPipeIsNotWaitedFor: opening a named pipe would wait for ever.
 func TestAPipeIsNotWaitedFor(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")

@@ -22,7 +22,7 @@ import (
 type sandboxCmd struct {
 	Dir     string `help:"Where everything lies; start again on the same folder to go on." default:".sandbox" type:"path"`
 	Listen  string `help:"Loopback address of the front; port 0 takes a free one the first time." default:"127.0.0.1:0"`
-	KeyType string `help:"Kind of the signers' keys." enum:"P-256,RSA-3072" default:"P-256"`
+	KeyType string `help:"Kind of the signers' keys." enum:"P-256,P-384,RSA-3072,RSA-3072-PSS" default:"P-256"`
 	Module  string `help:"PKCS#11 module." default:"/usr/lib/softhsm/libsofthsm2.so" type:"path"`
 	Trusted string `help:"The tekend-trusted program. Default: beside this one." type:"path"`
 	Samples string `help:"Folder with PDFs for the demo provider." default:"testdata/pdf" type:"path"`

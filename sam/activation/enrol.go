@@ -151,10 +151,15 @@ func (r *Role) newKey(ctx context.Context, e *enrolment) error {
 		return err
 	}
 	e.Key, err = r.token.GenerateWrapped(ctx, r.cfg.KEK, r.cfg.KeyType, func(key crypto.Signer) (err error) {
+		if err := counts(r.cfg.KeyType, key.Public(), r.cfg.Now()); err != nil {
+			return err
+		}
 		if e.SPKI, err = spki(key.Public()); err != nil {
 			return err
 		}
-		e.CSR, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: e.ID}}, key)
+		e.CSR, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
+			Subject: pkix.Name{CommonName: e.ID}, SignatureAlgorithm: algorithms[r.cfg.KeyType].X509(),
+		}, key)
 		return err
 	})
 	if err != nil {

@@ -106,18 +106,11 @@ func (r *Role) credential(ctx context.Context, id string) (*link, error) {
 
 // message is the credential as the front may see it.
 func (l *link) message() *sam.Credential {
-	c := &sam.Credential{ID: l.ID, State: l.State, KeyType: string(l.Key.Kind), Algorithm: algorithm(l.Key.Kind)}
+	c := &sam.Credential{ID: l.ID, State: l.State, KeyType: string(l.Key.Kind), Algorithm: string(l.algorithm())}
 	for _, one := range l.chain {
 		c.Chain = append(c.Chain, one.Raw)
 	}
 	return c
-}
-
-func algorithm(k hsm.KeyKind) string {
-	if k == hsm.P256 {
-		return sam.ECDSAWithSHA256
-	}
-	return sam.RSAWithSHA256
 }
 
 // usableNow says whether the key may be used at this moment: the record is
@@ -130,6 +123,9 @@ func (r *Role) usableNow(ctx context.Context, l *link) error {
 	}
 	if err := r.checkCertificate(l.chain, l.SPKI, r.cfg.Now()); err != nil {
 		return err
+	}
+	if err := counts(l.Key.Kind, l.leaf.PublicKey, r.cfg.Now()); err != nil {
+		return refuse(sam.CodeCertificateNotGood, "the key's algorithm no longer counts")
 	}
 	serial := certs.SerialHex(l.leaf.SerialNumber)
 	s, err := r.status.Status(ctx, serial)

@@ -3,9 +3,7 @@ package activation
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/rand"
-	"crypto/rsa"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -32,7 +30,7 @@ func (r *Role) activate(ctx context.Context, q *question, s *session, free []int
 	}
 	// 3. The only use of a user's key for documents in the program.
 	err = r.token.UseWrapped(ctx, l.Key, l.leaf.PublicKey, func(key crypto.Signer) error {
-		return signAll(key, l.leaf.PublicKey, work)
+		return signAll(key, l, work)
 	})
 	// 4. Store, whatever became of the caller.
 	if stored := r.keep(s, work); stored != nil {
@@ -74,7 +72,7 @@ func (r *Role) permitted(ctx context.Context, q *question, s *session, free []in
 	}
 	work := make([]use, len(free))
 	for i, p := range free {
-		if work[i], err = newUse(p, m.Docs[p]); err != nil {
+		if work[i], err = newUse(p, m.Docs[p], l.digestName()); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -91,9 +89,9 @@ type use struct {
 	err      error
 }
 
-func newUse(p int, d consent.Doc) (use, error) {
-	dtbs, err := b64.DecodeString(d.DTBS)
-	if err != nil || len(dtbs) != crypto.SHA256.Size() {
+func newUse(p int, d consent.Doc, alg string) (use, error) {
+	dtbs, err := d.DTBSDigest()
+	if err != nil || d.Alg != alg {
 		return use{}, refuse(sam.CodeNotAuthorized, "the stored question was changed")
 	}
 	return use{position: p, name: d.DTBS, dtbs: dtbs}, nil
@@ -144,12 +142,13 @@ func (r *Role) unspend(s *session, work []use) {
 
 // signAll asks the key for one value after the other and stops at the first
 // trouble: then no value of the confirmation will leave, so no further one is made.
-func signAll(key crypto.Signer, pub crypto.PublicKey, work []use) error {
+func signAll(key crypto.Signer, l *link, work []use) error {
+	a := l.algorithm()
 	for i := range work {
 		u := &work[i]
 		u.sent = true
-		u.value, u.err = key.Sign(rand.Reader, u.dtbs, crypto.SHA256)
-		if u.err == nil && !verifies(pub, u.dtbs, u.value) { // hsm has verified too; this is the promise of this package
+		u.value, u.err = key.Sign(rand.Reader, u.dtbs, a.Options())
+		if u.err == nil && a.Verify(l.leaf.PublicKey, u.dtbs, u.value) != nil { // hsm has verified too; this is the promise of this package
 			u.err = hsm.ErrWrongValue
 		}
 		if u.err != nil {
@@ -159,16 +158,6 @@ func signAll(key crypto.Signer, pub crypto.PublicKey, work []use) error {
 		}
 	}
 	return nil
-}
-
-func verifies(pub crypto.PublicKey, dtbs, value []byte) bool {
-	switch k := pub.(type) {
-	case *ecdsa.PublicKey:
-		return ecdsa.VerifyASN1(k, dtbs, value)
-	case *rsa.PublicKey:
-		return rsa.VerifyPKCS1v15(k, crypto.SHA256, dtbs, value) == nil
-	}
-	return false
 }
 
 // keepTime bounds the storing of values; it goes on when the call is over.
@@ -202,19 +191,18 @@ func (r *Role) keepOnce(ctx context.Context, s *session, work []use) error {
 		at = now
 	}
 	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
+		var rows []audit.Event
 		for _, u := range work {
 			state, e := u.result()
 			e.At, e.Subject = at, s.Nonce
+			rows = append(rows, e)
 			err := changed(ctx, tx, "UPDATE positions SET state = ?, value = ? WHERE nonce = ? AND position = ? AND state = 'burnt'",
 				state, u.value, s.Nonce, u.position)
 			if err != nil {
 				return err
 			}
-			if err := audit.Append(ctx, tx, e); err != nil {
-				return err
-			}
 		}
-		return nil
+		return r.auditUses(ctx, tx, s.Nonce, rows)
 	})
 	if err == nil {
 		r.unspend(s, work)
