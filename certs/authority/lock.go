@@ -1,0 +1,36 @@
+package authority
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"tekend/audit"
+	"tekend/db"
+	"tekend/fence"
+	"tekend/wire"
+)
+
+// Unlock opens the role's lock when two operators have approved it. The role
+// must not run. It gives the lock's text.
+func Unlock(ctx context.Context, source string, set fence.Setup, ask fence.Decision) (string, error) {
+	d, err := db.Open(ctx, source, migrations)
+	if err != nil {
+		return "", err
+	}
+	if err := audit.Ensure(ctx, d); err != nil {
+		return "", errors.Join(err, d.Close())
+	}
+	text, err := fence.Unlock(ctx, set, d, ask)
+	return text, errors.Join(err, d.Close())
+}
+
+// shut makes the answer of a closed gate, nil when it is open. A locked ca says
+// nothing about certificates either: its record may lack a revocation.
+func (r *Role) shut() error {
+	var c *fence.Closed
+	if err := r.gate.Check(); !errors.As(err, &c) {
+		return err
+	}
+	return &wire.Error{Status: http.StatusServiceUnavailable, Code: c.Code, Detail: c.Reasons[0], Retryable: c.Code == fence.CodeUnwitnessed}
+}
