@@ -60,6 +60,8 @@ const (
 	CodeHSMFailed          = "hsm_failed"           // nothing was signed; retryable
 	CodeEnrolmentUnknown   = "enrolment_unknown"    // no such enrolment
 	CodeNotSigned          = "not_signed"           // there is evidence only of a confirmation whose every position is signed
+	CodeLocked             = "locked"               // the role was put back in time; two operators must decide
+	CodeUnwitnessed        = "unwitnessed"          // no witness has said yet that it was not; retryable
 	CodeConflict           = "conflict"             // another body for the same path, or not at this step
 	CodeBadRequest         = "bad_request"          // the message is not of the contract
 )

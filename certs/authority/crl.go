@@ -97,6 +97,9 @@ func (r *Role) CRL(ctx context.Context) ([]byte, error) {
 // the time in seconds, or one more than the last: it also grows when an old
 // database was put back (RFC 5280 §5.2.3).
 func (r *Role) newCRL(ctx context.Context, now time.Time) error {
+	if err := r.gate.Check(); err != nil {
+		return err
+	}
 	s := &r.crl
 	number := max(s.number+1, now.Unix())
 	this := now.UTC().Truncate(time.Second)

@@ -44,6 +44,10 @@ func (r *Role) StatusHandler() http.Handler {
 			wire.Fail(w, wire.Refuse(http.StatusBadRequest, "bad_request", "a serial number is 1 to 20 octets in lower-case hexadecimal"))
 			return
 		}
+		if err := r.shut(); err != nil {
+			wire.Fail(w, err)
+			return
+		}
 		s, err := r.status(req.Context(), serial)
 		r.reply(w, s, err)
 	})

@@ -22,6 +22,9 @@ func (r *Role) issue(ctx context.Context, hash string, body []byte, req ca.Issue
 	if out, err := r.outcome(ctx, hash); !unknownOrder(err) {
 		return out, err
 	}
+	if err := r.shut(); err != nil {
+		return ca.Issued{}, err
+	}
 	v, err := r.verify(ctx, req)
 	if err != nil {
 		return ca.Issued{}, r.refused(ctx, hash, err)

@@ -20,6 +20,7 @@ import (
 	"tekend/ca"
 	"tekend/certs"
 	"tekend/db"
+	"tekend/fence"
 	"tekend/itsme/token"
 )
 
@@ -31,6 +32,8 @@ var migrations embed.FS
 type Dependencies struct {
 	Signer crypto.Signer
 	Keys   token.Keys
+	// Fence notices that the role was put back in time. nil, for tests alone: nothing is noticed.
+	Fence *fence.Setup
 }
 
 // Role is the running role.
@@ -39,6 +42,7 @@ type Role struct {
 	signer crypto.Signer
 	keys   token.Keys
 	db     *db.DB
+	gate   *fence.Gate
 
 	root, issuing, tsu *x509.Certificate
 	roots              *x509.CertPool
@@ -73,18 +77,24 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 	if r.db, err = db.Open(ctx, cfg.DB, migrations); err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
-	if err := r.begin(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("ca: %w", err), r.db.Close())
+	if err := r.begin(ctx, dep.Fence); err != nil {
+		return nil, errors.Join(fmt.Errorf("ca: %w", err), r.gate.Close(), r.db.Close())
 	}
 	return r, nil
 }
 
 // begin records the start, which also holds the clock to the recorded history.
-func (r *Role) begin(ctx context.Context) error {
+func (r *Role) begin(ctx context.Context, set *fence.Setup) (err error) {
 	if err := audit.Ensure(ctx, r.db); err != nil {
 		return err
 	}
-	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
+	if r.gate, err = fence.Open(ctx, set, r.db); err != nil {
+		return err
+	}
+	if r.gate.Locked() {
+		return r.loadCRL(ctx)
+	}
+	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
 		return audit.Append(ctx, tx, audit.Event{
 			At: r.cfg.Now(), Kind: "role.started", Subject: "ca",
 			Detail: map[string]string{"acr": r.cfg.ACR, "terms": r.cfg.TermsVersion, "issuing_ca": certs.SerialHex(r.issuing.SerialNumber)},
@@ -97,7 +107,7 @@ func (r *Role) begin(ctx context.Context) error {
 }
 
 // Close closes the database.
-func (r *Role) Close() error { return r.db.Close() }
+func (r *Role) Close() error { return errors.Join(r.gate.Close(), r.db.Close()) }
 
 func (r *Role) readCertificates() error {
 	var err error
@@ -194,6 +204,7 @@ func (r *Role) Health(ctx context.Context) ca.Health {
 			h.Reasons = append(h.Reasons, reason)
 		}
 	}
+	h.Reasons = append(h.Reasons, r.gate.Reasons()...)
 	high, err := audit.HighWater(ctx, r.db)
 	because(err != nil, "the database cannot be read")
 	because(err == nil && now.Before(high.Add(-audit.Backstep)), "the clock is before recorded history")

@@ -119,6 +119,9 @@ func (j job[Out]) run(ctx context.Context, r *Role) (*Out, error) {
 			return nil, err
 		}
 		defer release()
+		if err := r.gate.Check(); err != nil {
+			return nil, err
+		}
 		if err := r.clock(ctx); err != nil {
 			return nil, err
 		}
@@ -164,7 +167,7 @@ func (r *Role) told(call, subject string, err error) error {
 
 // health says whether the role could sign now.
 func (r *Role) health(ctx context.Context) sam.Health {
-	var h sam.Health
+	h := sam.Health{Reasons: r.gate.Reasons()}
 	switch err := r.clock(ctx); {
 	case errors.Is(err, audit.ErrClockBack):
 		h.Reasons = append(h.Reasons, "the clock is before the role's record")

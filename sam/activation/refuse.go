@@ -75,6 +75,8 @@ func why(err error) *refusal {
 		return r
 	case errors.As(err, &w): // of package wire, about the message
 		return &refusal{Code: w.Code, Detail: w.Detail, Status: w.Status, Retryable: w.Retryable}
+	case shut(err) != nil:
+		return shut(err)
 	case errors.Is(err, audit.ErrClockBack):
 		return later(sam.CodeClock, "the clock is before the role's record")
 	}

@@ -39,6 +39,7 @@ import (
 	"tekend/audit"
 	"tekend/ca"
 	"tekend/db"
+	"tekend/fence"
 	"tekend/hsm"
 	"tekend/itsme"
 )
@@ -50,6 +51,8 @@ var migrations embed.FS
 type Dependencies struct {
 	Token *hsm.Token   // stays the caller's to close, after the Role
 	HTTP  *http.Client // for itsme; nil for a default one
+	// Fence notices that the role was put back in time. nil, for tests alone: nothing is noticed.
+	Fence *fence.Setup
 }
 
 // Role is the signature activation module. It may be called concurrently.
@@ -68,6 +71,7 @@ type Role struct {
 	bootKey []byte // seals rows of this process; never stored
 	locks   locks
 	spent   spent
+	gate    *fence.Gate
 
 	running sync.WaitGroup
 	mu      sync.Mutex
@@ -92,8 +96,14 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 	if r.db, err = db.Open(ctx, cfg.DB, migrations); err != nil {
 		return nil, err
 	}
-	if err := r.begin(ctx); err != nil {
+	if err := r.openGate(ctx, dep.Fence); err != nil {
 		return nil, errors.Join(err, r.db.Close())
+	}
+	if r.gate.Locked() {
+		return r, nil
+	}
+	if err := r.begin(ctx); err != nil {
+		return nil, errors.Join(err, r.gate.Close(), r.db.Close())
 	}
 	return r, nil
 }
@@ -129,9 +139,6 @@ func (r *Role) openKeys(ctx context.Context, hc *http.Client) (err error) {
 // unknown, exchanges that it began are lost. The row of the start makes the
 // audit refuse a clock that was put back.
 func (r *Role) begin(ctx context.Context) error {
-	if err := audit.Ensure(ctx, r.db); err != nil {
-		return err
-	}
 	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
 		if err := r.audit(ctx, tx, "sam.start", r.boot, nil); err != nil {
 			return err
@@ -156,7 +163,7 @@ func (r *Role) Close() error {
 	r.closed = true
 	r.mu.Unlock()
 	r.running.Wait()
-	return r.db.Close()
+	return errors.Join(r.gate.Close(), r.db.Close())
 }
 
 // enter counts a running call; false when the role is closing.

@@ -22,6 +22,7 @@ import (
 	"tekend/certs"
 	"tekend/cms"
 	"tekend/db"
+	"tekend/fence"
 )
 
 //go:embed migrations/*.sql migrations/postgres/*.sql
@@ -34,6 +35,8 @@ type Dependencies struct {
 	// Chain is the TSU certificate, then its issuers up to the trust anchor,
 	// which is not put into tokens.
 	Chain []*x509.Certificate
+	// Fence notices that the role was put back in time. nil, for tests alone: nothing is noticed.
+	Fence *fence.Setup
 }
 
 // Role is a running time-stamping unit.
@@ -46,6 +49,7 @@ type Role struct {
 	roots    *x509.CertPool
 	keyUntil time.Time // end of the certificate or of the private key, whichever is first
 	db       *db.DB
+	gate     *fence.Gate
 }
 
 // New opens the database and proves, before the first request, that
@@ -74,11 +78,14 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 	if err := audit.Ensure(ctx, r.db); err != nil {
 		return nil, errors.Join(fmt.Errorf("tsa: %w", err), r.db.Close())
 	}
+	if r.gate, err = fence.Open(ctx, dep.Fence, r.db); err != nil {
+		return nil, errors.Join(fmt.Errorf("tsa: %w", err), r.db.Close())
+	}
 	return r, nil
 }
 
 // Close closes the database.
-func (r *Role) Close() error { return r.db.Close() }
+func (r *Role) Close() error { return errors.Join(r.gate.Close(), r.db.Close()) }
 
 // checkUnit: path to the anchor; critical and sole timeStamping, and no other
 // key usage (certs.TimeStamping); a key that we would certify.
@@ -161,7 +168,7 @@ type Health struct {
 
 // Health looks at the clock, the key's life and the database.
 func (r *Role) Health(ctx context.Context) Health {
-	h := Health{Reasons: []string{}}
+	h := Health{Reasons: append([]string{}, r.gate.Reasons()...)}
 	now := r.cfg.Now()
 	high, err := audit.HighWater(ctx, r.db)
 	switch {

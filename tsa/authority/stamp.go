@@ -19,6 +19,9 @@ import (
 
 // stamp makes a token. A refusal is a *tsa.Failure; any other error is ours.
 func (r *Role) stamp(ctx context.Context, req tsa.Request) ([]byte, error) {
+	if r.gate.Check() != nil {
+		return nil, &tsa.Failure{Info: tsa.SystemFailure, Text: "the unit is locked: it was put back in time, or no witness has said that it was not"}
+	}
 	now := r.cfg.Now()
 	if req.Policy != nil && !req.Policy.Equal(r.policy) {
 		return nil, &tsa.Failure{Info: tsa.UnacceptedPolicy, Text: "the only policy here is " + r.policy.String()}
