@@ -73,6 +73,9 @@ func (r *Role) issuedAt(t time.Time) {
 // default policy). When a new one cannot be made the present one is given as
 // long as it is valid.
 func (r *Role) CRL(ctx context.Context) ([]byte, error) {
+	if r.gate.Locked() {
+		return nil, r.shut() // the newest one here may be older than one that was published
+	}
 	s := &r.crl
 	s.Lock()
 	defer s.Unlock()
@@ -82,7 +85,7 @@ func (r *Role) CRL(ctx context.Context) ([]byte, error) {
 		return s.der, nil
 	}
 	var err error
-	if now.Sub(s.failed).Abs() >= retryCRL {
+	if r.gate.Check() == nil && now.Sub(s.failed).Abs() >= retryCRL {
 		if err = r.newCRL(context.WithoutCancel(ctx), now); err != nil {
 			s.failed = now
 		}
@@ -97,9 +100,6 @@ func (r *Role) CRL(ctx context.Context) ([]byte, error) {
 // the time in seconds, or one more than the last: it also grows when an old
 // database was put back (RFC 5280 §5.2.3).
 func (r *Role) newCRL(ctx context.Context, now time.Time) error {
-	if err := r.gate.Check(); err != nil {
-		return err
-	}
 	s := &r.crl
 	number := max(s.number+1, now.Unix())
 	this := now.UTC().Truncate(time.Second)
