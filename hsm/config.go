@@ -42,7 +42,16 @@ type Config struct {
 	// TestOnly allows a module that must never hold real keys: one of which the probe shows that it does not protect them
 	// (NSS), or one that a test put in front of the token (hsm/hsmtest/shim). Default false: such a module is refused.
 	TestOnly bool `yaml:"test_only"`
-	// OnReinit is told, in one line, why the module was started again and whether it worked. It must not call the Token.
+	// Queue is how many calls may wait for a session; further ones get ErrBusy at once. Default 256.
+	Queue int `yaml:"queue"`
+	// StuckAfter is how long one operation may take before OnStuck is told. The slowest that is well is an RSA key
+	// generation on a slow device. Default 60s.
+	StuckAfter time.Duration `yaml:"stuck_after"`
+	// OnStuck is told that a call of the module hangs. It cannot be ended, and its session is lost: the program should
+	// end and be started again. It must not call the Token.
+	OnStuck func(detail string) `yaml:"-"`
+	// OnReinit is told, in one line, why the module was started again and whether it worked, and when the token gave a
+	// wrong value or has proven itself again. It must not call the Token.
 	OnReinit func(reason string) `yaml:"-"`
 }
 
@@ -68,6 +77,21 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.QueueTimeout < 0 {
 		return c, errors.New("hsm: queue_timeout is negative")
+	}
+	if c.Queue == 0 {
+		c.Queue = 256
+	}
+	if c.StuckAfter == 0 {
+		c.StuckAfter = time.Minute
+	}
+	if c.Queue < 0 || c.StuckAfter < 0 {
+		return c, errors.New("hsm: queue and stuck_after must be more than 0")
+	}
+	if c.OnReinit == nil {
+		c.OnReinit = func(string) {}
+	}
+	if c.OnStuck == nil {
+		c.OnStuck = func(string) {}
 	}
 	if c.ReinitEvery == 0 {
 		c.ReinitEvery = 20000

@@ -15,6 +15,9 @@ var (
 	ErrUnavailable = errors.New("hsm: the token is not available")
 	// ErrWrongValue means that the token returned a value that the public key does not verify. The value is destroyed.
 	ErrWrongValue = errors.New("hsm: the value does not verify with the public key")
+	// ErrSuspended means that the key gave a wrong value since the program started and is not used any more. Such an error is
+	// ErrWrongValue too.
+	ErrSuspended = errors.New("hsm: a key is suspended after a wrong value")
 	// ErrBlob means that a wrapped key cannot be unwrapped: it was changed, or was made under another KEK.
 	ErrBlob = errors.New("hsm: the wrapped key is damaged or belongs to another KEK")
 	// ErrNoKey means that no key has the label.

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"encoding/asn1"
+	"time"
 
 	"github.com/miekg/pkcs11"
 )
@@ -137,3 +138,26 @@ func Verified(name KeyKind, pub crypto.PublicKey, digest, raw []byte) ([]byte, e
 	}
 	return k.verified(pub, digest, raw)
 }
+
+// Impatient makes the pauses after a fault of the device one millisecond long; nothing else changes.
+func (t *Token) Impatient() {
+	t.lib.mu.Lock()
+	t.lib.pause = time.Millisecond
+	t.lib.mu.Unlock()
+	t.watch.mu.Lock()
+	t.watch.pause = time.Millisecond
+	t.watch.mu.Unlock()
+}
+
+// Canaries counts the canary values that verified.
+func (t *Token) Canaries() int {
+	t.watch.mu.Lock()
+	defer t.watch.mu.Unlock()
+	return t.watch.checked
+}
+
+// Suspect tells whether the token is under suspicion after a wrong value.
+func (t *Token) Suspect() bool { return t.watch.suspect.Load() > 0 }
+
+// Rows is the table of return values.
+func Rows() map[uint]Class { return classes }

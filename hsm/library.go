@@ -31,6 +31,7 @@ type library struct {
 	stale   string           // why the module must start again; empty = it is well
 	cooling <-chan time.Time // after a restart because of an error: not before this
 	unwraps int              // since the last start
+	pause   time.Duration    // coolDown; tests have it shorter
 }
 
 const (
@@ -67,7 +68,7 @@ func openLibrary(path string) (*library, error) {
 	if err := ctx.Initialize(); err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED)) {
 		return nil, fmt.Errorf("%w (for SoftHSM: is SOFTHSM2_CONF set, and is its directories.tokendir readable?)", fail("C_Initialize", err))
 	}
-	l := &library{path: path, ctx: ctx, sign: sign, users: 1, gen: 1, gate: semaphore.NewWeighted(gateWeight), turn: newTurn()}
+	l := &library{path: path, ctx: ctx, sign: sign, users: 1, gen: 1, gate: semaphore.NewWeighted(gateWeight), turn: newTurn(), pause: coolDown}
 	libraries.byPath[path] = l
 	return l, nil
 }
@@ -186,7 +187,7 @@ func (l *library) restarted(reason string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if reason != renewal || err != nil {
-		l.cooling = time.After(coolDown)
+		l.cooling = time.After(l.pause)
 	}
 	if err == nil {
 		l.gen++

@@ -23,7 +23,9 @@ type keyHandle struct {
 func (t *Token) value(s *session, key keyHandle, digest []byte) (_ []byte, err error) {
 	defer func() {
 		if err != nil {
-			s.fault = err // the session's end depends on it, whatever the caller makes of the error
+			// The session's end depends on it, whatever the caller makes of the error. What was sent may have left an
+			// operation open in it.
+			s.fault, s.doomed = err, s.doomed || s.sent
 		}
 	}()
 	mechanism, data := key.kind.request(digest)
@@ -46,6 +48,7 @@ type userSigner struct {
 	token *Token
 	s     *session
 	key   keyHandle
+	name  string // by which the key is suspended when it gives a wrong value
 	done  bool
 }
 
@@ -61,7 +64,11 @@ func (u *userSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([
 	if u.done {
 		return nil, ErrClosed
 	}
-	return u.token.value(u.s, u.key, digest)
+	value, err := u.token.value(u.s, u.key, digest)
+	if errors.Is(err, ErrWrongValue) {
+		u.token.wrongValue(u.name, false)
+	}
+	return value, err
 }
 
 // close ends the signer, and the key if it is a session object. If the token refuses to destroy it, the session is
@@ -128,8 +135,8 @@ func (r *residentSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts
 
 func (r *residentSigner) sign(ctx context.Context, digest []byte) (value []byte, err error) {
 	t := r.token
-	if t.isSuspended(r.label) {
-		return nil, fmt.Errorf("%w: key %q is suspended; check the device and start again", ErrWrongValue, r.label)
+	if err := t.suspendedKey(r.label); err != nil {
+		return nil, err
 	}
 	err = t.with(ctx, func(s *session) error {
 		key, err := t.handle(s, object{pkcs11.CKO_PRIVATE_KEY, r.label})
@@ -140,17 +147,9 @@ func (r *residentSigner) sign(ctx context.Context, digest []byte) (value []byte,
 		return err
 	})
 	if errors.Is(err, ErrWrongValue) {
-		t.mu.Lock()
-		t.suspended[r.label] = true
-		t.mu.Unlock()
+		t.wrongValue(r.label, true)
 	}
 	return value, err
-}
-
-func (t *Token) isSuspended(label string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.suspended[label]
 }
 
 // MAC returns HMAC-SHA-256 (32 bytes) over data with a secret key of the token.

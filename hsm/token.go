@@ -26,7 +26,9 @@ type Token struct {
 	login     pkcs11.SessionHandle   // stays open: closing the last session logs out
 	handles   map[object]foundHandle // the token's own keys; refilled after each start
 	locked    error                  // the PIN was refused: no further login
-	suspended map[string]bool        // labels whose key gave a wrong value
+	suspended map[string]bool        // keys that gave a wrong value: labels (true) and blobs of wrapped keys (false)
+
+	watch watch
 }
 
 // object names a key of the token.
@@ -45,6 +47,7 @@ type session struct {
 	sent   bool
 	fault  error // a signing error, kept because a caller's function may not pass it on
 	doomed bool  // must be closed: something may be left in it
+	alarm  *time.Timer
 }
 
 // Open loads the module, finds the token by its label, logs in once and opens the pool. The error says what to mend.
@@ -53,9 +56,6 @@ func Open(ctx context.Context, cfg Config) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.OnReinit == nil {
-		cfg.OnReinit = func(string) {}
-	}
 	lib, err := openLibrary(cfg.Module)
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func Open(ctx context.Context, cfg Config) (*Token, error) {
 	t := &Token{
 		cfg: cfg, lib: lib, attaching: newTurn(),
 		pool:    make(chan *session, cfg.Sessions),
-		handles: map[object]foundHandle{}, suspended: map[string]bool{},
+		handles: map[object]foundHandle{}, suspended: map[string]bool{}, watch: watch{turn: newTurn(), pause: canaryPause},
 	}
 	for range cfg.Sessions {
 		t.pool <- &session{}
@@ -130,6 +130,14 @@ func (t *Token) alive(s *session) error {
 // with runs fn with a session. When fn fails because the session, a handle or the token is lost, and nothing was sent
 // to a key yet, the module is started again and fn runs a second time.
 func (t *Token) with(ctx context.Context, fn func(*session) error) error {
+	if err := t.trusted(ctx); err != nil {
+		return err
+	}
+	return t.retrying(ctx, fn)
+}
+
+// retrying is with for a token that is under suspicion.
+func (t *Token) retrying(ctx context.Context, fn func(*session) error) error {
 	for attempt := 1; ; attempt++ {
 		s, err := t.acquire(ctx)
 		if err != nil {
@@ -174,14 +182,13 @@ func (t *Token) acquire(ctx context.Context) (*session, error) {
 	}
 	wait, cancel := context.WithTimeout(ctx, t.cfg.QueueTimeout)
 	defer cancel()
-	var s *session
-	select {
-	case s = <-t.pool:
-	case <-wait.Done():
+	s, err := t.fromPool(wait)
+	if err != nil {
 		return nil, busy(ctx)
 	}
+	s.alarm = t.alarm()
 	if err := t.lib.enter(wait, t.cfg.OnReinit); err != nil {
-		t.pool <- s
+		t.toPool(s)
 		if errors.Is(err, ErrBusy) {
 			return nil, busy(ctx)
 		}
@@ -189,11 +196,35 @@ func (t *Token) acquire(ctx context.Context) (*session, error) {
 	}
 	if err := t.prepare(wait, s); err != nil {
 		t.lib.leave()
-		t.pool <- s
+		t.toPool(s)
 		return nil, err
 	}
 	s.sent, s.fault, s.doomed = false, nil, false
 	return s, nil
+}
+
+// fromPool waits for a session, in a queue that is not longer than configured.
+func (t *Token) fromPool(wait context.Context) (*session, error) {
+	select {
+	case s := <-t.pool:
+		return s, nil
+	default:
+	}
+	defer t.watch.waiting.Add(-1)
+	if t.watch.waiting.Add(1) > int64(t.cfg.Queue) {
+		return nil, ErrBusy
+	}
+	select {
+	case s := <-t.pool:
+		return s, nil
+	case <-wait.Done():
+		return nil, ErrBusy
+	}
+}
+
+func (t *Token) toPool(s *session) {
+	s.alarm.Stop()
+	t.pool <- s
 }
 
 // busy is ErrBusy, or the caller's own reason when it gave up before our deadline.
@@ -233,12 +264,15 @@ func (t *Token) release(s *session, err error) {
 		err = s.fault
 	}
 	if s.doomed || err != nil && classOf(err) != ClassRequest {
-		_ = t.lib.ctx.CloseSession(s.handle) // it may be gone already
+		closed := fail("C_CloseSession", t.lib.ctx.CloseSession(s.handle))
+		if closed != nil && classOf(closed) != ClassSession { // not gone already: what is in it ends with the module
+			t.lib.markStale(s.gen, closed.Error())
+		}
 		s.handle = 0
 	}
 	if needsReinit(err) {
 		t.lib.markStale(s.gen, err.Error())
 	}
 	t.lib.leave()
-	t.pool <- s
+	t.toPool(s)
 }

@@ -105,6 +105,9 @@ func (t *Token) UseWrapped(ctx context.Context, w Wrapped, pub crypto.PublicKey,
 	if len(w.Blob) < 16 || len(w.Blob) > maxBlob || len(w.Blob)%8 != 0 {
 		return ErrBlob
 	}
+	if err := t.suspendedKey(string(w.Blob)); err != nil {
+		return err
+	}
 	return t.with(ctx, func(s *session) error {
 		kek, err := t.handle(s, object{pkcs11.CKO_SECRET_KEY, w.KEK})
 		if err != nil {
@@ -114,7 +117,7 @@ func (t *Token) UseWrapped(ctx context.Context, w Wrapped, pub crypto.PublicKey,
 		if err != nil {
 			return err
 		}
-		signer := &userSigner{token: t, s: s, key: keyHandle{key, kind, pub}}
+		signer := &userSigner{token: t, s: s, key: keyHandle{key, kind, pub}, name: string(w.Blob)}
 		defer t.lib.countUnwrap(t.cfg.ReinitEvery)
 		defer signer.close(true)
 		s.sent = true // whatever use did must not be done twice
