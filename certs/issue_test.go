@@ -18,6 +18,7 @@ func TestJudgedByOpenSSL(t *testing.T) {
 		"P-256":                       {ecKey(t, p256), ecKey(t, p256), ecKey(t, p256)},
 		"P-384 CAs":                   {ecKey(t, elliptic.P384()), ecKey(t, elliptic.P384()), ecKey(t, p256)},
 		"RSA-3072 CAs":                {rsaKey(t), rsaKey(t), ecKey(t, p256)},
+		"P-384 person under P-256":    {ecKey(t, p256), ecKey(t, p256), ecKey(t, elliptic.P384())},
 		"RSA-3072 person under P-256": {ecKey(t, p256), ecKey(t, p256), rsaKey(t)},
 	} {
 		t.Run(name, func(t *testing.T) { judge(t, newPKI(t, keys[0], keys[1]), keys[2]) })

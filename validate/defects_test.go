@@ -456,6 +456,12 @@ func TestRSAEndsIn2029(t *testing.T) {
 	if s.Indication != validate.Indeterminate || s.SubIndication != validate.CryptoConstraintsFailure {
 		t.Errorf("%v/%s %q", s.Indication, s.SubIndication, s.Reasons)
 	}
+	// The same key by RSASSA-PSS has no end.
+	w.alg = cms.PSSWithSHA256
+	s = w.judge(t, w.sign(t, base(t), recipe{noStamp: true}), at).Signatures[0]
+	if s.Indication != validate.TotalPassed {
+		t.Errorf("PSS: %v/%s %q", s.Indication, s.SubIndication, s.Reasons)
+	}
 }
 
 func TestTimeStampsThatDoNotFit(t *testing.T) {

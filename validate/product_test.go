@@ -46,12 +46,16 @@ var rsa3072 = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.Gener
 
 func newKey(t testing.TB, kind string) crypto.Signer {
 	t.Helper()
-	if kind == "RSA-3072" {
+	curve := elliptic.P256()
+	switch kind {
+	case "RSA-3072", "RSA-3072-PSS":
 		k, err := rsa3072()
 		check(t, err)
 		return k
+	case "P-384":
+		curve = elliptic.P384()
 	}
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	k, err := ecdsa.GenerateKey(curve, rand.Reader)
 	check(t, err)
 	return k
 }
@@ -64,6 +68,7 @@ type world struct {
 	stamper             *tsa.Client
 	from                time.Time
 	roots               *x509.CertPool
+	alg                 cms.Algorithm
 }
 
 func org(cn string) certs.Subject {
@@ -73,6 +78,12 @@ func org(cn string) certs.Subject {
 func newWorld(t testing.TB, kind string) *world {
 	t.Helper()
 	w := &world{now: time.Now(), rootKey: newKey(t, ""), caKey: newKey(t, ""), key: newKey(t, kind), roots: x509.NewCertPool()}
+	var err error
+	w.alg, err = cms.AlgorithmOf(w.key.Public())
+	check(t, err)
+	if kind == "RSA-3072-PSS" {
+		w.alg = cms.PSSWithSHA256
+	}
 	w.from = w.now.Add(-time.Hour)
 	const cps = "https://sandbox.tekend.example/cps"
 	byRoot := certs.PublishedBy("http://127.0.0.1:8080/pki", "root", cps)
@@ -142,15 +153,16 @@ func (w *world) sign(t testing.TB, doc []byte, r recipe) []byte {
 	if r.claimed.IsZero() {
 		r.claimed = r.at
 	}
-	p, err := pdf.Prepare(bytes.NewReader(doc), int64(len(doc)), pdf.Options{SignatureTime: r.claimed, Reserve: 16 << 10, Hash: crypto.SHA256})
+	p, err := pdf.Prepare(bytes.NewReader(doc), int64(len(doc)), pdf.Options{SignatureTime: r.claimed, Reserve: 16 << 10, Hash: w.alg.Hash()})
 	check(t, err)
-	attrs, err := cms.SignedAttributes(p.Digest, w.leaf)
+	attrs, err := w.alg.SignedAttributes(p.Digest, w.leaf)
 	check(t, err)
 	if r.attrs != nil {
 		attrs = r.attrs(p.Digest)
 	}
-	digest := sha256.Sum256(attrs)
-	value, err := w.key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	digest := w.alg.Hash().New()
+	digest.Write(attrs)
+	value, err := w.key.Sign(rand.Reader, digest.Sum(nil), w.alg.Options())
 	check(t, err)
 	parts := cms.Parts{SignedAttrs: attrs, Value: value, Certificate: w.leaf, Chain: []*x509.Certificate{w.issuing}}
 	switch {
@@ -189,7 +201,7 @@ func (w *world) judge(t testing.TB, doc []byte, at time.Time) *validate.Report {
 }
 
 func TestProductPasses(t *testing.T) {
-	for _, kind := range []string{"P-256", "RSA-3072"} {
+	for _, kind := range []string{"P-256", "P-384", "RSA-3072", "RSA-3072-PSS"} {
 		w := newWorld(t, kind)
 		for level, r := range map[string]recipe{"B-T": {}, "B-B": {noStamp: true}} {
 			rep := w.judge(t, w.sign(t, base(t), r), time.Time{})
@@ -236,14 +248,14 @@ func TestEveryRealDocument(t *testing.T) {
 // so every byte of the attributes, the value, the certificates and the
 // time-stamp.
 func TestNoChangedByteOfTheCMSPasses(t *testing.T) {
-	for _, kind := range []string{"P-256", "RSA-3072"} {
+	for _, kind := range []string{"P-256", "P-384", "RSA-3072", "RSA-3072-PSS"} {
 		w := newWorld(t, kind)
 		doc := w.sign(t, base(t), recipe{})
 		list, err := pdf.Signatures(bytes.NewReader(doc), int64(len(doc)), pdf.Budget{})
 		check(t, err)
 		n := len(list[0].CMS)
 		step := 1
-		if testing.Short() {
+		if testing.Short() || kind == "P-384" || kind == "RSA-3072-PSS" {
 			step = 7
 		}
 		for at := 0; at < n; at += step {

@@ -289,6 +289,11 @@ func signManifest(t *testing.T, m consent.Manifest) consent.Manifest {
 func TestKindsThatAreAccepted(t *testing.T) {
 	w := newWorld(t)
 	for name, change := range map[string]func(e *enrolment){
+		"P-384": func(e *enrolment) { e.key = got(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))(t) },
+		"RSA-3072, request by PSS": func(e *enrolment) {
+			e.key = got(rsa.GenerateKey(rand.Reader, 3072))(t)
+			e.csr = got(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{SignatureAlgorithm: x509.SHA256WithRSAPSS}, e.key))(t)
+		},
 		"RSA-3072":                        func(e *enrolment) { e.key = got(rsa.GenerateKey(rand.Reader, 3072))(t) },
 		"Dutch text":                      func(e *enrolment) { e.language = "nl" },
 		"identification old, consent new": func(e *enrolment) { e.age(e.leg1, 14*time.Minute); e.ident.Iat -= 840 },

@@ -51,7 +51,7 @@ func (r *Role) verify(ctx context.Context, req ca.IssueRequest) (*verified, erro
 	if v.application.TermsVersion != r.cfg.TermsVersion || v.application.TermsSHA256 != r.cfg.TermsSHA256 {
 		return nil, refuse(ca.CodeTerms, "the application accepts other terms than those in force")
 	}
-	if v.key, err = possession(req.CSR, v.application.SPKISHA256); err != nil {
+	if v.key, err = possession(req.CSR, v.application.SPKISHA256, r.cfg.Now()); err != nil {
 		return nil, err
 	}
 	manifests, err := r.manifests(req, v.application)
@@ -85,7 +85,7 @@ func (r *Role) verify(ctx context.Context, req ca.IssueRequest) (*verified, erro
 
 // possession reads the request and checks that its key signed it and is the
 // key of the application (EN 319 411-1 REG-6.3.1-01).
-func possession(csr []byte, spki string) (crypto.PublicKey, error) {
+func possession(csr []byte, spki string, now time.Time) (crypto.PublicKey, error) {
 	if len(csr) > maxCSR {
 		return nil, refuse(ca.CodeBadKey, "the certificate request is too long")
 	}
@@ -94,6 +94,9 @@ func possession(csr []byte, spki string) (crypto.PublicKey, error) {
 		return nil, refuse(ca.CodeBadKey, "the certificate request cannot be read")
 	}
 	if err := certs.CheckNewKey(parsed.PublicKey); err != nil {
+		return nil, refuse(ca.CodeBadKey, err.Error())
+	}
+	if err := certs.CheckAlgorithm(parsed.SignatureAlgorithm, parsed.PublicKey, now); err != nil {
 		return nil, refuse(ca.CodeBadKey, err.Error())
 	}
 	if err := parsed.CheckSignature(); err != nil {
