@@ -45,9 +45,15 @@ type Questions interface {
 	Callback(ctx context.Context, state, code, errorCode string) (token string, err error)
 }
 
+// Evidencing is what a service provider may show others; *signer.Service is the one implementation.
+type Evidencing interface {
+	Evidence(ctx context.Context, client, id string) (bundle []byte, err error)
+}
+
 // Signer is the signing service.
 type Signer interface {
 	Orders
+	Evidencing
 	Pages
 	Questions
 }

@@ -21,6 +21,21 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for EvidenceV.
+const (
+	TekendEvidence1 EvidenceV = "tekend-evidence/1"
+)
+
+// Valid indicates whether the value is a known member of the EvidenceV enum.
+func (e EvidenceV) Valid() bool {
+	switch e {
+	case TekendEvidence1:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HealthStatus.
 const (
 	DEGRADED HealthStatus = "DEGRADED"
@@ -229,6 +244,41 @@ type Event struct {
 	// Type Examples: signature_request.finished
 	Type string `json:"type"`
 }
+
+// Evidence See docs/evidence.md, which is complete. Members of type string without another word are base64.
+type Evidence struct {
+	// Audit Rows of the record with proofs: log_key, witness_keys, checkpoint, rows.
+	Audit        map[string]interface{} `json:"audit"`
+	Certificates [][]byte               `json:"certificates"`
+
+	// ClientKeys Our public key set.
+	ClientKeys []byte `json:"client_keys"`
+
+	// IssuerKeys itsme's key set: url, at, body.
+	IssuerKeys map[string]interface{} `json:"issuer_keys"`
+
+	// Manifest What the person's confirmation commits to.
+	Manifest []byte `json:"manifest"`
+
+	// Positions For each document: label, digest, attributes, algorithm, value.
+	Positions []map[string]interface{} `json:"positions"`
+
+	// Request Our signed request object, a compact JWS.
+	Request string `json:"request"`
+
+	// Text What itsme was asked to show.
+	Text string `json:"text"`
+
+	// TimeStamps RFC 3161 tokens over all the rest.
+	TimeStamps [][]byte `json:"time_stamps"`
+
+	// Token The ID token that itsme signed, a compact JWS.
+	Token string    `json:"token"`
+	V     EvidenceV `json:"v"`
+}
+
+// EvidenceV defines model for Evidence.V.
+type EvidenceV string
 
 // Health defines model for Health.
 type Health struct {
@@ -594,6 +644,9 @@ type ServerInterface interface {
 	// GetSignedDocument The signed document
 	// (GET /v1/signature-requests/{id}/documents/{n})
 	GetSignedDocument(c *gin.Context, id RequestID, n DocumentNumber)
+	// GetEvidence The evidence of the signatures
+	// (GET /v1/signature-requests/{id}/evidence)
+	GetEvidence(c *gin.Context, id RequestID)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -1158,6 +1211,31 @@ func (siw *ServerInterfaceWrapper) GetSignedDocument(c *gin.Context) {
 	siw.Handler.GetSignedDocument(c, id, n)
 }
 
+// GetEvidence operation middleware
+func (siw *ServerInterfaceWrapper) GetEvidence(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id RequestID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetEvidence(c, id)
+}
+
 // GinServerOptions provides options for the Gin server.
 type GinServerOptions struct {
 	BaseURL      string
@@ -1188,6 +1266,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/v1/signature-requests", wrapper.CreateSignatureRequest)
 	router.GET(options.BaseURL+"/v1/signature-requests/:id", wrapper.GetSignatureRequest)
 	router.GET(options.BaseURL+"/v1/signature-requests/:id/documents/:n", wrapper.GetSignedDocument)
+	router.GET(options.BaseURL+"/v1/signature-requests/:id/evidence", wrapper.GetEvidence)
 	router.GET(options.BaseURL+"/sign/:token", wrapper.GetSigningPage)
 	router.POST(options.BaseURL+"/sign/:token/terms", wrapper.AcceptTerms)
 	router.POST(options.BaseURL+"/sign/:token/decline", wrapper.DeclineRequest)
@@ -2268,6 +2347,45 @@ func (response GetSignedDocumentdefaultApplicationProblemPlusJSONResponse) Visit
 	return err
 }
 
+type GetEvidenceRequestObject struct {
+	Id RequestID `json:"id"`
+}
+
+type GetEvidenceResponseObject interface {
+	VisitGetEvidenceResponse(w http.ResponseWriter) error
+}
+
+type GetEvidence200JSONResponse Evidence
+
+func (response GetEvidence200JSONResponse) VisitGetEvidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEvidencedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetEvidencedefaultApplicationProblemPlusJSONResponse) VisitGetEvidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// GetAsset Style, script and icon of the pages
@@ -2321,6 +2439,9 @@ type StrictServerInterface interface {
 	// GetSignedDocument The signed document
 	// (GET /v1/signature-requests/{id}/documents/{n})
 	GetSignedDocument(ctx context.Context, request GetSignedDocumentRequestObject) (GetSignedDocumentResponseObject, error)
+	// GetEvidence The evidence of the signatures
+	// (GET /v1/signature-requests/{id}/evidence)
+	GetEvidence(ctx context.Context, request GetEvidenceRequestObject) (GetEvidenceResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx *gin.Context, request any) (any, error)
@@ -2932,6 +3053,32 @@ func (sh *strictHandler) GetSignedDocument(ctx *gin.Context, id RequestID, n Doc
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetSignedDocumentResponseObject); ok {
 		if err := validResponse.VisitGetSignedDocumentResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetEvidence operation middleware
+func (sh *strictHandler) GetEvidence(ctx *gin.Context, id RequestID) {
+	var request GetEvidenceRequestObject
+
+	request.Id = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetEvidence(ctx, request.(GetEvidenceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetEvidence")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetEvidenceResponseObject); ok {
+		if err := validResponse.VisitGetEvidenceResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -151,6 +151,16 @@ func (s *server) GetSignedDocument(ctx context.Context, in GetSignedDocumentRequ
 	return &document{content: doc, attachment: true, patience: cl.patience}, nil
 }
 
+// GetEvidence serves the evidence bundle, byte for byte as it was stamped.
+func (s *server) GetEvidence(ctx context.Context, in GetEvidenceRequestObject) (GetEvidenceResponseObject, error) {
+	ctx, cl := enter(ctx)
+	bundle, err := s.dep.Signer.Evidence(ctx, cl.client, in.Id)
+	if err != nil {
+		return nil, s.withState(ctx, cl, in.Id, err)
+	}
+	return &file{media: "application/json", bytes: bundle}, nil
+}
+
 // withState adds to not_finished where the request stands.
 func (s *server) withState(ctx context.Context, cl *call, id string, err error) error {
 	e, ok := errors.AsType[*signer.Error](err)

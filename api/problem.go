@@ -63,6 +63,7 @@ var answers = map[string]answer{
 	"idempotency_key_reused":  {422, "Idempotency key was used", 0},
 	"storage_full":            {503, "No room", 60},
 	"not_finished":            {409, "Not finished", 0},
+	"evidence_not_ready":      {409, "Evidence not ready", 2},
 	"terms_changed":           {409, "Terms have changed", 0},
 	"too_late":                {409, "Too late", 0},
 	"ended":                   {409, "Request has ended", 0},

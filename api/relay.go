@@ -55,6 +55,9 @@ func (f *file) VisitGetCACertificateResponse(w http.ResponseWriter) error { retu
 // VisitGetCRLResponse implements the generated interface.
 func (f *file) VisitGetCRLResponse(w http.ResponseWriter) error { return f.write(w) }
 
+// VisitGetEvidenceResponse implements the generated interface.
+func (f *file) VisitGetEvidenceResponse(w http.ResponseWriter) error { return f.write(w) }
+
 // VisitTimeStampResponse implements the generated interface.
 func (f *file) VisitTimeStampResponse(w http.ResponseWriter) error { return f.write(w) }
 

@@ -13,9 +13,9 @@ import (
 // BundleVersion stands in every evidence bundle.
 const BundleVersion = "tekend-evidence/1"
 
-// MaxBundle bounds a bundle, in bytes: 70 documents with RSA-3072 values, the
-// proofs of 142 rows in a log of a million, and a few time-stamps are below 500 kB.
-const MaxBundle = 2 << 20
+// MaxBundle bounds a bundle, in bytes: MaxDocs documents with RSA-3072 values, the
+// proofs of 502 rows in a log of a million, and a few time-stamps are below 1.5 MB.
+const MaxBundle = 4 << 20
 
 // Bundle is the evidence of one confirmation and of the signatures made with
 // it. docs/evidence.md is its format; package evidence verifies it. []byte

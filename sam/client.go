@@ -42,6 +42,14 @@ func (c *Client) Confirmation(ctx context.Context, nonce string) (Status, error)
 	return get[Status](ctx, c, confirmation(nonce))
 }
 
+// Evidence gives the evidence bundle of a confirmation whose positions are all
+// signed, without time-stamps. It is only read: it may be asked again.
+func (c *Client) Evidence(ctx context.Context, nonce string) (Evidence, error) {
+	var out Evidence
+	err := c.wire.Long(ctx, confirmation(nonce)+"/evidence", MaxEvidence, &out)
+	return out, err
+}
+
 // Enrol has a key made and the first question put.
 func (c *Client) Enrol(ctx context.Context, r EnrolRequest) (EnrolStep, error) {
 	return put[EnrolStep](ctx, c, "/v1/enrolments/", r)

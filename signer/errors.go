@@ -62,6 +62,7 @@ var (
 	ErrStorage        = &Error{Code: "storage_full", Detail: "there is no room for the documents", Hint: "try again later", Retryable: true}
 	ErrDocumentAbsent = &Error{Code: "document_not_found", Detail: "the request has no document with this number", Hint: "documents are numbered from 1"}
 	ErrNotFinished    = &Error{Code: "not_finished", Detail: "the document is not signed yet", Hint: "wait until the request is finished: GET the request with ?wait=30s"}
+	ErrEvidenceSoon   = &Error{Code: "evidence_not_ready", Detail: "the record of the signature is not sealed yet", Hint: "ask again in two seconds", Retryable: true}
 
 	// The signer's page.
 	ErrTerms    = &Error{Code: "terms_changed", Detail: "these are not the terms in force", Hint: "read the terms again"}
@@ -129,6 +130,8 @@ var samErrors = map[string]*Error{
 	sam.CodeHSMBusy:            ErrHSM,
 	sam.CodeHSMFailed:          ErrHSM,
 	sam.CodeEnrolmentUnknown:   ErrAgain,
+	sam.CodeNotSigned:          ErrNotFinished,
+	sam.CodeNotYet:             ErrEvidenceSoon,
 	sam.CodeConflict:           ErrBadToken.with("another answer to the same question was taken before"),
 }
 

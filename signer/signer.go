@@ -179,6 +179,9 @@ type Dependencies struct {
 	Activation Activation
 	Issuer     Issuer
 	Stamper    Stamper
+	Evidence   Evidencing
+	// EvidenceStampers stamp evidence beside Stamper: authorities of others. May be empty.
+	EvidenceStampers []Stamper
 	// Roots are the trust anchors that our own product is checked against.
 	Roots *x509.CertPool
 }

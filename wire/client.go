@@ -52,7 +52,23 @@ func NewClient(socket string, timeout time.Duration) *Client {
 // Do sends in (JSON, may be nil) and reads the answer into out (may be nil).
 // A refusal is an *Error; otherwise errors wrap ErrUnreachable or ErrNoReply.
 func (c *Client) Do(ctx context.Context, method, path string, in []byte, out any) error {
-	status, _, body, err := c.Raw(ctx, method, path, in)
+	return c.do(ctx, call{method, path, in, MaxBody}, out)
+}
+
+// Long is Do for a GET whose answer may have up to limit bytes instead of
+// MaxBody (at most MaxPublished).
+func (c *Client) Long(ctx context.Context, path string, limit int, out any) error {
+	return c.do(ctx, call{http.MethodGet, path, nil, limit}, out)
+}
+
+type call struct {
+	method, path string
+	in           []byte
+	limit        int // of the answer, in bytes
+}
+
+func (c *Client) do(ctx context.Context, k call, out any) error {
+	status, _, body, err := c.Raw(ctx, k.method, k.path, k.in)
 	if err != nil {
 		return err
 	}
@@ -67,8 +83,8 @@ func (c *Client) Do(ctx context.Context, method, path string, in []byte, out any
 	if out == nil {
 		return nil
 	}
-	if err := strictjson.DecodeLoose(body, MaxBody, out); err != nil {
-		return fmt.Errorf("%w: answer of %s: %w", ErrNoReply, path, err)
+	if err := strictjson.DecodeLoose(body, k.limit, out); err != nil {
+		return fmt.Errorf("%w: answer of %s: %w", ErrNoReply, k.path, err)
 	}
 	return nil
 }

@@ -127,7 +127,7 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 	f.service = signer.New(cfg.Signer, signer.Dependencies{
 		Requests: st, Claims: st, Callbacks: st, Signers: st, Blobs: st,
 		Enrolling: f.sam, Certifying: f.sam, Preparing: f.sam, Activation: f.sam,
-		Issuer: issuer, Stamper: stamper, Roots: roots,
+		Issuer: issuer, Stamper: stamper, Evidence: f.sam, Roots: roots,
 	})
 	names, err := f.addClients(p.ctx)
 	if err != nil {

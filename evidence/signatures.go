@@ -1,0 +1,171 @@
+package evidence
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	_ "crypto/sha256" // for hash
+	_ "crypto/sha512"
+	"encoding/base64"
+	"io"
+	"slices"
+	"time"
+
+	"tekend/cms"
+	"tekend/consent"
+	"tekend/pdf"
+	"tekend/tsa"
+)
+
+// hashes are the digest algorithms by their names in manifests.
+var hashes = map[string]crypto.Hash{"SHA-256": crypto.SHA256, "SHA-384": crypto.SHA384}
+
+// attributes: each document's label and digest are those of the manifest; its
+// signed attributes hash to the manifest's dtbs and are of this document and
+// of the certificate that the manifest names.
+func (j *job) attributes() error {
+	for _, der := range j.b.Certificates {
+		c, err := cms.ReadCertificate(der)
+		if err != nil {
+			return fault(StepCertificates, "%w", err)
+		}
+		j.certs = append(j.certs, c)
+	}
+	if len(j.certs) == 0 || digestOf(j.certs[0].Raw) != j.m.Cred.CertSHA256 {
+		return fault(StepCertificates, "the first certificate is not the one in the manifest")
+	}
+	for i, p := range j.b.Positions {
+		d := j.m.Docs[i]
+		if p.Label != d.Label || base64.RawURLEncoding.EncodeToString(p.Digest) != d.Doc {
+			return fault(StepAttributes, "document %d: label or digest is not that of the manifest", i+1)
+		}
+		h, ok := hashes[d.Alg]
+		if !ok || base64.RawURLEncoding.EncodeToString(hash(h, p.Attributes)) != d.DTBS {
+			return fault(StepAttributes, "document %d: the signed attributes are not those of the manifest", i+1)
+		}
+		a, err := cms.ParseSignedAttributes(p.Attributes)
+		if err != nil {
+			return fault(StepAttributes, "document %d: %w", i+1, err)
+		}
+		if !bytes.Equal(a.MessageDigest, p.Digest) {
+			return fault(StepAttributes, "document %d: the signed attributes are of another document", i+1)
+		}
+		if err := a.Check(j.certs[0]); err != nil {
+			return fault(StepAttributes, "document %d: %w", i+1, err)
+		}
+		if string(a.Algorithm) != p.Algorithm {
+			return fault(StepAttributes, "document %d: the signed attributes name another algorithm", i+1)
+		}
+	}
+	return nil
+}
+
+// values: each value verifies with the certificate's key.
+func (j *job) values() error {
+	for i, p := range j.b.Positions {
+		if !verifies(j.certs[0].PublicKey, p.Algorithm, p.Attributes, p.Value) {
+			return fault(StepValues, "document %d: the signature value does not verify", i+1)
+		}
+	}
+	return nil
+}
+
+// verifies: the algorithms of package sam, each with its own kind of key.
+func verifies(pub crypto.PublicKey, algorithm string, message, value []byte) bool {
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		switch {
+		case algorithm == "ecdsa-with-SHA256" && k.Curve == elliptic.P256():
+			return ecdsa.VerifyASN1(k, hash(crypto.SHA256, message), value)
+		case algorithm == "ecdsa-with-SHA384" && k.Curve == elliptic.P384():
+			return ecdsa.VerifyASN1(k, hash(crypto.SHA384, message), value)
+		}
+	case *rsa.PublicKey:
+		sum := hash(crypto.SHA256, message)
+		switch algorithm {
+		case "sha256WithRSAEncryption":
+			return rsa.VerifyPKCS1v15(k, crypto.SHA256, sum, value) == nil
+		case "RSASSA-PSS-SHA256":
+			return rsa.VerifyPSS(k, crypto.SHA256, sum, value, &rsa.PSSOptions{SaltLength: 32, Hash: crypto.SHA256}) == nil
+		}
+	}
+	return false
+}
+
+func hash(h crypto.Hash, b []byte) []byte {
+	w := h.New()
+	w.Write(b)
+	return w.Sum(nil)
+}
+
+// timeStamps: at least one; each over everything else in the bundle, made
+// after the signatures by an authority with a path to your roots.
+func (j *job) timeStamps() error {
+	imprint, err := j.b.Imprint()
+	if err != nil {
+		return fault(StepTimeStamps, "%w", err)
+	}
+	if len(j.b.TimeStamps) == 0 {
+		return fault(StepTimeStamps, "there is none: the bundle is not complete")
+	}
+	for _, der := range j.b.TimeStamps {
+		t, err := tsa.ParseToken(der)
+		if err != nil {
+			return fault(StepTimeStamps, "%w", err)
+		}
+		if err := t.Verify(tsa.VerifyOptions{Imprint: imprint, Hash: crypto.SHA256, Roots: j.trust.Roots, At: j.trust.At}); err != nil {
+			return fault(StepTimeStamps, "%w", err)
+		}
+		if t.GenTime.Before(j.lastUse().Add(-callTime)) {
+			return fault(StepTimeStamps, "it is from before the signatures")
+		}
+		j.stamped(t)
+	}
+	return nil
+}
+
+func (j *job) stamped(t *tsa.Token) {
+	if j.rep.StampedAt.IsZero() || t.GenTime.Before(j.rep.StampedAt) {
+		j.rep.StampedAt = t.GenTime.UTC().Truncate(time.Millisecond)
+		if t.Certificate != nil {
+			j.rep.StampedBy = t.Certificate.Subject.String()
+		}
+	}
+}
+
+// matchPDF finds the position whose value stands in a signature of the file,
+// and holds the file's bytes to it.
+func matchPDF(b *consent.Bundle, f io.ReaderAt, size int64) (int, error) {
+	sigs, err := pdf.Signatures(f, size, pdf.DefaultBudget())
+	if err != nil {
+		return 0, fault(StepDocument, "it cannot be read: %w", err)
+	}
+	m, err := consent.DecodeManifest(b.Manifest)
+	if err != nil {
+		return 0, fault(StepManifest, "%w", err)
+	}
+	for _, s := range sigs {
+		sd, err := cms.Parse(s.CMS, cms.DefaultBudget())
+		if err != nil || len(sd.SignerInfos) != 1 {
+			continue
+		}
+		si := sd.SignerInfos[0]
+		n := slices.IndexFunc(b.Positions, func(p consent.Position) bool { return bytes.Equal(p.Value, si.Value) })
+		if n < 0 {
+			continue
+		}
+		digest, err := pdf.ByteRangeDigest(f, size, s, hashes[m.Docs[n].Alg])
+		switch {
+		case err != nil || !bytes.Equal(digest, b.Positions[n].Digest) || !bytes.Equal(si.SignedAttrs, b.Positions[n].Attributes):
+			return 0, fault(StepDocument, "it has the signature of document %d, but not the bytes that were signed", n+1)
+		case s.Coverage < pdf.CoverageRevision || !s.SameInSignedRevision || len(s.Problems) > 0:
+			return 0, fault(StepDocument, "the signature of document %d does not cover a whole revision of the file", n+1)
+		case !s.CoversWholeFile:
+			return 0, fault(StepDocument, "document %d was changed after it was signed", n+1)
+		}
+		return n, nil
+	}
+	return 0, fault(StepDocument, "it has none of the signatures of this bundle")
+}
