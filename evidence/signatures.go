@@ -3,9 +3,6 @@ package evidence
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rsa"
 	_ "crypto/sha256" // for hash
 	_ "crypto/sha512"
 	"encoding/base64"
@@ -20,7 +17,7 @@ import (
 )
 
 // hashes are the digest algorithms by their names in manifests.
-var hashes = map[string]crypto.Hash{"SHA-256": crypto.SHA256, "SHA-384": crypto.SHA384}
+var hashes = map[string]crypto.Hash{consent.SHA256: crypto.SHA256, consent.SHA384: crypto.SHA384}
 
 // attributes: each document's label and digest are those of the manifest; its
 // signed attributes hash to the manifest's dtbs and are of this document and
@@ -62,36 +59,19 @@ func (j *job) attributes() error {
 	return nil
 }
 
-// values: each value verifies with the certificate's key.
+// values: each value verifies with the certificate's key, by the algorithm and
+// hash that the signed attributes and the manifest name.
 func (j *job) values() error {
 	for i, p := range j.b.Positions {
-		if !verifies(j.certs[0].PublicKey, p.Algorithm, p.Attributes, p.Value) {
-			return fault(StepValues, "document %d: the signature value does not verify", i+1)
+		alg, h := cms.Algorithm(p.Algorithm), hashes[j.m.Docs[i].Alg]
+		if alg.Hash() != h {
+			return fault(StepValues, "document %d: another digest than the algorithm's", i+1)
+		}
+		if err := alg.Verify(j.certs[0].PublicKey, hash(h, p.Attributes), p.Value); err != nil {
+			return fault(StepValues, "document %d: %w", i+1, err)
 		}
 	}
 	return nil
-}
-
-// verifies: the algorithms of package sam, each with its own kind of key.
-func verifies(pub crypto.PublicKey, algorithm string, message, value []byte) bool {
-	switch k := pub.(type) {
-	case *ecdsa.PublicKey:
-		switch {
-		case algorithm == "ecdsa-with-SHA256" && k.Curve == elliptic.P256():
-			return ecdsa.VerifyASN1(k, hash(crypto.SHA256, message), value)
-		case algorithm == "ecdsa-with-SHA384" && k.Curve == elliptic.P384():
-			return ecdsa.VerifyASN1(k, hash(crypto.SHA384, message), value)
-		}
-	case *rsa.PublicKey:
-		sum := hash(crypto.SHA256, message)
-		switch algorithm {
-		case "sha256WithRSAEncryption":
-			return rsa.VerifyPKCS1v15(k, crypto.SHA256, sum, value) == nil
-		case "RSASSA-PSS-SHA256":
-			return rsa.VerifyPSS(k, crypto.SHA256, sum, value, &rsa.PSSOptions{SaltLength: 32, Hash: crypto.SHA256}) == nil
-		}
-	}
-	return false
 }
 
 func hash(h crypto.Hash, b []byte) []byte {
