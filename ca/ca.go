@@ -54,6 +54,7 @@ type CertificateStatus struct {
 type Health struct {
 	Ready   bool     `json:"ready"`
 	Reasons []string `json:"reasons,omitempty"`
+	Notes   []string `json:"notes,omitempty"` // what operators should know though the role works
 }
 
 // Refusal codes of Issue, in wire.Error.Code. Where nothing else is said a

@@ -50,6 +50,7 @@ const (
 	CodeAttributesRefused  = "attributes_refused"   // label, digest, signed attributes or certificate do not fit together
 	CodeBurnt              = "burnt"                // a position was used and its value is not known; it never is again
 	CodeNotAuthorized      = "not_authorized"       // no such confirmation or session, or the session is over
+	CodeElsewhere          = "elsewhere"            // another instance of the role asked this question, or is at the same act; nothing was done here; retryable
 	CodeBeforeStart        = "before_start"         // made before this process started: again
 	CodeClock              = "clock"                // the role's clock is before its record; retryable
 	CodeOngoingCall        = "ongoing_call"         // the person was on the phone: again, after hanging up
@@ -257,4 +258,5 @@ type Health struct {
 	Ready     bool     `json:"ready"`
 	Certified bool     `json:"certified"` // by EN 419 241-2; ours is not
 	Reasons   []string `json:"reasons,omitempty"`
+	Notes     []string `json:"notes,omitempty"` // what operators should know though the role works
 }

@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"time"
 
+	"tekend/audit"
 	"tekend/certs"
 	"tekend/itsme"
 	"tekend/itsme/token"
@@ -27,6 +28,9 @@ import (
 
 // Config is the role's part of its YAML file.
 type Config struct {
+	// Audit is the section `audit:` of the role's file. Without a key file the
+	// record has no checkpoints; tekend-trusted refuses to start so.
+	Audit audit.LogConfig `yaml:"-"`
 	// Now is the clock.
 	Now func() time.Time `yaml:"-"`
 	// Log gets the causes of answers "internal"; nil: nowhere.

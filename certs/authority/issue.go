@@ -22,7 +22,7 @@ func (r *Role) issue(ctx context.Context, hash string, body []byte, req ca.Issue
 	if out, err := r.outcome(ctx, hash); !unknownOrder(err) {
 		return out, err
 	}
-	if err := r.shut(); err != nil {
+	if err := r.mayIssue(); err != nil {
 		return ca.Issued{}, err
 	}
 	v, err := r.verify(ctx, req)

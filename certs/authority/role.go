@@ -43,6 +43,7 @@ type Role struct {
 	keys   token.Keys
 	db     *db.DB
 	gate   *fence.Gate
+	log    *audit.Log // checkpoints over the record; nil: none
 
 	root, issuing, tsu *x509.Certificate
 	roots              *x509.CertPool
@@ -93,6 +94,9 @@ func (r *Role) begin(ctx context.Context, set *fence.Setup) (err error) {
 	}
 	if r.gate.Locked() {
 		return r.loadCRL(ctx)
+	}
+	if err := r.openLog(ctx); err != nil {
+		return err
 	}
 	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
 		return audit.Append(ctx, tx, audit.Event{
@@ -215,6 +219,10 @@ func (r *Role) Health(ctx context.Context) ca.Health {
 	because(err == nil && now.After(list.NextUpdate), "the root's CRL is out of date")
 	_, err = r.CRL(ctx)
 	because(err != nil, "there is no current CRL of the issuing CA")
+	if err := r.log.Ready(now); err != nil {
+		because(true, err.Error())
+	}
+	h.Notes = r.log.Notes(now)
 	h.Ready = len(h.Reasons) == 0
 	return h
 }

@@ -17,11 +17,15 @@ import (
 	"strings"
 	"time"
 
+	"tekend/audit"
 	"tekend/certs"
 )
 
 // Config is the role's part of its YAML file.
 type Config struct {
+	// Audit is the section `audit:` of the role's file. Without a key file the
+	// record has no checkpoints; tekend-trusted refuses to start so.
+	Audit audit.LogConfig `yaml:"-"`
 	// Now is the clock. Required.
 	Now func() time.Time `yaml:"-"`
 	// Log gets the causes of answers systemFailure; nil: nowhere.

@@ -50,6 +50,7 @@ type Role struct {
 	keyUntil time.Time // end of the certificate or of the private key, whichever is first
 	db       *db.DB
 	gate     *fence.Gate
+	log      *audit.Log // checkpoints over the record; nil: none
 }
 
 // New opens the database and proves, before the first request, that
@@ -80,6 +81,11 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 	}
 	if r.gate, err = fence.Open(ctx, dep.Fence, r.db); err != nil {
 		return nil, errors.Join(fmt.Errorf("tsa: %w", err), r.db.Close())
+	}
+	if !r.gate.Locked() {
+		if err := r.openLog(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("tsa: %w", err), r.gate.Close(), r.db.Close())
+		}
 	}
 	return r, nil
 }
@@ -163,7 +169,8 @@ func (r *Role) checkKey() error {
 // Health says whether tokens can be made now.
 type Health struct {
 	Ready   bool     `json:"ready"`
-	Reasons []string `json:"reasons"` // why not
+	Reasons []string `json:"reasons"`         // why not
+	Notes   []string `json:"notes,omitempty"` // what operators should know though the role works
 }
 
 // Health looks at the clock, the key's life and the database.
@@ -180,6 +187,10 @@ func (r *Role) Health(ctx context.Context) Health {
 	if now.After(r.keyUntil) {
 		h.Reasons = append(h.Reasons, "the unit's key is past its end")
 	}
+	if err := r.log.Ready(now); err != nil {
+		h.Reasons = append(h.Reasons, err.Error())
+	}
+	h.Notes = r.log.Notes(now)
 	h.Ready = len(h.Reasons) == 0
 	return h
 }

@@ -14,6 +14,7 @@ import (
 	"tekend/audit"
 	"tekend/certs"
 	"tekend/cms"
+	"tekend/fence"
 	"tekend/tsa"
 )
 
@@ -23,6 +24,9 @@ func (r *Role) stamp(ctx context.Context, req tsa.Request) ([]byte, error) {
 		return nil, &tsa.Failure{Info: tsa.SystemFailure, Text: "the unit is locked: it was put back in time, or no witness has said that it was not"}
 	}
 	now := r.cfg.Now()
+	if fence.Witnessed(r.log, now) != nil {
+		return nil, &tsa.Failure{Info: tsa.SystemFailure, Text: "the unit's record is not witnessed"}
+	}
 	if req.Policy != nil && !req.Policy.Equal(r.policy) {
 		return nil, &tsa.Failure{Info: tsa.UnacceptedPolicy, Text: "the only policy here is " + r.policy.String()}
 	}
