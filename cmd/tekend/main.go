@@ -55,6 +55,7 @@ type commands struct {
 	Sign      signCmd      `cmd:"" help:"Have a person sign PDF files."`
 	Verify    verifyCmd    `cmd:"" help:"Check signed PDF files."`
 	Checkcode checkcodeCmd `cmd:"" help:"Print the check code of prepared or signed PDF files, to compare with the one in the itsme app."`
+	Evidence  evidenceCmd  `cmd:"" help:"Fetch and check the evidence of signatures."`
 	Config    configCmd    `cmd:"" help:"Look at a configuration."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 	Simulated simulatedCmd `cmd:"" hidden:"" help:"Parts of the sandbox that play outside parties."`
