@@ -73,8 +73,8 @@ func (r *Role) issuedAt(t time.Time) {
 // default policy). When a new one cannot be made the present one is given as
 // long as it is valid.
 func (r *Role) CRL(ctx context.Context) ([]byte, error) {
-	if r.gate.Locked() {
-		return nil, r.shut() // the newest one here may be older than one that was published
+	if err := r.shut(); err != nil {
+		return nil, err // the newest one here may be older than one that was published
 	}
 	s := &r.crl
 	s.Lock()
@@ -85,7 +85,7 @@ func (r *Role) CRL(ctx context.Context) ([]byte, error) {
 		return s.der, nil
 	}
 	var err error
-	if r.gate.Check() == nil && now.Sub(s.failed).Abs() >= retryCRL {
+	if now.Sub(s.failed).Abs() >= retryCRL {
 		if err = r.newCRL(context.WithoutCancel(ctx), now); err != nil {
 			s.failed = now
 		}
