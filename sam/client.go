@@ -3,6 +3,7 @@ package sam
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,15 +12,54 @@ import (
 	"tekend/wire"
 )
 
-// Client calls the role. It sends every call once. Errors are *wire.Error for
-// a refusal, else they wrap wire.ErrUnreachable (the call was not made) or
-// wire.ErrNoReply (its outcome is not known; the GETs tell).
-type Client struct{ wire *wire.Client }
+// Client calls the role. It sends every call once to each instance that it has
+// to ask. Errors are *wire.Error for a refusal, else they wrap
+// wire.ErrUnreachable (the call was not made) or wire.ErrNoReply (its outcome is
+// not known; the GETs tell).
+type Client struct{ wire instances }
 
 // NewClient calls the role behind the Unix socket. timeout bounds a whole
-// call; Authorize talks to itsme meanwhile, so at least 20 s are sensible.
-func NewClient(socket string, timeout time.Duration) *Client {
-	return &Client{wire.NewClient(socket, timeout)}
+// call; Authorize talks to itsme meanwhile, so at least 20 s are sensible. more
+// are sockets of other instances that serve the same database: they are asked,
+// in this order, when the one before does not answer the connection or says
+// CodeElsewhere, so only when it has done nothing.
+func NewClient(socket string, timeout time.Duration, more ...string) *Client {
+	c := &Client{}
+	for _, s := range append([]string{socket}, more...) {
+		c.wire = append(c.wire, wire.NewClient(s, timeout))
+	}
+	return c
+}
+
+// instances are the processes that serve the role.
+type instances []*wire.Client
+
+// Do is wire.Client.Do at the first instance that is responsible.
+func (all instances) Do(ctx context.Context, method, path string, in []byte, out any) error {
+	return all.ask(func(c *wire.Client) error { return c.Do(ctx, method, path, in, out) })
+}
+
+// Long is wire.Client.Long at the first instance that answers.
+func (all instances) Long(ctx context.Context, path string, limit int, out any) error {
+	return all.ask(func(c *wire.Client) error { return c.Long(ctx, path, limit, out) })
+}
+
+// ask goes on to the next instance only when the one asked has done nothing.
+// When none is responsible, one that said so counts more than one that is not
+// there: the latter may be the one, so the call may be repeated later.
+func (all instances) ask(call func(*wire.Client) error) (err error) {
+	for _, c := range all {
+		next := call(c)
+		e, refused := errors.AsType[*wire.Error](next)
+		elsewhere := refused && e.Code == CodeElsewhere
+		if !elsewhere && !errors.Is(next, wire.ErrUnreachable) {
+			return next
+		}
+		if err == nil || elsewhere {
+			err = next
+		}
+	}
+	return err
 }
 
 // Prepare has the question for the person made.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,5 +67,88 @@ func TestPaths(t *testing.T) {
 		if len(seen) != i+1 || !strings.HasPrefix(seen[i], tc.want) {
 			t.Fatalf("want %q once, seen %q", tc.want, seen[i:])
 		}
+	}
+}
+
+// instance is a process of the role that answers every call with the code, or 200 when it is "".
+func instance(t *testing.T, path, code string) (calls *atomic.Int64) {
+	t.Helper()
+	calls = &atomic.Int64{}
+	l, err := wire.Listen(path, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := wire.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		switch code {
+		case "":
+			wire.Reply(w, http.StatusOK, sam.Session{ID: path})
+		case "dies":
+			panic(http.ErrAbortHandler) // the call has arrived
+		default:
+			wire.Fail(w, &wire.Error{Status: http.StatusMisdirectedRequest, Code: code, Retryable: true})
+		}
+	}), wire.Peers{})
+	go func() { _ = srv.Serve(l) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	return calls
+}
+
+// A call goes to the next instance only when the one before has done nothing.
+func TestTheNextInstanceIsAskedOnlyAfterOneThatDidNothing(t *testing.T) {
+	for name, tc := range map[string]struct {
+		first string // what the first instance says; "absent": there is none
+		next  int64  // calls that the second one gets
+		code  string // refusal that the caller gets
+		is    error
+	}{
+		"works":            {"", 0, "", nil},
+		"is not there":     {"absent", 1, "", nil},
+		"says elsewhere":   {sam.CodeElsewhere, 1, "", nil},
+		"refuses":          {sam.CodeBurnt, 0, sam.CodeBurnt, nil},
+		"is busy":          {sam.CodeHSMBusy, 0, sam.CodeHSMBusy, nil},
+		"breaks off later": {"dies", 0, "", wire.ErrNoReply},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, err := os.MkdirTemp("", "sam")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = os.RemoveAll(dir) })
+			a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+			var first *atomic.Int64
+			if tc.first != "absent" {
+				first = instance(t, a, tc.first)
+			}
+			second := instance(t, b, "")
+			_, err = sam.NewClient(a, 5*time.Second, b).Authorize(t.Context(), "n", sam.Answer{Code: "x"})
+			e, refused := errors.AsType[*wire.Error](err)
+			if refused != (tc.code != "") || refused && e.Code != tc.code || !refused && !errors.Is(err, tc.is) {
+				t.Errorf("the caller gets %v", err)
+			}
+			if first != nil && first.Load() != 1 || second.Load() != tc.next {
+				t.Errorf("the second instance got %d calls, want %d", second.Load(), tc.next)
+			}
+		})
+	}
+}
+
+// Of two that cannot help the caller hears that the responsible one may come back.
+func TestNoInstanceIsResponsible(t *testing.T) {
+	dir, err := os.MkdirTemp("", "sam")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	a := filepath.Join(dir, "a")
+	instance(t, a, sam.CodeElsewhere)
+	for _, order := range [][]string{{a, filepath.Join(dir, "none")}, {filepath.Join(dir, "none"), a}} {
+		_, err = sam.NewClient(order[0], 5*time.Second, order[1]).Authorize(t.Context(), "n", sam.Answer{Code: "x"})
+		if e, ok := errors.AsType[*wire.Error](err); !ok || e.Code != sam.CodeElsewhere || !e.Retryable {
+			t.Errorf("%v: %v", order, err)
+		}
+	}
+	if _, err = sam.NewClient(filepath.Join(dir, "x"), 5*time.Second, filepath.Join(dir, "y")).Health(t.Context()); !errors.Is(err, wire.ErrUnreachable) {
+		t.Errorf("nobody there: %v", err)
 	}
 }

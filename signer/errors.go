@@ -123,6 +123,7 @@ var samErrors = map[string]*Error{
 	sam.CodeNotAuthorized:      ErrSessionOver,
 	sam.CodeBeforeStart:        ErrRestarted,
 	sam.CodeClock:              ErrSAM,
+	sam.CodeElsewhere:          ErrSAM,
 	sam.CodeOngoingCall:        ErrOnCall,
 	sam.CodeSignerMinor:        ErrMinor,
 	sam.CodeIdentityMismatch:   ErrMismatch,

@@ -59,12 +59,17 @@ func (c *configCheckCmd) Run(p *program) error {
 }
 
 func checkSAM(ctx context.Context, cfg frontConfig) error {
-	h, err := sam.NewClient(cfg.Sockets.SAM, 10*time.Second).Health(ctx)
-	if err != nil {
-		return err
+	if len(cfg.Sockets.SAM) == 0 {
+		return errors.New("sockets.sam is missing")
 	}
-	if !h.Ready {
-		return fmt.Errorf("not ready: %v", h.Reasons)
+	for _, socket := range cfg.Sockets.SAM { // each instance, not the first that answers
+		h, err := sam.NewClient(socket, 10*time.Second).Health(ctx)
+		if err != nil {
+			return err
+		}
+		if !h.Ready {
+			return fmt.Errorf("%s is not ready: %v", socket, h.Reasons)
+		}
 	}
 	return nil
 }

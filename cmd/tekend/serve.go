@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"tekend/api"
 	"tekend/ca"
 	"tekend/sam"
@@ -46,9 +48,30 @@ type frontConfig struct {
 }
 
 type socketsConfig struct {
-	SAM string `yaml:"sam"`
-	CA  string `yaml:"ca"`
-	TSA string `yaml:"tsa"`
+	// SAM is one socket, or a list with one of each instance that serves the sam's database.
+	SAM socketList `yaml:"sam"`
+	CA  string     `yaml:"ca"`
+	TSA string     `yaml:"tsa"`
+}
+
+// socketList is written as one path or as a list of paths.
+type socketList []string
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (l *socketList) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode {
+		*l = socketList{n.Value}
+		return nil
+	}
+	return n.Decode((*[]string)(l))
+}
+
+// client calls the sam. Without a socket every call fails as with one that is not there.
+func (l socketList) client(timeout time.Duration) *sam.Client {
+	if len(l) == 0 {
+		return sam.NewClient("", timeout)
+	}
+	return sam.NewClient(l[0], timeout, l[1:]...)
 }
 
 type clientConfig struct {
@@ -112,7 +135,7 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 	if err != nil {
 		return nil, usage("open the front's data: %w", err)
 	}
-	f := &front{cfg: cfg, store: st, sam: sam.NewClient(cfg.Sockets.SAM, callTimeout)}
+	f := &front{cfg: cfg, store: st, sam: cfg.Sockets.SAM.client(callTimeout)}
 	issuer := ca.NewClient(cfg.Sockets.CA, callTimeout)
 	stamper, err := newStamper(cfg, p.now)
 	if err != nil {
