@@ -38,6 +38,7 @@ const maxReserve = 4 << 20
 type Prepared struct {
 	BaseSize   int64  `json:"base_size"`   // bytes
 	BaseDigest []byte `json:"base_digest"` // of the base alone, SHA-256
+	BaseState  []byte `json:"base_state"`  // see Base.State; absent when Hash is SHA-512
 	Update     []byte `json:"update"`      // to be appended; its Contents is zeros
 	// ContentsStart and ContentsEnd are the places of '<' and behind '>' in
 	// the whole file.
@@ -73,6 +74,11 @@ func Prepare(base io.ReaderAt, size int64, o Options) (*Prepared, error) {
 		return nil, err
 	}
 	p := &Prepared{BaseSize: size, BaseDigest: file.Sum(nil), FieldName: u.fieldName}
+	if o.Hash != crypto.SHA512 {
+		if p.BaseState, err = stateOf(o.Hash, h, size); err != nil {
+			return nil, err
+		}
+	}
 	if err = u.write(p); err != nil {
 		return nil, err
 	}
@@ -80,6 +86,14 @@ func Prepare(base io.ReaderAt, size int64, o Options) (*Prepared, error) {
 	h.Write(p.Update[p.ContentsEnd-size:])
 	p.Digest = h.Sum(nil)
 	return p, p.proveReadable(base, o.Budget)
+}
+
+// Base is what ties the digest of p to that of its base.
+func (p *Prepared) Base() Base {
+	return Base{
+		Size: p.BaseSize, State: p.BaseState,
+		Before: p.Update[:p.ContentsStart-p.BaseSize], After: p.Update[p.ContentsEnd-p.BaseSize:],
+	}
 }
 
 // proveReadable reads base and update again, as a stranger would.

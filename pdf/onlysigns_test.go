@@ -1,0 +1,172 @@
+package pdf_test
+
+import (
+	"bytes"
+	"crypto"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tekend/pdf"
+)
+
+// parts prepares a file and gives what OnlySigns is told of it.
+func parts(t *testing.T, path string) (base int64, before, after []byte) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := pdf.Prepare(bytes.NewReader(b), int64(len(b)), pdf.Options{
+		SignatureTime: time.Unix(1_780_000_000, 0), Reserve: 9000, Hash: crypto.SHA256,
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return p.BaseSize, p.Update[:p.ContentsStart-p.BaseSize], p.Update[p.ContentsEnd-p.BaseSize:]
+}
+
+// TestOnlySignsKnowsOurUpdates: of every document that we sign, whoever made it.
+func TestOnlySignsKnowsOurUpdates(t *testing.T) {
+	files, err := filepath.Glob("../testdata/pdf/*.pdf")
+	if err != nil || len(files) < 25 {
+		t.Fatalf("%d files: %v", len(files), err)
+	}
+	for _, f := range files {
+		base, before, after := parts(t, f)
+		if err := pdf.OnlySigns(base, before, after); err != nil {
+			t.Errorf("%s: %v", f, err)
+		}
+	}
+}
+
+// TestOnlySignsRefusesWhatShows changes updates as an owned front would: the lengths in ByteRange are made right again.
+func TestOnlySignsRefusesWhatShows(t *testing.T) {
+	for _, f := range []string{table(t), stream(t)} {
+		base, before, after := parts(t, f)
+		sig := bytes.Index(before, []byte("<</Type/Sig"))
+		sig = bytes.LastIndexByte(before[:sig-1], '\n') + 1 // the line "n 0 obj"
+		insert := func(text string) []byte {
+			return fixed(base, append(append(bytes.Clone(before[:sig]), text...), before[sig:]...), after)
+		}
+		replace := func(old, new string) []byte {
+			if !bytes.Contains(before, []byte(old)) {
+				t.Fatalf("%s: the update has no %s", f, old)
+			}
+			return fixed(base, bytes.Replace(before, []byte(old), []byte(new), 1), after)
+		}
+		for name, b := range map[string][]byte{
+			"a stream":                 insert("900 0 obj\n<</Length 3>>\nstream\nq Q\nendstream\nendobj\n"),
+			"another annotation":       insert("900 0 obj\n<</Type/Annot/Subtype/FreeText/Contents(I owe you)/Rect[0 0 9 9]/V 1 0 R>>\nendobj\n"),
+			"a text field":             insert("900 0 obj\n<</FT/Tx/T(a)/V 5 0 R>>\nendobj\n"),
+			"a dictionary of any kind": insert("900 0 obj\n<</S/JavaScript/JS(x)>>\nendobj\n"),
+			"a second signature":       insert("900 0 obj\n<</Type/Sig/Filter/X>>\nendobj\n"),
+			"a string":                 insert("900 0 obj\n(text)\nendobj\n"),
+			"an array of dictionaries": insert("900 0 obj\n[<</Subtype/FreeText>>]\nendobj\n"),
+			"one more object":          insert("900 0 obj\n[1 0 R]\nendobj\n"),
+			"bytes between":            insert("% a comment\n"),
+			"a key of its own":         replace("/Type/Sig", "/Type/Sig/Prop_Build<<>>"),
+			"another kind of field":    replace("/FT/Sig", "/FT/Btn"),
+			"a key twice":              replace("/Type/Sig", "/Type/Sig/Type/Sig"),
+			"nothing":                  nil,
+		} {
+			if err := pdf.OnlySigns(base, b, after); err == nil {
+				t.Errorf("%s: %s was accepted", f, name)
+			}
+		}
+		section := func(old, new string) []byte { return bytes.Replace(after, []byte(old), []byte(new), 1) }
+		for name, a := range map[string][]byte{
+			"bytes behind":      append(bytes.Clone(after), '\n'),
+			"another startxref": section("startxref\n", "startxref\n1"),
+			"another Root key":  section("/Root", "/XRefStm 5/Root"),
+			"a later Prev":      section("/Prev ", "/Prev 99999999"),
+			"cut":               after[:len(after)-1],
+			"an extra object":   append([]byte(">>\nendobj\n900 0 obj\n(x)\nendobj\n"), after[len(">>\nendobj\n"):]...),
+			"no section":        []byte(">>\nendobj\n"),
+			"another key":       append([]byte("/Name(x)"), after...),
+		} {
+			if bytes.Equal(a, after) {
+				t.Fatalf("%s: %s changes nothing", f, name)
+			}
+			if err := pdf.OnlySigns(base, fixed(base, before, a), a); err == nil {
+				t.Errorf("%s: %s was accepted", f, name)
+			}
+		}
+		// Rows of the section that point elsewhere: each character of a table, each byte of a stream.
+		from, to := bytes.Index(after, []byte("xref\n")), bytes.Index(after, []byte("trailer"))
+		if to < 0 {
+			from, to = bytes.Index(after, []byte("stream\n"))+2, bytes.Index(after, []byte("\nendstream"))
+		}
+		for i := from + 5; i < to; i++ {
+			a := bytes.Clone(after)
+			a[i] ^= 1
+			if err := pdf.OnlySigns(base, before, a); err == nil {
+				t.Errorf("%s: byte %d of the section was changed unseen", f, i)
+			}
+		}
+		for _, size := range []int64{base - 1, base + 1, 0} {
+			if err := pdf.OnlySigns(size, before, after); err == nil {
+				t.Errorf("%s: accepted behind a base of %d bytes", f, size)
+			}
+		}
+	}
+}
+
+// fixed makes the first two numbers of the ByteRange right for other bytes before the space.
+func fixed(base int64, before, after []byte) []byte {
+	at := bytes.LastIndex(before, []byte("/ByteRange ["))
+	if at < 0 {
+		return before
+	}
+	end := at + bytes.IndexByte(before[at:], ']') + 1
+	start := base + int64(len(before))
+	text := fmt.Sprintf("/ByteRange [0 %d %d %d]", start, start+18002, len(after))
+	return append(append(bytes.Clone(before[:at]), text+strings.Repeat(" ", max(0, end-at-len(text)))...), before[end:]...)
+}
+
+// table and stream find a document of each kind of cross-reference section, without a signature field.
+func table(t *testing.T) string { return kindOf(t, "trailer\n") }
+
+func stream(t *testing.T) string { return kindOf(t, "/Type/XRef") }
+
+func kindOf(t *testing.T, mark string) string {
+	t.Helper()
+	files, _ := filepath.Glob("../testdata/pdf/*.pdf")
+	for _, f := range files {
+		_, before, after := parts(t, f)
+		if bytes.Contains(after, []byte(mark)) && bytes.Contains(before, []byte("/FT/Sig")) {
+			return f
+		}
+	}
+	t.Fatal("no document has " + mark)
+	return ""
+}
+
+func FuzzOnlySigns(f *testing.F) {
+	b, err := os.ReadFile("../testdata/pdf/" + firstPDF(f))
+	if err != nil {
+		f.Fatal(err)
+	}
+	p, err := pdf.Prepare(bytes.NewReader(b), int64(len(b)), pdf.Options{SignatureTime: time.Unix(1_780_000_000, 0), Reserve: 100})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(p.BaseSize, p.Update[:p.ContentsStart-p.BaseSize], p.Update[p.ContentsEnd-p.BaseSize:])
+	f.Fuzz(func(t *testing.T, base int64, before, after []byte) {
+		if len(before)+len(after) < 1<<16 {
+			_ = pdf.OnlySigns(base, before, after)
+		}
+	})
+}
+
+func firstPDF(f testing.TB) string {
+	f.Helper()
+	files, err := filepath.Glob("../testdata/pdf/*.pdf")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no documents")
+	}
+	return filepath.Base(files[0])
+}
