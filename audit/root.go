@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"tekend/db"
 )
 
@@ -51,4 +53,10 @@ func RootAt(ctx context.Context, d *db.DB, size int64) ([]byte, error) {
 		}
 	}
 	return rootOf(tree)
+}
+
+// Verifier is the log's public key under its name, read from the key file.
+func (c LogConfig) Verifier() (note.Verifier, error) {
+	_, v, err := readKey(c.Origin, c.KeyFile)
+	return v, err
 }
