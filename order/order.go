@@ -127,6 +127,40 @@ func KeyID(pub crypto.PublicKey) (string, error) {
 	return b64.EncodeToString(sum), nil
 }
 
+// KeySet writes keys as a JWK set (RFC 7517 §5), ordered as they are: what a verifier needs later.
+func KeySet(keys []Key) ([]byte, error) {
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	for _, k := range keys {
+		alg, err := algorithm(k.Public)
+		if err != nil {
+			return nil, err
+		}
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.Public, KeyID: k.ID, Algorithm: string(alg), Use: "sig"})
+	}
+	b, err := json.Marshal(set)
+	if err != nil {
+		return nil, fmt.Errorf("order: %w", err)
+	}
+	return b, nil
+}
+
+// ReadKeySet reads what KeySet wrote. A kid that is not the key's own is refused.
+func ReadKeySet(b []byte) ([]Key, error) {
+	var set jose.JSONWebKeySet
+	if len(b) > MaxLength || json.Unmarshal(b, &set) != nil {
+		return nil, ErrFormat
+	}
+	var keys []Key
+	for _, k := range set.Keys {
+		id, err := KeyID(k.Key)
+		if err != nil || id != k.KeyID {
+			return nil, ErrKey
+		}
+		keys = append(keys, Key{ID: id, Public: k.Key})
+	}
+	return keys, nil
+}
+
 // Sign makes the compact JWS of o.
 func Sign(o Order, key crypto.Signer) (string, error) {
 	if err := o.check(); err != nil {

@@ -25,7 +25,11 @@
 // times are RFC 3339 in UTC. Refusals are *wire.Error.
 package sam
 
-import "time"
+import (
+	"time"
+
+	"tekend/pdf"
+)
 
 // Version is the member v of requests.
 const Version = 1
@@ -63,6 +67,8 @@ const (
 	CodeNotSigned          = "not_signed"           // there is evidence only of a confirmation whose every position is signed
 	CodeLocked             = "locked"               // the role was put back in time; two operators must decide
 	CodeUnwitnessed        = "unwitnessed"          // no witness has said yet that it was not; retryable
+	CodeOrderRequired      = "order_required"       // only orders that their provider has signed are taken
+	CodeOrderRefused       = "order_refused"        // the provider's order does not verify, or is of other documents
 	CodeConflict           = "conflict"             // another body for the same path, or not at this step
 	CodeBadRequest         = "bad_request"          // the message is not of the contract
 )
@@ -79,11 +85,14 @@ const (
 // credential that signs by ecdsa-with-SHA384; Digest has 32 or 48 bytes: for a
 // PDF, of the ByteRange of the prepared document. SignedAttrs is the DER SET OF
 // (tag 0x31) whose digest by Alg is signed; its messageDigest equals Digest.
+// Base is there when Order is and the document is a PDF that was prepared here:
+// it ties Digest to the file that the provider ordered.
 type Document struct {
-	Label       string `json:"label"`
-	Alg         string `json:"alg"`
-	Digest      []byte `json:"digest"`
-	SignedAttrs []byte `json:"signed_attrs"`
+	Label       string    `json:"label"`
+	Alg         string    `json:"alg"`
+	Digest      []byte    `json:"digest"`
+	SignedAttrs []byte    `json:"signed_attrs"`
+	Base        *pdf.Base `json:"base,omitempty"`
 }
 
 // PrepareRequest asks for a confirmation of 1 to MaxDocuments documents, in
@@ -94,6 +103,10 @@ type PrepareRequest struct {
 	Credential string     `json:"credential"`
 	Language   string     `json:"language"` // of the text: en, nl
 	Documents  []Document `json:"documents"`
+	// Order is the order that the provider signed (package order), Provider the
+	// name under which operators registered its keys. Both or none.
+	Provider string `json:"provider,omitempty"`
+	Order    string `json:"order,omitempty"`
 }
 
 // Prepared is what the person will be asked. Nonce names the confirmation in

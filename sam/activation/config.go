@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
+	"tekend/audit"
 	"tekend/hsm"
 	"tekend/itsme"
 	"tekend/wire"
@@ -25,8 +28,13 @@ const MaxLife = 10 * time.Minute
 //	ident: {id: IDENT, service: ACME_IDENT, redirect_uri: "https://sign.acme.example/itsme/callback", enc_key_file: /srv/tekend/sam/itsme-ident-enc.pem}
 //	confirm: {id: CONFIRM, service: ACME_CONFIRM, redirect_uri: "https://sign.acme.example/itsme/callback", enc_key_file: /srv/tekend/sam/itsme-confirm-enc.pem}
 type Config struct {
-	// DB is the role's SQLite database, made when it is not there. Required.
+	// DB is the role's database: an SQLite file, made when it is not there, or a
+	// PostgreSQL URL (package db, Open) when several instances serve it. Required.
+	// Example: postgres://tekend_sam@/tekend_sam?host=/run/postgresql.
 	DB string `yaml:"db"`
+	// Instance names this process among those that serve one database; one
+	// process for each name. 1 to 16 of a-z, 0-9 and -. Default a.
+	Instance string `yaml:"instance"`
 	// Itsme says where itsme is. issuer is required.
 	Itsme itsme.Config `yaml:"itsme"`
 	// Ident is the client of the Identification service, used only in the
@@ -48,7 +56,13 @@ type Config struct {
 	// in the token. Default kek and mac.
 	KEK string `yaml:"kek"`
 	MAC string `yaml:"mac"`
-	// KeyType of new users' keys: P-256 or RSA-3072. Default P-256.
+	// Providers are those whose signed orders are verified. Default none.
+	Providers []ProviderConfig `yaml:"providers"`
+	// ProviderSigned is optional (orders without a provider's signature are taken too) or required. Only required keeps
+	// an owned front from leaving the signature out. Default optional.
+	ProviderSigned string `yaml:"provider_signed"`
+	// KeyType of new users' keys: P-256, P-384, RSA-3072 (PKCS #1 v1.5, until
+	// the end of 2028) or RSA-3072-PSS. Default P-256.
 	KeyType hsm.KeyKind `yaml:"key_type"`
 	// QuestionLife is how long a person may take to answer. Default and
 	// highest 10m.
@@ -60,6 +74,14 @@ type Config struct {
 	// highest 1m: then the caller's connection is given up (wire.MaxCall).
 	CallTimeout time.Duration `yaml:"call_timeout"`
 
+	// Limits bound what one person is asked.
+	Limits Limits `yaml:"limits"`
+	// Notices say how people are told that their key was used.
+	Notices Notices `yaml:"notices"`
+
+	// Audit is the section `audit:` of the role's file. Without a key file the
+	// record has no checkpoints; tekend-trusted refuses to start so.
+	Audit audit.LogConfig `yaml:"-"`
 	// Now is the clock. Required.
 	Now func() time.Time `yaml:"-"`
 	// Log gets internal faults, which the caller is not told. Default none.
@@ -84,7 +106,7 @@ func (c Config) withDefaults() (Config, error) {
 		v *string
 		d string
 	}{
-		{&c.KEK, "kek"}, {&c.MAC, "mac"},
+		{&c.Instance, "a"}, {&c.KEK, "kek"}, {&c.MAC, "mac"},
 		{&c.Ident.SigLabel, "itsme-ident-sig"}, {&c.Confirm.SigLabel, "itsme-confirm-sig"},
 		{&c.Ident.EncKID, "e1"}, {&c.Confirm.EncKID, "e1"},
 		{&c.Ident.SigKID, "s1"}, {&c.Confirm.SigKID, "s1"},
@@ -101,6 +123,9 @@ func (c Config) withDefaults() (Config, error) {
 			*d.v = *d.d
 		}
 	}
+	if c.ProviderSigned == "" {
+		c.ProviderSigned = orderOptional
+	}
 	if c.KeyType == "" {
 		c.KeyType = hsm.P256
 	}
@@ -108,6 +133,10 @@ func (c Config) withDefaults() (Config, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Itsme.Now = c.Now
+	var err error
+	if c.Limits, err = c.Limits.withDefaults(); err != nil {
+		return c, err
+	}
 	return c, c.check()
 }
 
@@ -123,8 +152,14 @@ func (c Config) check() error {
 			return fmt.Errorf("sam: %s is missing", name)
 		}
 	}
-	if c.KeyType != hsm.P256 && c.KeyType != hsm.RSA3072 {
-		return errors.New("sam: key_type must be P-256 or RSA-3072")
+	if c.ProviderSigned != orderOptional && c.ProviderSigned != orderRequired {
+		return fmt.Errorf("sam: provider_signed must be %s or %s", orderOptional, orderRequired)
+	}
+	if !slices.Contains(hsm.UserKinds, c.KeyType) {
+		return errors.New("sam: key_type must be P-256, P-384, RSA-3072 or RSA-3072-PSS")
+	}
+	if len(c.Instance) > 16 || strings.Trim(c.Instance, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return errors.New("sam: instance must be 1 to 16 of a-z, 0-9 and -")
 	}
 	for name, d := range map[string]time.Duration{"question_life": c.QuestionLife, "session_life": c.SessionLife} {
 		if d <= 0 || d > MaxLife {

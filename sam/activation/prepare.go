@@ -34,6 +34,9 @@ func (r *Role) prepare(ctx context.Context, req sam.PrepareRequest, hash string)
 	if err := r.usableNow(ctx, l); err != nil {
 		return nil, err
 	}
+	if err := r.checkOrder(req, l.algorithm().Hash()); err != nil {
+		return nil, err
+	}
 	m, err := signManifest(req, l)
 	if err != nil {
 		return nil, err
@@ -44,17 +47,32 @@ func (r *Role) prepare(ctx context.Context, req sam.PrepareRequest, hash string)
 	if err != nil {
 		return nil, err
 	}
-	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
+	err = r.inTx(ctx, func(tx *sql.Tx) error {
+		if err := r.allowed(ctx, tx, personName(l.Iss, l.ConfirmAud, l.ConfirmSub), q.Nonce, m.Root); err != nil {
+			return err
+		}
 		if err := errors.Join(r.forget(ctx, tx), insertQuestion(ctx, tx, q)); err != nil {
 			return err
 		}
-		return r.audit(ctx, tx, "confirmation.prepared", q.Nonce, map[string]string{
+		if err := r.keepAsked(ctx, tx, q, req.Documents); err != nil {
+			return err
+		}
+		detail := map[string]string{
 			"credential": l.ID, "documents": strconv.Itoa(len(m.Docs)), "root": m.Root,
-		})
+			"request": digest([]byte(q.Request)), "client_keys": digest(r.confirm.keySet),
+		}
+		if req.Order != "" {
+			detail["provider"], detail["order"] = req.Provider, digest([]byte(req.Order))
+			if err := r.keepOrder(ctx, tx, q.Nonce, req); err != nil {
+				return err
+			}
+		}
+		return r.auditConcern(ctx, tx, concernOf(q.Nonce, m), "confirmation.prepared", detail)
 	})
 	if err != nil {
 		return nil, err
 	}
+	r.sets.stored(digest(r.confirm.keySet))
 	return prepared(q)
 }
 
@@ -98,8 +116,8 @@ func manifestDocs(in []sam.Document, l *link) ([]consent.Doc, error) {
 	seen := map[string]bool{}
 	for i, d := range in {
 		at := "document " + strconv.Itoa(i) + ": "
-		if d.Alg != "SHA-256" || len(d.Digest) != sha256.Size || bytes.Equal(d.Digest, make([]byte, sha256.Size)) {
-			return nil, refuse(sam.CodeBadRequest, at+"the digest must be a SHA-256")
+		if size := l.algorithm().Hash().Size(); d.Alg != l.digestName() || len(d.Digest) != size || bytes.Equal(d.Digest, make([]byte, size)) {
+			return nil, refuse(sam.CodeBadRequest, at+"the digest must be a "+l.digestName())
 		}
 		label, err := consent.Label(d.Label)
 		if err != nil {
@@ -112,10 +130,10 @@ func manifestDocs(in []sam.Document, l *link) ([]consent.Doc, error) {
 		if !bytes.Equal(attrs.MessageDigest, d.Digest) {
 			return nil, refuse(sam.CodeAttributesRefused, at+"the signed attributes are of another document")
 		}
-		if err := attrs.Check(l.leaf); err != nil {
+		if err := attrs.Check(l.leaf); err != nil || attrs.Algorithm != string(l.algorithm()) {
 			return nil, refuse(sam.CodeAttributesRefused, at+"the signed attributes name another certificate or algorithm")
 		}
-		dtbs := digest(d.SignedAttrs)
+		dtbs := dtbsOf(d.Alg, d.SignedAttrs)
 		if seen[dtbs] { // one signature for one thing (reliability §0, I2)
 			return nil, refuse(sam.CodeAttributesRefused, at+"the same document stands twice")
 		}

@@ -44,7 +44,7 @@ import (
 	"tekend/itsme"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql migrations/postgres/*.sql
 var migrations embed.FS
 
 // Dependencies are what the role does not open itself.
@@ -57,21 +57,26 @@ type Dependencies struct {
 
 // Role is the signature activation module. It may be called concurrently.
 type Role struct {
-	cfg      Config
-	token    *hsm.Token
-	db       *db.DB
-	provider *itsme.Provider
-	ident    *party
-	confirm  *party
-	roots    *x509.CertPool
-	issuer   *x509.Certificate
-	status   *ca.StatusClient
+	cfg       Config
+	token     *hsm.Token
+	db        *db.DB
+	provider  *itsme.Provider
+	ident     *party
+	confirm   *party
+	roots     *x509.CertPool
+	providers providers
+	issuer    *x509.Certificate
+	status    *ca.StatusClient
 
 	boot    string // names this process in rows; new with every start
 	bootKey []byte // seals rows of this process; never stored
 	locks   locks
 	spent   spent
+	out     *outbox // nil: nobody is told
+	idle    func()  // stops the housekeeping and waits for its end
 	gate    *fence.Gate
+	log     *audit.Log // checkpoints over the record; nil: none
+	sets    sets
 
 	running sync.WaitGroup
 	mu      sync.Mutex
@@ -89,6 +94,9 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 	r := &Role{cfg: cfg, token: dep.Token, boot: itsme.Random(), bootKey: make([]byte, sha256.Size)}
 	if _, err := rand.Read(r.bootKey); err != nil {
 		return nil, fmt.Errorf("make the process key: %w", err)
+	}
+	if r.out, err = cfg.Notices.open(); err != nil {
+		return nil, err
 	}
 	if err := r.openKeys(ctx, dep.HTTP); err != nil {
 		return nil, err
@@ -126,6 +134,9 @@ func (r *Role) openKeys(ctx context.Context, hc *http.Client) (err error) {
 	if err != nil {
 		return fmt.Errorf("root_file: %w", err)
 	}
+	if r.providers, err = openProviders(r.cfg.Providers); err != nil {
+		return err
+	}
 	r.roots = x509.NewCertPool()
 	r.roots.AddCert(root)
 	if r.issuer, err = readCertificate(r.cfg.IssuerFile); err != nil {
@@ -135,12 +146,19 @@ func (r *Role) openKeys(ctx context.Context, hc *http.Client) (err error) {
 	return nil
 }
 
-// begin settles what the last process left: positions that it burnt are
-// unknown, exchanges that it began are lost. The row of the start makes the
+// begin settles what the last process of this instance left, and instances that
+// are gone: positions that it burnt are unknown, exchanges that it began are
+// lost. The row of the start makes the
 // audit refuse a clock that was put back.
 func (r *Role) begin(ctx context.Context) error {
+	if err := r.openLog(ctx); err != nil {
+		return err
+	}
 	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
 		if err := r.audit(ctx, tx, "sam.start", r.boot, nil); err != nil {
+			return err
+		}
+		if err := r.takeOver(ctx, tx); err != nil {
 			return err
 		}
 		if err := r.settlePositions(ctx, tx); err != nil {
@@ -149,10 +167,16 @@ func (r *Role) begin(ctx context.Context) error {
 		if err := r.settleExchanges(ctx, tx); err != nil {
 			return err
 		}
+		if err := r.settleTally(ctx, tx, r.cfg.Now(), r.cfg.Now()); err != nil {
+			return err
+		}
 		return r.forget(ctx, tx)
 	})
 	if errors.Is(err, audit.ErrClockBack) {
 		return fmt.Errorf("the clock says %s: %w; set it right before starting", r.cfg.Now().UTC().Format(time.RFC3339), err)
+	}
+	if err == nil {
+		r.startHousekeeping()
 	}
 	return err
 }
@@ -163,6 +187,7 @@ func (r *Role) Close() error {
 	r.closed = true
 	r.mu.Unlock()
 	r.running.Wait()
+	r.stopHousekeeping()
 	return errors.Join(r.gate.Close(), r.db.Close())
 }
 
