@@ -16,6 +16,8 @@
 //	PUT /v1/confirmations/{nonce}/signatures/{hash}  SignRequest → Signed
 //	GET /v1/confirmations/{nonce}                    Status
 //	GET /v1/confirmations/{nonce}/evidence           Evidence
+//	GET /v1/fronts/{name}/mark                       Mark
+//	PUT /v1/fronts/{name}/mark                       MarkRequest → Mark
 //	GET /v1/health                                   Health
 //
 // Every call that acts is a PUT on the hash of what it acts on: the first one

@@ -44,6 +44,8 @@ func (r *Role) Handler() http.Handler {
 		}
 		return l.message(), nil
 	}))
+	mux.HandleFunc("GET /v1/fronts/{name}/mark", read(r, "mark", "name", r.frontMark))
+	mux.HandleFunc("PUT /v1/fronts/{name}/mark", actOn(r, "mark", "name", r.tellMark))
 	mux.HandleFunc("GET /v1/health", func(w http.ResponseWriter, req *http.Request) {
 		wire.Reply(w, http.StatusOK, r.health(req.Context()))
 	})

@@ -38,6 +38,7 @@ var statuses = map[string]int{
 	sam.CodeReplayed: http.StatusConflict, sam.CodeBurnt: http.StatusConflict, sam.CodeConflict: http.StatusConflict,
 	sam.CodeCertificateNotGood: http.StatusConflict,
 	sam.CodeClock:              http.StatusServiceUnavailable, sam.CodeItsmeUnreachable: http.StatusServiceUnavailable,
+	sam.CodeFrontBehind: http.StatusConflict,
 	sam.CodeHSMBusy: http.StatusServiceUnavailable, sam.CodeHSMFailed: http.StatusServiceUnavailable,
 }
 
