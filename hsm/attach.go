@@ -28,7 +28,7 @@ func (t *Token) attach(ctx context.Context, gen uint64) error {
 	if err == nil {
 		return nil
 	}
-	if classOf(err) == ClassPIN {
+	if pinRefused(err) {
 		// Trying again could lock the PIN; an operator must act.
 		locked = fmt.Errorf("%w (token %q, PIN file %s); correct it and start again: %w", ErrPIN, t.cfg.TokenLabel, t.cfg.PINFile, err)
 		t.mu.Lock()
@@ -70,6 +70,7 @@ func (t *Token) attachNow(gen uint64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.slot, t.login, t.handles, t.gen = slot, login, found, gen
+	t.residents = map[string]keyHandle{} // they are many; each is searched when it is used again
 	return nil
 }
 
@@ -116,12 +117,15 @@ func (l *library) findSlot(label string) (uint, error) {
 
 // findObject finds the one token object of a class with a label.
 func (l *library) findObject(session pkcs11.SessionHandle, o object) (pkcs11.ObjectHandle, error) {
-	err := l.ctx.FindObjectsInit(session, []*pkcs11.Attribute{
+	template := []*pkcs11.Attribute{
 		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true),
 		pkcs11.NewAttribute(pkcs11.CKA_CLASS, o.class),
 		pkcs11.NewAttribute(pkcs11.CKA_LABEL, o.label),
-	})
-	if err != nil {
+	}
+	if o.id != "" {
+		template = append(template, pkcs11.NewAttribute(pkcs11.CKA_ID, []byte(o.id)))
+	}
+	if err := l.ctx.FindObjectsInit(session, template); err != nil {
 		return 0, fail("C_FindObjectsInit", err)
 	}
 	list, _, err := l.ctx.FindObjects(session, 2)
@@ -134,7 +138,7 @@ func (l *library) findObject(session pkcs11.SessionHandle, o object) (pkcs11.Obj
 	case 1:
 		return list[0], nil
 	}
-	return 0, fmt.Errorf("hsm: two keys of one class are labelled %q; labels must be unique", o.label)
+	return 0, fmt.Errorf("hsm: two keys of one class are labelled %q; labels, and the ids of users' keys, must be unique", o.label)
 }
 
 // handle is the kept handle of a key; the first time, the key is searched.

@@ -28,7 +28,7 @@ func InitToken(module, label, soPINFile, pinFile string) error {
 	if err != nil {
 		return err
 	}
-	lib, err := openLibrary(module)
+	lib, err := openLibrary(module, "")
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,12 @@ func (l *library) initToken(label, soPIN, pin string) error {
 	if err := l.ctx.InitToken(empty, soPIN, label); err != nil {
 		return fail("C_InitToken", err)
 	}
-	session, err := l.ctx.OpenSession(empty, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
+	return l.setPIN(empty, soPIN, pin)
+}
+
+// setPIN has the security officer set the user's PIN.
+func (l *library) setPIN(slot uint, soPIN, pin string) error {
+	session, err := l.ctx.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
 	if err != nil {
 		return fail("C_OpenSession", err)
 	}
@@ -141,7 +146,7 @@ func (t *Token) CreateMACKey(ctx context.Context, label string) error {
 func (t *Token) createSecret(ctx context.Context, label string, mechanism uint, template []*pkcs11.Attribute) error {
 	return t.ceremony(ctx, label, func(s *session) error {
 		_, err := t.lib.ctx.GenerateKey(s.handle, []*pkcs11.Mechanism{pkcs11.NewMechanism(mechanism, nil)},
-			append(template, pkcs11.NewAttribute(pkcs11.CKA_LABEL, label)))
+			append(t.quirks.template(template), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label)))
 		return fail("C_GenerateKey", err)
 	})
 }
@@ -157,7 +162,7 @@ func (t *Token) CreateKeyPair(ctx context.Context, label string, kind KeyKind) (
 	var pub crypto.PublicKey
 	err = t.ceremony(ctx, label, func(s *session) error {
 		ph, _, err := t.lib.ctx.GenerateKeyPair(s.handle, mechanism,
-			append(append(verifyOnly(true), public...), name), append(signOnly(true, false), name))
+			append(append(verifyOnly(true), public...), name), append(t.quirks.template(signOnly(true, false)), name))
 		if err != nil {
 			return fail("C_GenerateKeyPair", err)
 		}
@@ -174,7 +179,7 @@ func (t *Token) ceremony(ctx context.Context, label string, fn func(*session) er
 	}
 	return t.with(ctx, func(pooled *session) error {
 		for _, class := range []uint{pkcs11.CKO_SECRET_KEY, pkcs11.CKO_PRIVATE_KEY, pkcs11.CKO_PUBLIC_KEY} {
-			_, err := t.lib.findObject(pooled.handle, object{class, label})
+			_, err := t.lib.findObject(pooled.handle, object{class: class, label: label})
 			if err == nil {
 				return fmt.Errorf("%w: %q", ErrExists, label)
 			}

@@ -39,6 +39,9 @@ type Config struct {
 	// WrapMechanism is the CKM number of AES key wrap with padding (RFC 5649). Default 0x210A (SoftHSM, NSS); some
 	// devices want 0x210B.
 	WrapMechanism uint `yaml:"wrap_mechanism"`
+	// InitArgs is handed to C_Initialize as pReserved, for modules that want it (NSS: "configdir='sql:/dir' …"). Default
+	// none.
+	InitArgs string `yaml:"init_args"`
 	// TestOnly allows a module that must never hold real keys: one of which the probe shows that it does not protect them
 	// (NSS), or one that a test put in front of the token (hsm/hsmtest/shim). Default false: such a module is refused.
 	TestOnly bool `yaml:"test_only"`

@@ -74,6 +74,12 @@ func classOf(err error) Class {
 	return ClassUnknown
 }
 
+// pinRefused tells whether a login was refused because of its PIN. Other calls offer no PIN, whatever they answer.
+func pinRefused(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Call == "C_Login" && e.Class == ClassPIN
+}
+
 // needsReinit tells whether only C_Finalize and C_Initialize can help: SoftHSM answers a lost token directory with
 // invalid handles and general errors, and goes on doing so when the directory is back (performance §5.4).
 func needsReinit(err error) bool {

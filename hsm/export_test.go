@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"encoding/asn1"
+	"slices"
 	"time"
 
 	"github.com/miekg/pkcs11"
@@ -99,6 +100,30 @@ func (t *Token) CreateExtractablePair(ctx context.Context, label string) error {
 	})
 }
 
+// GenerateTwin makes one more P-256 pair under a CKA_ID that is taken.
+func (t *Token) GenerateTwin(ctx context.Context, id []byte) error {
+	return t.readWrite(ctx, func(s *session) error {
+		_, err := t.generatePair(s, id, kinds[0])
+		return err
+	})
+}
+
+// GenerateOpen makes a P-256 user's pair whose private key may leave the token.
+func (t *Token) GenerateOpen(ctx context.Context, id []byte) (pub crypto.PublicKey, err error) {
+	err = t.readWrite(ctx, func(s *session) error {
+		mechanism, public := kinds[0].generation()
+		name := []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_LABEL, residentLabel), pkcs11.NewAttribute(pkcs11.CKA_ID, id)}
+		ph, _, err := t.lib.ctx.GenerateKeyPair(s.handle, mechanism,
+			slices.Concat(verifyOnly(true), public, name), t.quirks.template(append(name, signOnly(true, true)...)))
+		if err != nil {
+			return fail("C_GenerateKeyPair", err)
+		}
+		pub, err = t.lib.publicKey(s.handle, ph)
+		return err
+	})
+	return pub, err
+}
+
 // SessionObjects counts the session objects that the token still has.
 func (t *Token) SessionObjects(ctx context.Context) (n int, err error) {
 	err = t.with(ctx, func(s *session) error {
@@ -159,5 +184,25 @@ func (t *Token) Canaries() int {
 // Suspect tells whether the token is under suspicion after a wrong value.
 func (t *Token) Suspect() bool { return t.watch.suspect.Load() > 0 }
 
+// Forgive lifts suspicion and suspension without proof.
+func (t *Token) Forgive() {
+	t.watch.suspect.Store(0)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.suspended)
+}
+
 // Rows is the table of return values.
 func Rows() map[uint]Class { return classes }
+
+// CloseSessions forgets the pool's sessions, so that the next operations open new ones.
+func (t *Token) CloseSessions() {
+	for range cap(t.pool) {
+		s := <-t.pool
+		if s.handle != 0 {
+			_ = t.lib.ctx.CloseSession(s.handle)
+		}
+		s.handle = 0
+		t.pool <- s
+	}
+}

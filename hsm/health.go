@@ -202,7 +202,7 @@ func (t *Token) suspendedKey(name string) error {
 	case resident:
 		return suspendedError(name)
 	}
-	return suspendedError("a wrapped key") // its name is the blob
+	return suspendedError("a user's key") // its name is the blob, or the CKA_ID
 }
 
 func suspendedError(name string) error {
@@ -221,7 +221,7 @@ func (t *Token) canary(ctx context.Context) error {
 		if w == nil {
 			return t.sessionCanary(s)
 		}
-		kek, err := t.handle(s, object{pkcs11.CKO_SECRET_KEY, w.KEK})
+		kek, err := t.handle(s, object{class: pkcs11.CKO_SECRET_KEY, label: w.KEK})
 		if err != nil {
 			return err
 		}
@@ -229,7 +229,7 @@ func (t *Token) canary(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		key, err := t.unwrap(s, kek, w.Blob, userKey(k))
+		key, err := t.unwrap(s, kek, w.Blob, t.userKey(k))
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 // process that use one module share one library; in production there is one Token per process.
 type library struct {
 	path string
+	args string // pReserved of C_Initialize
 	ctx  *pkcs11.Ctx
 	sign signFunction
 
@@ -50,10 +51,13 @@ var libraries = struct {
 }{byPath: map[string]*library{}}
 
 // openLibrary loads and initialises the module, or counts one more user of it.
-func openLibrary(path string) (*library, error) {
+func openLibrary(path, args string) (*library, error) {
 	libraries.Lock()
 	defer libraries.Unlock()
 	if l := libraries.byPath[path]; l != nil {
+		if l.args != args {
+			return nil, fmt.Errorf("hsm: %s is loaded already with other init_args", path)
+		}
 		l.users++
 		return l, nil
 	}
@@ -65,10 +69,10 @@ func openLibrary(path string) (*library, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hsm: %s: %w", path, err)
 	}
-	if err := ctx.Initialize(); err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED)) {
+	if err := initialize(ctx, args); err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED)) {
 		return nil, fmt.Errorf("%w (for SoftHSM: is SOFTHSM2_CONF set, and is its directories.tokendir readable?)", fail("C_Initialize", err))
 	}
-	l := &library{path: path, ctx: ctx, sign: sign, users: 1, gen: 1, gate: semaphore.NewWeighted(gateWeight), turn: newTurn(), pause: coolDown}
+	l := &library{path: path, args: args, ctx: ctx, sign: sign, users: 1, gen: 1, gate: semaphore.NewWeighted(gateWeight), turn: newTurn(), pause: coolDown}
 	libraries.byPath[path] = l
 	return l, nil
 }
@@ -172,7 +176,7 @@ func (l *library) restart(ctx context.Context, told func(string)) error {
 	}
 	defer l.gate.Release(gateWeight)
 	_ = l.ctx.Finalize() // a module that lost its token may refuse; what counts is the next call
-	err := fail("C_Initialize", l.ctx.Initialize())
+	err := fail("C_Initialize", initialize(l.ctx, l.args))
 	l.restarted(reason, err)
 	if err != nil {
 		told(fmt.Sprintf("module could not be started again (%s): %v", reason, err))

@@ -48,7 +48,18 @@ import (
 	"github.com/miekg/pkcs11"
 )
 
-// This file is the only place of the program with unsafe code. It does the two things that miekg/pkcs11 cannot.
+// This file is the only place of the program with unsafe code. It does the three things that miekg/pkcs11 cannot.
+
+// initialize calls C_Initialize, with a string in pReserved when args is not empty. NSS reads it there, and keeps none
+// of it.
+func initialize(ctx *pkcs11.Ctx, args string) error {
+	if args == "" {
+		return ctx.Initialize()
+	}
+	reserved := C.CString(args)
+	defer C.free(unsafe.Pointer(reserved))
+	return ctx.Initialize(pkcs11.InitializeWithReserved(unsafe.Pointer(reserved)))
+}
 
 // signFunction is the module's C_Sign.
 type signFunction struct{ pointer unsafe.Pointer }

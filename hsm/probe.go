@@ -78,7 +78,7 @@ func (l *library) checkAttributes(session pkcs11.SessionHandle, h pkcs11.ObjectH
 // back from every module, so it is proven by its effect. A role calls this at start and stops when it fails.
 func (t *Token) ProbeKEK(ctx context.Context, label string) error {
 	return t.with(ctx, func(s *session) error {
-		kek, err := t.handle(s, object{pkcs11.CKO_SECRET_KEY, label})
+		kek, err := t.handle(s, object{class: pkcs11.CKO_SECRET_KEY, label: label})
 		if err != nil {
 			return err
 		}
@@ -160,7 +160,7 @@ func (p *prober) attemptUnwrap(what string, blob []byte, template []*pkcs11.Attr
 // unwrapped unwraps as the service does and attempts to read, wrap, open and copy the key.
 func (p *prober) unwrapped(blob []byte) {
 	ctx := p.t.lib.ctx
-	key, err := p.t.unwrap(p.s, p.kek, blob, userKey(kinds[0]))
+	key, err := p.t.unwrap(p.s, p.kek, blob, p.t.userKey(kinds[0]))
 	if err != nil {
 		p.found = append(p.found, fmt.Errorf("a throw-away key cannot be unwrapped: %w", err))
 		return

@@ -92,18 +92,19 @@ type residentSigner struct {
 
 // Signer returns the signer of a token-resident key pair (CA, TSU, client keys). It finds both keys, refuses a private
 // key that could leave the token, and proves that the two belong together by one signature. ECDSA
-// (value in DER) over SHA-256 or SHA-384 as the curve is, PKCS #1 v1.5 over SHA-256. A key that once gave a wrong value is refused from then on.
+// (value in DER) over SHA-256 or SHA-384 as the curve is, PKCS #1 v1.5 over SHA-256. A key that once gave a wrong value
+// is refused from then on.
 func (t *Token) Signer(ctx context.Context, label string) (crypto.Signer, error) {
 	r := &residentSigner{token: t, label: label}
 	err := t.with(ctx, func(s *session) error {
-		private, err := t.handle(s, object{pkcs11.CKO_PRIVATE_KEY, label})
+		private, err := t.handle(s, object{class: pkcs11.CKO_PRIVATE_KEY, label: label})
 		if err != nil {
 			return err
 		}
-		if err := t.lib.checkAttributes(s.handle, private, residentProfile); err != nil {
+		if err := t.lib.checkAttributes(s.handle, private, t.quirks.profile(residentProfile)); err != nil {
 			return fmt.Errorf("hsm: key %q: %w", label, err)
 		}
-		public, err := t.handle(s, object{pkcs11.CKO_PUBLIC_KEY, label})
+		public, err := t.handle(s, object{class: pkcs11.CKO_PUBLIC_KEY, label: label})
 		if err != nil {
 			return err
 		}
@@ -139,7 +140,7 @@ func (r *residentSigner) sign(ctx context.Context, digest []byte) (value []byte,
 		return nil, err
 	}
 	err = t.with(ctx, func(s *session) error {
-		key, err := t.handle(s, object{pkcs11.CKO_PRIVATE_KEY, r.label})
+		key, err := t.handle(s, object{class: pkcs11.CKO_PRIVATE_KEY, label: r.label})
 		if err != nil {
 			return err
 		}
@@ -159,7 +160,7 @@ func (t *Token) MAC(ctx context.Context, label string, data []byte) ([]byte, err
 	}
 	mac := make([]byte, sha256.Size)
 	err := t.with(ctx, func(s *session) error {
-		key, err := t.handle(s, object{pkcs11.CKO_SECRET_KEY, label})
+		key, err := t.handle(s, object{class: pkcs11.CKO_SECRET_KEY, label: label})
 		if err != nil {
 			return err
 		}

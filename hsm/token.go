@@ -16,6 +16,7 @@ type Token struct {
 	cfg    Config
 	lib    *library
 	module string
+	quirks quirks
 	pool   chan *session // as many as configured; whoever holds one may use the token
 	closed atomic.Bool
 
@@ -25,6 +26,7 @@ type Token struct {
 	slot      uint                   // changes with each start of the module
 	login     pkcs11.SessionHandle   // stays open: closing the last session logs out
 	handles   map[object]foundHandle // the token's own keys; refilled after each start
+	residents map[string]keyHandle   // users' resident keys by CKA_ID; forgotten at each start
 	locked    error                  // the PIN was refused: no further login
 	suspended map[string]bool        // keys that gave a wrong value: labels (true) and blobs of wrapped keys (false)
 
@@ -35,6 +37,7 @@ type Token struct {
 type object struct {
 	class uint // CKO_…
 	label string
+	id    string // CKA_ID; empty: the label is enough
 }
 
 type foundHandle = pkcs11.ObjectHandle
@@ -56,7 +59,7 @@ func Open(ctx context.Context, cfg Config) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	lib, err := openLibrary(cfg.Module)
+	lib, err := openLibrary(cfg.Module, cfg.InitArgs)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +72,9 @@ func Open(ctx context.Context, cfg Config) (*Token, error) {
 		t.pool <- &session{}
 	}
 	err = t.with(ctx, func(*session) error {
-		t.module, err = lib.name()
+		if t.module, err = lib.name(); err == nil {
+			t.quirks, err = quirksOf(t.module, cfg.TestOnly)
+		}
 		return err
 	})
 	if err != nil {

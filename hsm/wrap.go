@@ -5,18 +5,20 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/miekg/pkcs11"
 )
 
-// Wrapped is a user's private key outside the token: PKCS #8 under AES key wrap with padding (RFC 5649). It binds
-// nothing to its owner: the record that holds it must be under a MAC.
+// Wrapped is a user's private key outside the token: PKCS #8 under AES key wrap with padding (RFC 5649); or, where
+// Mechanism is MechanismResident, only the name of a key inside it. It binds nothing to its owner: the record that holds
+// it must be under a MAC.
 type Wrapped struct {
 	Kind      KeyKind `json:"kind"`
 	KEK       string  `json:"kek"`       // label of the key-encryption key
-	Mechanism string  `json:"mechanism"` // e.g. "0x0000210A"
+	Mechanism string  `json:"mechanism"` // e.g. "0x0000210A", or MechanismResident
 	Module    string  `json:"module"`    // manufacturer, library and version that made it
-	Blob      []byte  `json:"blob"`      // SoftHSM: 80 bytes for P-256, 88 for P-384, 1800 for RSA-3072
+	Blob      []byte  `json:"blob"`      // SoftHSM: 80 bytes for P-256, 88 for P-384, 1800 for RSA-3072; a CKA_ID of 16
 }
 
 // maxBlob bounds a wrapped key: RSA-4096 needs 2.4 KB.
@@ -40,7 +42,7 @@ func (t *Token) GenerateWrapped(ctx context.Context, kek string, kind KeyKind, u
 	w := Wrapped{Kind: kind, KEK: kek, Mechanism: t.mechanismName(), Module: t.module}
 	var pub crypto.PublicKey
 	err = t.with(ctx, func(s *session) error {
-		wrapping, err := t.handle(s, object{pkcs11.CKO_SECRET_KEY, kek})
+		wrapping, err := t.handle(s, object{class: pkcs11.CKO_SECRET_KEY, label: kek})
 		if err != nil {
 			return err
 		}
@@ -60,7 +62,7 @@ func (t *Token) GenerateWrapped(ctx context.Context, kek string, kind KeyKind, u
 func (t *Token) generateBlob(s *session, kek pkcs11.ObjectHandle, k kind) (crypto.PublicKey, []byte, error) {
 	mechanism, public := k.generation()
 	ph, sh, err := t.lib.ctx.GenerateKeyPair(s.handle, mechanism,
-		append(verifyOnly(false), public...), signOnly(false, true))
+		append(verifyOnly(false), public...), t.quirks.template(signOnly(false, true)))
 	if err != nil {
 		return nil, nil, fail("C_GenerateKeyPair", err)
 	}
@@ -86,11 +88,14 @@ func (t *Token) destroy(s *session, handles ...pkcs11.ObjectHandle) {
 	}
 }
 
-// UseWrapped unwraps the key as a session object that can only sign (sensitive, not extractable, not copyable, not
+// UseWrapped uses a key once, wherever it is. It unwraps the key as a session object that can only sign (sensitive, not extractable, not copyable, not
 // changeable), calls use once with it, and destroys it. Every value is verified with pub before the signer returns it;
 // a blob of another key gives ErrWrongValue, a damaged one ErrBlob. The signer is dead when use returns. A failure after
 // use was called is never repeated.
 func (t *Token) UseWrapped(ctx context.Context, w Wrapped, pub crypto.PublicKey, use func(crypto.Signer) error) error {
+	if w.Resident() {
+		return t.useResident(ctx, w, pub, use)
+	}
 	kind, err := w.Kind.forUser()
 	if err != nil {
 		return err
@@ -109,11 +114,11 @@ func (t *Token) UseWrapped(ctx context.Context, w Wrapped, pub crypto.PublicKey,
 		return err
 	}
 	return t.with(ctx, func(s *session) error {
-		kek, err := t.handle(s, object{pkcs11.CKO_SECRET_KEY, w.KEK})
+		kek, err := t.handle(s, object{class: pkcs11.CKO_SECRET_KEY, label: w.KEK})
 		if err != nil {
 			return err
 		}
-		key, err := t.unwrap(s, kek, w.Blob, userKey(kind))
+		key, err := t.unwrap(s, kek, w.Blob, t.userKey(kind))
 		if err != nil {
 			return err
 		}
@@ -126,11 +131,11 @@ func (t *Token) UseWrapped(ctx context.Context, w Wrapped, pub crypto.PublicKey,
 }
 
 // userKey is the template of an unwrapped user's key.
-func userKey(k kind) []*pkcs11.Attribute {
-	return append([]*pkcs11.Attribute{
+func (t *Token) userKey(k kind) []*pkcs11.Attribute {
+	return slices.Concat([]*pkcs11.Attribute{
 		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PRIVATE_KEY),
 		pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, k.keyType()),
-	}, signOnly(false, false)...)
+	}, t.quirks.unwrap, t.quirks.template(signOnly(false, false)))
 }
 
 // unwrap makes a session object of a blob. SoftHSM answers a damaged blob with general errors, the same as a lost
