@@ -100,7 +100,7 @@ type Config struct {
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 }
 
-// Dependencies are the other parts. All but ClientName are required.
+// Dependencies are the other parts. All but ClientName and Locked are required.
 type Dependencies struct {
 	Signer  Signer
 	Clients ClientLookup
@@ -108,6 +108,8 @@ type Dependencies struct {
 	PKI     PKI
 	// Health tells how the service is; it is asked at most once in two seconds.
 	Health func(ctx context.Context) HealthStatus
+	// Locked is the reason why the front answers nothing but its health, "" for none. May be absent.
+	Locked func() string
 	// ClientName is the name that pages show for a client; without it the client's id.
 	ClientName func(id string) string
 }
@@ -163,7 +165,7 @@ func (s *server) engine() http.Handler {
 	e.HandleMethodNotAllowed = true
 	e.MaxMultipartMemory = 0     // nothing of ours uses ParseMultipartForm
 	_ = e.SetTrustedProxies(nil) // nil never fails; we use no forwarded address
-	e.Use(s.access, s.recover, s.headers, s.guard)
+	e.Use(s.access, s.recover, s.headers, s.locked, s.guard)
 	e.NoRoute(func(c *gin.Context) { s.fail(c, errNoRoute) })
 	e.NoMethod(func(c *gin.Context) { s.fail(c, errMethod) })
 	strict := NewStrictHandlerWithOptions(s, nil, StrictGinServerOptions{

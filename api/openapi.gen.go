@@ -282,6 +282,8 @@ type EvidenceV string
 
 // Health defines model for Health.
 type Health struct {
+	// Reason Why it is DOWN, when operators must act.
+	Reason *string      `json:"reason,omitempty"`
 	Status HealthStatus `json:"status"`
 }
 

@@ -62,6 +62,7 @@ var answers = map[string]answer{
 	"idempotency_key_invalid": {400, "Idempotency key not valid", 0},
 	"idempotency_key_reused":  {422, "Idempotency key was used", 0},
 	"storage_full":            {503, "No room", 60},
+	"locked":                  {503, "Locked", 0},
 	"not_finished":            {409, "Not finished", 0},
 	"evidence_not_ready":      {409, "Evidence not ready", 2},
 	"terms_changed":           {409, "Terms have changed", 0},

@@ -144,6 +144,9 @@ func (s *server) healthNow(ctx context.Context) HealthStatus {
 // GetHealth tells whether the service works.
 func (s *server) GetHealth(ctx context.Context, _ GetHealthRequestObject) (GetHealthResponseObject, error) {
 	ctx, _ = enter(ctx)
+	if s.dep.Locked != nil && s.dep.Locked() != "" {
+		return s.downBecause(), nil
+	}
 	switch status := s.healthNow(ctx); status {
 	case UP, DEGRADED:
 		return GetHealth200JSONResponse{Status: status}, nil

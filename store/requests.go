@@ -20,6 +20,7 @@ func (s *Store) Insert(ctx context.Context, r *signer.Record) error {
 		return err
 	}
 	h := sha256.Sum256([]byte(r.Token))
+	defer s.changes.Add(1)
 	return s.db.InTx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO requests (id, client, state, version, token, token_sha256, level, language,
 			reference, redirect_url, created_at, expires_at, next_at, progress) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
@@ -95,6 +96,7 @@ func (s *Store) Advance(ctx context.Context, c signer.Change) error {
 		return err
 	}
 	c.Now.Version = now.Version
+	s.changes.Add(1)
 	return nil
 }
 
