@@ -411,6 +411,11 @@ type SignatureRequestOrder struct {
 	// RedirectUrl Where the page leads the person afterwards: an absolute https URL without user name or fragment (http only to
 	// loopback, in the sandbox). `signature_request=<id>` is added to its query.
 	RedirectUrl *RedirectURL `json:"redirect_url,omitempty"`
+
+	// SignedOrder The order signed by you: a compact JWS over the digests of the documents (`docs/orders.md`; `tekend order sign`
+	// makes it). The signature activation module verifies it with the key that operators registered, so that nobody
+	// on the way, not even this API's host, can put another document into your order.
+	SignedOrder *string `json:"signed_order,omitempty"`
 	Signer      *struct {
 		// Reference Your own opaque name of the person, not a name or national number. With the same reference the person uses the
 		// same certificate again and need not identify anew.

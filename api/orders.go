@@ -72,6 +72,7 @@ func (s *server) openUpload(cl *call, in CreateSignatureRequestRequestObject) (c
 // order is what the client wishes in the signer's words. Levels, languages and addresses are judged there.
 func (s *server) order(w SignatureRequestOrder) (signer.Order, error) {
 	o := signer.Order{Level: string(value(w.Level)), Language: string(value(w.Language)), RedirectURL: value(w.RedirectUrl)}
+	o.SignedOrder = value(w.SignedOrder)
 	if w.Signer != nil {
 		o.Reference = value(w.Signer.Reference)
 	}

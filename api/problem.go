@@ -89,6 +89,8 @@ var answers = map[string]answer{
 	"certificate_not_good":    {409, "Certificate cannot be used", 0},
 	"answer_refused":          {409, "Answer of itsme refused", 0},
 	"refused":                 {409, "Refused", 0},
+	"signed_order_required":   {409, "Signed order required", 0},
+	"signed_order_refused":    {409, "Signed order refused", 0},
 	"session_expired":         {409, "Session has ended", 0},
 	"outcome_unknown":         {409, "Outcome unknown", 0},
 	"confirmation_void":       {409, "Confirmation void", 0},

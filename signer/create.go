@@ -21,6 +21,7 @@ import (
 	"github.com/google/uuid"
 
 	"tekend/consent"
+	"tekend/order"
 	"tekend/pdf"
 	"tekend/sam"
 )
@@ -45,6 +46,9 @@ type Order struct {
 	// IdempotencyKey makes a repeated call harmless: with the same key and the same order and documents it
 	// returns the first request. 1 to 255 visible ASCII characters, per client; "" for none.
 	IdempotencyKey string
+	// SignedOrder is what the provider signed over the digests of its documents (package order); "" for none. The SAM
+	// verifies it; here only mistakes are found.
+	SignedOrder string
 }
 
 // Upload yields the documents of an order one after the other; io.EOF ends them. The reader of a
@@ -73,6 +77,9 @@ func (s *Service) Create(ctx context.Context, client string, o Order, up Upload)
 		}
 	}()
 	if err := s.receive(ctx, rec, up); err != nil {
+		return nil, err
+	}
+	if err := s.ordered(rec); err != nil {
 		return nil, err
 	}
 	if o.IdempotencyKey != "" {
@@ -129,6 +136,7 @@ func (s *Service) newRecord(client string, o Order) (*Record, error) {
 		CreatedAt: now, ExpiresAt: now.Add(o.Lifetime),
 	}
 	rec.NextAt = rec.ExpiresAt
+	rec.Progress.SignedOrder = o.SignedOrder
 	ev, err := s.event(Created)
 	if err != nil {
 		return nil, err
@@ -171,6 +179,28 @@ func (s *Service) receive(ctx context.Context, rec *Record, up Upload) error {
 	}
 	if len(rec.Documents) == 0 {
 		return ErrNoDocument
+	}
+	return nil
+}
+
+// ordered says early that a signed order will be refused. It proves nothing: the keys are the SAM's knowledge.
+func (s *Service) ordered(rec *Record) error {
+	if rec.Progress.SignedOrder == "" {
+		return nil
+	}
+	o, err := order.Peek(rec.Progress.SignedOrder)
+	if err == nil {
+		err = o.At(s.now())
+	}
+	if err == nil {
+		files := make([][]byte, len(rec.Documents))
+		for i, d := range rec.Documents {
+			files[i] = d.SHA256
+		}
+		err = o.Covers(crypto.SHA256, files)
+	}
+	if err != nil {
+		return ErrOrder.with(strings.TrimPrefix(err.Error(), "order: "))
 	}
 	return nil
 }

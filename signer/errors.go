@@ -16,6 +16,7 @@ type Error struct {
 	Detail    string `json:"detail"`
 	Hint      string `json:"hint,omitempty"`
 	Retryable bool   `json:"retryable,omitempty"` // the same call, or waiting, may succeed later
+	After     int    `json:"after,omitempty"`     // seconds until that is worth while; 0: not known
 
 	cause error // for our log only
 }
@@ -59,6 +60,7 @@ var (
 	ErrLifetime       = &Error{Code: "lifetime_invalid", Detail: "the life of a request is too short or too long"}
 	ErrKey            = &Error{Code: "idempotency_key_invalid", Detail: "the idempotency key must be 1 to 255 visible ASCII characters", Hint: "send a UUID"}
 	ErrKeyReused      = &Error{Code: "idempotency_key_reused", Detail: "this idempotency key was used for another order", Hint: "send a new key with a new order; send the same order, documents and file names with the same key"}
+	ErrOrder          = &Error{Code: "signed_order_invalid", Detail: "the signed order is not one, is not in force, or is not of these documents", Hint: "make it with tekend order sign over the files that you send, in their order"}
 	ErrStorage        = &Error{Code: "storage_full", Detail: "there is no room for the documents", Hint: "try again later", Retryable: true}
 	ErrDocumentAbsent = &Error{Code: "document_not_found", Detail: "the request has no document with this number", Hint: "documents are numbered from 1"}
 	ErrNotFinished    = &Error{Code: "not_finished", Detail: "the document is not signed yet", Hint: "wait until the request is finished: GET the request with ?wait=30s"}
@@ -69,6 +71,9 @@ var (
 	ErrTooLate  = &Error{Code: "too_late", Detail: "the request was confirmed already"}
 	ErrEnded    = &Error{Code: "ended", Detail: "the request has ended"}
 	ErrBusy     = &Error{Code: "busy", Detail: "the request is being worked on", Hint: "try again", Retryable: true}
+	ErrViewer   = &Error{Code: "signer_unproven", Detail: "only the browser that came back from itsme with the confirmation of this request may see this", Hint: "open it in the browser in which you confirmed, after confirming"}
+	ErrNoUse    = &Error{Code: "use_unknown", Detail: "there is no such use of this key", Hint: "take the number from the list of uses"}
+	ErrTooMany  = &Error{Code: "too_many_questions", Detail: "this person was asked to confirm too often", Hint: "wait; look whether somebody else asks you to sign", Retryable: true}
 	ErrTooSoon  = &Error{Code: "too_soon", Detail: "a new question was made a moment ago", Hint: "look into the app first; wait 10 seconds before you ask again", Retryable: true}
 	ErrBadReply = &Error{Code: "callback_malformed", Detail: "the answer holds neither a code nor an error, or both", Hint: "open the signing link again"}
 
@@ -97,6 +102,8 @@ var (
 	ErrMismatch    = &Error{Code: "identity_mismatch", Detail: "the two answers of itsme do not speak of the same person", Hint: "make a new request"}
 	ErrCertificate = &Error{Code: "certificate_not_good", Detail: "the person's certificate cannot be used", Hint: "make a new request; the person gets a new certificate"}
 	ErrBadToken    = &Error{Code: "answer_refused", Detail: "itsme's answer did not pass our checks", Hint: "make a new request"}
+	ErrOrderWanted = &Error{Code: "signed_order_required", Detail: "only orders that their provider has signed are taken here", Hint: "send signed_order with the request"}
+	ErrOrderBad    = &Error{Code: "signed_order_refused", Detail: "the signed order was refused", Hint: "check that operators registered its key, and make a new request"}
 	ErrRefused     = &Error{Code: "refused", Detail: "the signature activation module refused the request"}
 	ErrSessionOver = &Error{Code: "session_expired", Detail: "the confirmation could not be used in time; nothing was signed", Hint: "make a new request"}
 	ErrOutcome     = &Error{Code: "outcome_unknown", Detail: "it is not known whether the key was used; no signature was released and none will be made with this confirmation", Hint: "make a new request"}
@@ -130,9 +137,12 @@ var samErrors = map[string]*Error{
 	sam.CodeItsmeUnreachable:   ErrItsme,
 	sam.CodeHSMBusy:            ErrHSM,
 	sam.CodeHSMFailed:          ErrHSM,
+	sam.CodeTooManyQuestions:   ErrTooMany,
 	sam.CodeEnrolmentUnknown:   ErrAgain,
 	sam.CodeNotSigned:          ErrNotFinished,
 	sam.CodeNotYet:             ErrEvidenceSoon,
+	sam.CodeOrderRequired:      ErrOrderWanted,
+	sam.CodeOrderRefused:       ErrOrderBad,
 	sam.CodeConflict:           ErrBadToken.with("another answer to the same question was taken before"),
 }
 
@@ -181,7 +191,7 @@ func partnerError(err error, known map[string]*Error, down, refused *Error) *Err
 		e = refused.with(refused.Detail + " (" + plainCode(w.Code) + ")")
 	}
 	e = e.because(err)
-	e.Retryable = e.Retryable || w.Retryable
+	e.Retryable, e.After = e.Retryable || w.Retryable, w.After
 	return e
 }
 

@@ -37,7 +37,8 @@ func fingerprint(o Order, docs []Document) ([]byte, error) {
 		Redirect  string        `json:"redirect_url"`
 		Lifetime  time.Duration `json:"lifetime"`
 		Documents []document    `json:"documents"`
-	}{V: 1, Level: o.Level, Language: o.Language, Reference: o.Reference, Redirect: o.RedirectURL, Lifetime: o.Lifetime}
+		Order     string        `json:"signed_order,omitempty"`
+	}{V: 1, Order: o.SignedOrder, Level: o.Level, Language: o.Language, Reference: o.Reference, Redirect: o.RedirectURL, Lifetime: o.Lifetime}
 	setDefault(&f.Level, defaultLevel)
 	setDefault(&f.Language, defaultLanguage)
 	for _, d := range docs {

@@ -12,6 +12,7 @@ import (
 	"tekend/certs"
 	"tekend/cms"
 	"tekend/consent"
+	"tekend/order"
 	"tekend/pdf"
 	"tekend/sam"
 )
@@ -104,6 +105,23 @@ func (s *Service) prepared(ctx context.Context, rec *Record, page bool) (again b
 	return false, s.prepareConfirmation(ctx, rec)
 }
 
+// addOrder adds what the provider signed, and what ties each prepared document to the one that was ordered.
+func addOrder(r *sam.PrepareRequest, rec *Record) error {
+	if rec.Progress.SignedOrder == "" {
+		return nil
+	}
+	o, err := order.Peek(rec.Progress.SignedOrder)
+	if err != nil {
+		return ErrOrderBad
+	}
+	r.Order, r.Provider = rec.Progress.SignedOrder, o.Iss
+	for i := range r.Documents {
+		base := rec.Documents[i].Work.Prepared.Base()
+		r.Documents[i].Base = &base
+	}
+	return nil
+}
+
 // prepareConfirmation has the SAM make manifest, check code and the address where the person confirms.
 func (s *Service) prepareConfirmation(ctx context.Context, rec *Record) error {
 	r := sam.PrepareRequest{V: sam.Version, Txn: txn(rec), Credential: rec.Progress.Credential, Language: rec.Language}
@@ -111,6 +129,9 @@ func (s *Service) prepareConfirmation(ctx context.Context, rec *Record) error {
 		r.Documents = append(r.Documents, sam.Document{
 			Label: d.Label, Alg: digestName(len(d.Work.Prepared.Digest)), Digest: d.Work.Prepared.Digest, SignedAttrs: d.Work.SignedAttrs,
 		})
+	}
+	if err := addOrder(&r, rec); err != nil {
+		return err
 	}
 	p, err := s.dep.Preparing.Prepare(ctx, r)
 	next := *rec
@@ -126,6 +147,8 @@ func (s *Service) prepareConfirmation(ctx context.Context, rec *Record) error {
 			next.Progress.Notice = nil
 		}
 		c.Expect = &Callback{State: p.State, Request: rec.ID, Kind: KindConfirmation, Subject: p.Nonce, ExpiresAt: p.ExpiresAt}
+	case err != nil && why.Code == ErrTooMany.Code:
+		next.Progress.Notice = why // the next look at the page asks anew
 	case err == nil || personAgain(why):
 		// The stored outcome of a lost try that is too old by now: the next look at the page takes a new txn.
 		next.Progress.Notice = ErrAgain

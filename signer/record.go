@@ -53,7 +53,8 @@ type Record struct {
 
 // Progress is what the steps have learned so far.
 type Progress struct {
-	Terms        string        `json:"terms,omitempty"` // version that the person accepted
+	Terms        string        `json:"terms,omitempty"`        // version that the person accepted
+	SignedOrder  string        `json:"signed_order,omitempty"` // of the provider, as it came
 	Enrolment    *Enrolment    `json:"enrolment,omitempty"`
 	Credential   string        `json:"credential,omitempty"` // id, from state identified on
 	Chain        [][]byte      `json:"chain,omitempty"`      // DER, leaf first, from state identified on
@@ -61,6 +62,7 @@ type Progress struct {
 	Confirmation *Confirmation `json:"confirmation,omitempty"`
 	Answer       *Answer       `json:"answer,omitempty"`     // came from itsme, not yet taken by the SAM
 	Session      *Session      `json:"session,omitempty"`    // from state confirmed on
+	Viewer       []byte        `json:"viewer,omitempty"`     // hash of what the browser holds whose answer confirmed (ViewerOf)
 	SignedAt     time.Time     `json:"signed_at,omitzero"`   // start of state signed
 	Attempts     int           `json:"attempts,omitempty"`   // of the step under way; 0 after each success
 	Tries        int           `json:"tries,omitempty"`      // enrolments and preparations made so far; makes each txn new
