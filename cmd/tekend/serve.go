@@ -32,6 +32,9 @@ type frontConfig struct {
 	Listen string `yaml:"listen"`
 	// PublicURL is where people and providers reach it, without a slash at its end.
 	PublicURL string `yaml:"public_url"`
+	// Name tells this front's database from those of others at the same sam: 1 to 64 letters, digits, dashes and dots. Fronts
+	// that share a database share it. Default front.
+	Name string `yaml:"name"`
 	// Sandbox says on every page that this is a simulation.
 	Sandbox bool `yaml:"sandbox"`
 	// Roots is a PEM file: what our own products must lead to before they are released.
@@ -87,6 +90,7 @@ type front struct {
 	store   *store.Store
 	service *signer.Service
 	sam     *sam.Client
+	history *history
 	handler http.Handler
 }
 
@@ -107,9 +111,34 @@ func (c *serveCmd) Run(p *program) error {
 		return err
 	}
 	worker := make(chan error, 1)
-	go func() { worker <- f.service.Run(p.ctx) }()
+	go func() { worker <- f.work(p.ctx) }()
 	log.Info("listening", "address", l.Addr().String())
 	return errors.Join(serveHTTP(p.ctx, l, f.handler), ignoreCanceled(<-worker))
+}
+
+// work does what requests need until ctx ends or the front locks.
+func (f *front) work(ctx context.Context) error {
+	if f.history.locked.Load() {
+		return nil
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		f.history.run(ctx, f.store)
+	}()
+	go func() {
+		select {
+		case <-f.history.lock:
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	err := f.service.Run(ctx)
+	stop()
+	<-told
+	return err
 }
 
 func ignoreCanceled(err error) error {
@@ -131,11 +160,17 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 		return nil, err
 	}
 	cfg.Store.Now = p.now
+	if cfg.Name == "" {
+		cfg.Name = "front"
+	}
+	client := cfg.Sockets.SAM.client(callTimeout)
+	past := newHistory(cfg.Name, client, log)
+	cfg.Store.Past = past.past
 	st, err := store.Open(p.ctx, cfg.Store)
 	if err != nil {
 		return nil, usage("open the front's data: %w", err)
 	}
-	f := &front{cfg: cfg, store: st, sam: cfg.Sockets.SAM.client(callTimeout)}
+	f := &front{cfg: cfg, store: st, sam: client, history: past}
 	issuer := ca.NewClient(cfg.Sockets.CA, callTimeout)
 	stamper, err := newStamper(cfg, p.now)
 	if err != nil {
@@ -159,7 +194,7 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 	cfg.API.Now, cfg.API.Log, cfg.API.PublicURL, cfg.API.Sandbox = p.now, log, cfg.PublicURL, cfg.Sandbox
 	f.handler, err = api.New(cfg.API, api.Dependencies{
 		Signer: f.service, Clients: st, PKI: issuer, TSA: api.RelayFunc(relayTSA(cfg.Sockets.TSA)), Health: f.health,
-		ClientName: func(id string) string { return names[id] },
+		ClientName: func(id string) string { return names[id] }, Locked: past.reason,
 	})
 	if err != nil {
 		return nil, errors.Join(usage("%w", err), st.Close())
