@@ -54,6 +54,9 @@ type commands struct {
 	TSA     tsaCmd     `cmd:"" name:"tsa" help:"Run the time-stamping role."`
 	Keys    keysCmd    `cmd:"" help:"The ceremony: make the roles' tokens, keys and certificates."`
 	Audit   auditCmd   `cmd:"" help:"Look at a role's audit record."`
+	Operator operatorCmd `cmd:"" help:"Keys of operators, of whom two decide together."`
+	Lock    lockCmd    `cmd:"" help:"The lock of a role, or of a front, that was put back in time."`
+	Unlock  unlockCmd  `cmd:"" help:"Open a lock that two operators have approved."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
