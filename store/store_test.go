@@ -151,7 +151,7 @@ func TestADatabaseOfTheFirstVersionIsTakenOver(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	d := dbtest.Raw(t, filepath.Join(dir, "front.db"))
+	d := dbtest.Raw(t, dbtest.Source(t, filepath.Join(dir, "front.db")))
 	for _, q := range []string{`DROP TABLE claims`, `DROP TABLE idempotency_keys`, `DELETE FROM goose_db_version WHERE version_id > 1`} {
 		if _, err := d.ExecContext(t.Context(), q); err != nil {
 			t.Fatal(err)

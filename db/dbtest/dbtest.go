@@ -22,11 +22,12 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
-	_ "modernc.org/sqlite"             // the driver "sqlite"
+
+	"tekend/db"
 )
 
 // Bin is where Debian's postgresql-15 puts the server's programs.
@@ -88,20 +89,49 @@ func Source(t testing.TB, path string) string {
 	return u
 }
 
-// Raw opens what Source gives for path past package db, so that tests can play somebody who tampers.
-// It takes PostgreSQL's $1, or nothing, for parameters there, and SQLite's ? for the file.
-func Raw(t testing.TB, path string) *sql.DB {
+// Raw opens a database behind the back of its owner, so that tests can play somebody who tampers. It
+// takes ? for parameters on both engines.
+func Raw(t testing.TB, source string) *sql.DB {
 	t.Helper()
-	driver, source := "sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?_pragma=busy_timeout(10000)"
-	if u := Source(t, path); u != path {
-		driver, source = "pgx", u
+	var d *sql.DB
+	var err error
+	if strings.HasPrefix(source, "postgres://") {
+		var opened *db.DB
+		if opened, err = db.Open(context.Background(), source, nothingNew); err == nil {
+			d = opened.DB
+		}
+	} else {
+		d, err = sql.Open("sqlite", "file:"+(&url.URL{Path: source}).EscapedPath()+"?_pragma=busy_timeout(10000)")
 	}
-	d, err := sql.Open(driver, source)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Close() })
 	return d
+}
+
+// nothingNew is a migration that every database has had.
+var nothingNew = fstest.MapFS{"migrations/postgres/00001_had.sql": {Data: []byte("-- +goose Up\nSELECT 1;\n")}}
+
+// Dump is the whole database behind a PostgreSQL URL, as it is in one moment; Restore puts it back, in
+// place of what is there. Nobody may have the database open meanwhile.
+func Dump(t testing.TB, source string) []byte {
+	t.Helper()
+	out, err := exec.Command(filepath.Join(Bin, "pg_dump"), "--clean", "--if-exists", "-d", source).Output()
+	if err != nil {
+		t.Fatalf("dbtest: pg_dump: %v", err)
+	}
+	return out
+}
+
+// Restore is told at Dump.
+func Restore(t testing.TB, source string, dump []byte) {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(Bin, "psql"), "-q", "-X", "-v", "ON_ERROR_STOP=1", "-d", source)
+	cmd.Stdin = bytes.NewReader(dump)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("dbtest: psql: %v: %s", err, out)
+	}
 }
 
 // Files are the files in which what Source gives for path lies: for PostgreSQL all of the server's, its log

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tekend/consent"
+	"tekend/db/dbtest"
 	"tekend/itsme"
 	"tekend/itsme/sandbox"
 	"tekend/sam"
@@ -101,8 +102,7 @@ func (w *world) nonceOf(kind, subject string) (nonce string) {
 // sql works on the role's database behind its back.
 func (w *world) sql(fn func(*sql.DB) error) {
 	w.t.Helper()
-	d := got(sql.Open("sqlite", "file:"+w.cfg.DB+"?_pragma=busy_timeout(5000)"))(w.t)
-	defer func() { _ = d.Close() }()
+	d := dbtest.Raw(w.t, w.cfg.DB)
 	must(w.t, fn(d))
 }
 
@@ -248,8 +248,13 @@ func TestOwnedFrontDRunning(t *testing.T) {
 	})
 }
 
+func postgres(source string) bool { return strings.HasPrefix(source, "postgres://") }
+
 func (w *world) copyDB() []byte {
 	w.t.Helper()
+	if postgres(w.cfg.DB) {
+		return dbtest.Dump(w.t, w.cfg.DB)
+	}
 	path := w.path("copy.db")
 	_ = os.Remove(path)
 	w.exec("VACUUM INTO ?", path)
@@ -258,6 +263,10 @@ func (w *world) copyDB() []byte {
 
 func (w *world) putDB(b []byte) {
 	w.t.Helper()
+	if postgres(w.cfg.DB) {
+		dbtest.Restore(w.t, w.cfg.DB, b)
+		return
+	}
 	for _, tail := range []string{"-wal", "-shm"} {
 		_ = os.Remove(w.cfg.DB + tail)
 	}

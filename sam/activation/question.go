@@ -100,10 +100,13 @@ func (q *question) manifest() (consent.Manifest, error) {
 	return consent.DecodeManifest(q.Manifest)
 }
 
-// usable refuses a question for new acts when it is of an earlier process, or
+// usable refuses a question for new acts when it is of another process, or
 // when its row is not what this process wrote.
-func (r *Role) usable(q *question) error {
+func (r *Role) usable(ctx context.Context, q *question) error {
 	if q.Boot != r.boot {
+		if err := r.elsewhere(ctx, q); err != nil {
+			return err
+		}
 		return refuse(sam.CodeBeforeStart, "made before this process started")
 	}
 	if !hmac.Equal(q.Seal, r.sealOf(q)) || consent.Nonce(q.Manifest) != q.Nonce {
@@ -113,8 +116,11 @@ func (r *Role) usable(q *question) error {
 }
 
 func insertQuestion(ctx context.Context, tx *sql.Tx, q *question) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO questions (nonce, kind, subject, boot, manifest, verifier, state, url, request, expires, seal)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?)`, q.Nonce, q.Kind, q.Subject, q.Boot, q.Manifest, q.Verifier, q.State, q.URL, q.Request, q.Expires.UnixMicro(), q.Seal)
+	err := changed(ctx, tx, `INSERT INTO questions (nonce, kind, subject, boot, manifest, verifier, state, url, request, expires, seal)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (kind, subject) DO NOTHING`, q.Nonce, q.Kind, q.Subject, q.Boot, q.Manifest, q.Verifier, q.State, q.URL, q.Request, q.Expires.UnixMicro(), q.Seal)
+	if errors.Is(err, errNotOne) { // the same preparation, at the same time
+		return busyElsewhere()
+	}
 	if err != nil {
 		return fmt.Errorf("store question: %w", err)
 	}

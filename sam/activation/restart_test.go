@@ -195,7 +195,7 @@ func TestChangedLink(t *testing.T) {
 		"confirm_aud": "'X'", "confirm_sub": "(SELECT confirm_sub FROM links WHERE id = '" + other.ID + "')",
 		"spki": "(SELECT spki FROM links WHERE id = '" + other.ID + "')", "chain": "(SELECT chain FROM links WHERE id = '" + other.ID + "')",
 		"kind": "'RSA-3072'", "kek": "'other'", "mechanism": "'0x0000210B'", "module": "'other'",
-		"blob": "(SELECT blob FROM links WHERE id = '" + other.ID + "')", "created": "created + 1", "mac": "zeroblob(32)",
+		"blob": "(SELECT blob FROM links WHERE id = '" + other.ID + "')", "created": "created + 1", "mac": "(SELECT mac FROM links WHERE id = '" + other.ID + "')",
 	} {
 		w.exec("CREATE TABLE saved AS SELECT * FROM links")
 		w.exec("UPDATE links SET " + column + " = " + change + " WHERE id = '" + cred.ID + "'")
@@ -207,8 +207,7 @@ func TestChangedLink(t *testing.T) {
 			_, err = w.front.Credential(t.Context(), cred.ID)
 			w.refused(err, sam.CodeCredentialUnknown)
 		})
-		w.exec("DELETE FROM links WHERE id = '" + cred.ID + "'")
-		w.exec("INSERT INTO links SELECT * FROM saved WHERE id = '" + cred.ID + "'")
+		w.exec("UPDATE links SET " + column + " = (SELECT " + column + " FROM saved WHERE id = '" + cred.ID + "') WHERE id = '" + cred.ID + "'")
 		w.exec("DROP TABLE saved")
 	}
 	if signed := got(w.front.Sign(t.Context(), c.Nonce, c.request(0)))(t); len(signed.Values) != 1 {
@@ -252,7 +251,7 @@ func TestInventedSession(t *testing.T) {
 	w.sql(func(d *sql.DB) error {
 		_, err := d.Exec("UPDATE questions SET status = 'authorized', answer = 'x' WHERE nonce = ?", p.Nonce)
 		if err == nil {
-			_, err = d.Exec("INSERT INTO sessions VALUES (?, 'mine', ?, 1, ?, 1, ?, zeroblob(32))", p.Nonce, cred.ID, cred.Algorithm, time.Now().Add(time.Hour).UnixMicro())
+			_, err = d.Exec("INSERT INTO sessions VALUES (?, 'mine', ?, 1, ?, 1, ?, ?)", p.Nonce, cred.ID, cred.Algorithm, time.Now().Add(time.Hour).UnixMicro(), make([]byte, 32))
 		}
 		if err == nil {
 			_, err = d.Exec("INSERT INTO positions (nonce, position) VALUES (?, 0)", p.Nonce)

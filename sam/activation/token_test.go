@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tekend/db/dbtest"
 	"tekend/hsm"
 	"tekend/sam"
 	"tekend/sam/activation"
@@ -125,9 +126,12 @@ func TestNoAuditNoAct(t *testing.T) {
 	w := newWorld(t, func(c *activation.Config) { c.CallTimeout = time.Second })
 	cred := w.enrol("approve")
 	c := w.confirm(cred, 1)
-	d := got(sql.Open("sqlite", "file:"+w.cfg.DB+"?_txlock=immediate"))(t)
-	defer func() { _ = d.Close() }()
-	tx := got(d.Begin())(t)
+	tx := got(dbtest.Raw(t, w.cfg.DB).Begin())(t)
+	lock := "DELETE FROM audit WHERE seq < 0" // takes SQLite's one lock
+	if postgres(w.cfg.DB) {
+		lock = "LOCK TABLE audit"
+	}
+	got(tx.Exec(lock))(t)
 	_, err := w.front.Sign(t.Context(), c.Nonce, c.request(0))
 	if code(err) != "internal" {
 		t.Errorf("%v", err)
