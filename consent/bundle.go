@@ -29,6 +29,7 @@ type Bundle struct {
 	Token        string       `json:"token"`        // the ID token that itsme signed, compact JWS
 	IssuerKeys   IssuerKeys   `json:"issuer_keys"`  // the set that the token was verified with
 	Certificates [][]byte     `json:"certificates"` // DER: the person's, then each issuer's below the root
+	Order        *SignedOrder `json:"order"`        // absent when the provider has not signed its order
 	Positions    []Position   `json:"positions"`    // in the order of the manifest's docs
 	Audit        AuditExtract `json:"audit"`
 	TimeStamps   [][]byte     `json:"time_stamps"` // RFC 3161 tokens over Imprint; absent before the first
@@ -39,6 +40,13 @@ type IssuerKeys struct {
 	URL  string `json:"url"`
 	At   string `json:"at"`   // when it was asked for: TimeOfKeys
 	Body []byte `json:"body"` // the answer, byte for byte
+}
+
+// SignedOrder is what the provider signed about its documents (package order).
+type SignedOrder struct {
+	Provider string `json:"provider"` // as operators registered it
+	JWS      string `json:"jws"`
+	KeySet   []byte `json:"key_set"` // its registered keys at that moment, JWK set
 }
 
 // TimeOfKeys is the form of IssuerKeys.At: UTC with microseconds, for time.Format.
@@ -88,6 +96,14 @@ func (b *Bundle) Encode() ([]byte, error) {
 	w.must("url", b.IssuerKeys.URL)
 	w.close()
 	w.blob("manifest", b.Manifest)
+	if o := b.Order; o != nil {
+		w.name("order")
+		w.open()
+		w.must("jws", o.JWS)
+		w.blob("key_set", o.KeySet)
+		w.must("provider", o.Provider)
+		w.close()
+	}
 	w.name("positions")
 	w.list(len(b.Positions), func(i int) { b.Positions[i].write(w) })
 	w.must("request", b.Request)

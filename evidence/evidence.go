@@ -27,6 +27,7 @@ const (
 	StepRecord       = "record"       // rows of the log, under checkpoint and witnesses, about exactly these bytes
 	StepRequest      = "request"      // signed with our key; asks for exactly this text, nonce and person
 	StepToken        = "token"        // signed by itsme; answers exactly this nonce
+	StepOrder        = "order"        // the provider signed an order of as many documents
 	StepAttributes   = "attributes"   // what was signed is of exactly these documents and this certificate
 	StepCertificates = "certificates" // a path to a root that you trust
 	StepValues       = "values"       // each value verifies with the certificate
@@ -84,9 +85,10 @@ type Report struct {
 	Checkpoint  uint64         `json:"checkpoint"`   // size of the log
 	Witnesses   int            `json:"witnesses"`
 	Positions   int            `json:"positions"`
-	Compared    map[string]int `json:"compared"` // file → position, from 0, of documents that were compared
-	Proven      []string       `json:"proven"`   // in plain words
-	Trusted     []string       `json:"trusted"`  // what the proof rests on
+	Provider    string         `json:"provider,omitempty"` // who signed the order
+	Compared    map[string]int `json:"compared"`           // file → position, from 0, of documents that were compared
+	Proven      []string       `json:"proven"`             // in plain words
+	Trusted     []string       `json:"trusted"`            // what the proof rests on
 
 	bundle *consent.Bundle
 }
@@ -102,6 +104,7 @@ type job struct {
 	rows  []audit.Event
 	certs []*x509.Certificate
 	token *token.IDToken
+	same  bool // the digests of the provider's order are those of the manifest
 	rep   *Report
 }
 
@@ -117,7 +120,7 @@ func Verify(ctx context.Context, bundle []byte, t Trust) (*Report, error) {
 	}
 	j := &job{ctx: ctx, trust: t, b: b, rep: &Report{bundle: b, Text: b.Text, Compared: map[string]int{}}}
 	for _, step := range []func() error{
-		j.manifest, j.text, j.record, j.request, j.answer, j.attributes, j.certificates, j.values, j.timeStamps,
+		j.manifest, j.text, j.record, j.request, j.answer, j.order, j.attributes, j.certificates, j.values, j.timeStamps,
 	} {
 		if err := step(); err != nil {
 			return nil, err

@@ -59,7 +59,7 @@ func (j *job) record() error {
 			}
 		}
 	}
-	return j.order()
+	return j.sequence()
 }
 
 func (j *job) wants() []want {
@@ -75,6 +75,11 @@ func (j *job) wants() []want {
 			"keys": digestOf(j.b.IssuerKeys.Body), "keys_url": j.b.IssuerKeys.URL, "keys_at": j.b.IssuerKeys.At,
 		}},
 	}
+	prepared := all[0].detail
+	prepared["provider"], prepared["order"], prepared["order_keys"] = "", "", ""
+	if o := j.b.Order; o != nil {
+		prepared["provider"], prepared["order"], prepared["order_keys"] = o.Provider, digestOf([]byte(o.JWS)), digestOf(o.KeySet)
+	}
 	for i, d := range j.m.Docs {
 		all = append(all,
 			want{"key.intent", map[string]string{"position": strconv.Itoa(i), "credential": j.m.Cred.ID, "dtbs": d.DTBS}},
@@ -83,9 +88,9 @@ func (j *job) wants() []want {
 	return all
 }
 
-// order: prepared before authorized before each intent before its use, by
+// sequence: prepared before authorized before each intent before its use, by
 // number and by time.
-func (j *job) order() error {
+func (j *job) sequence() error {
 	rows := j.b.Audit.Rows
 	bad := func(i int) error { return fault(StepRecord, "row %d comes before what must precede it", rows[i].Seq) }
 	for i := range rows {

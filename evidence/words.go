@@ -21,6 +21,15 @@ func (j *job) conclude() {
 		fmt.Sprintf("the signature activation module wrote down the question, the answer (%s) and, before each use of the key, what it would sign; last use %s", at(r.ConfirmedAt), at(r.SignedAt)),
 		fmt.Sprintf("all of this existed at %s, as time-stamped by %q", at(r.StampedAt), r.StampedBy),
 	}
+	if r.Provider != "" {
+		r.Proven = append(r.Proven, fmt.Sprintf("provider %q signed, with a key that the bundle holds, an order of %s", r.Provider, documents))
+		r.Trusted = append(r.Trusted, "that this key is the provider's rests on the operators, who registered it")
+		if !j.same {
+			r.Trusted = append(r.Trusted, "that the documents are the files of that order, with nothing but a signature added, was compared by the signature activation module; compare the digests in the order with the files")
+		}
+	} else {
+		r.Trusted = append(r.Trusted, "the provider did not sign its order: that it ordered these documents rests on the service's front")
+	}
 	if r.Witnesses > 0 {
 		r.Proven = append(r.Proven, fmt.Sprintf("the record of these acts was seen by %d witness(es) when it had %d rows: it cannot have been changed since without their help", r.Witnesses, r.Checkpoint))
 	}

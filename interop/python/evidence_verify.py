@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from asn1crypto import cms, core, tsp
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 
 CLAIM = "http://itsme.services/v2/claim/"
 PKCS1, S256, S384 = padding.PKCS1v15(), hashes.SHA256(), hashes.SHA384()
@@ -21,29 +22,25 @@ SCHEMES = {  # §4.4: alg, kind of key, curve, what verify() wants
     "RSASSA-PSS-SHA256": ("SHA-256", rsa.RSAPublicKey, None, (padding.PSS(padding.MGF1(S256), 32), S256)),
 }
 
-class Refused(Exception):
-    pass
-
 def need(ok, why):
     if not ok:
-        raise Refused(why)
+        raise ValueError(why)
 
 # §1
 def H(data, alg="SHA-256"):
     return hashlib.new(alg.replace("-", ""), data).digest()
 
-def b64(text, length=None):
-    data = base64.b64decode(text, validate=True)
-    need(base64.b64encode(data).decode() == text and length in (None, len(data)), "base64 in another spelling or length")
+def b64(text, length=None, url=False):
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)) if url else base64.b64decode(text, validate=True)
+    again = b64u(data) if url else base64.b64encode(data).decode()
+    need(again == text and length in (None, len(data)), "base64 in another spelling or length")
     return data
 
 def b64u(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 def un_b64u(text, length=None):
-    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    need(b64u(data) == text and length in (None, len(data)), "base64url in another spelling or length")
-    return data
+    return b64(text, length, True)
 
 def D(data):
     return b64u(H(data.encode() if isinstance(data, str) else data))
@@ -59,9 +56,8 @@ def read(data):
     return json.loads(data, object_pairs_hook=unique)
 
 def read_canonical(data, limit):
-    value = read(data)
-    need(len(data) <= limit and canonical(value) == data, "not canonical, or too long")
-    return value
+    need(len(data) <= limit and canonical(read(data)) == data, "not canonical, or too long")
+    return read(data)
 
 def members(value, names):
     need(isinstance(value, dict) and sorted(value) == sorted(names.split()), f"the members are not {names}")
@@ -132,7 +128,7 @@ def token(b, m, nonce, rows, own_keys):
     p, _ = jws(b["token"], b64(keys["body"]))
     if own_keys:
         jws(b["token"], own_keys)
-    got = [p["iss"], p["aud"], p.get("azp", p["aud"]), p["nonce"], p["sub"], p["acr"].replace("services/V2/", "services/v2/")]
+    got = [p["iss"], p["aud"], p.get("azp", p["aud"]), p["nonce"], p["sub"], p["acr"].replace("http://itsme.services/V2/", "http://itsme.services/v2/")]
     need(got == [m["iss"], m["client_id"], m["client_id"], nonce, m["sub"], m["acr"]], "the token answers something else")
     iat, exp, a = p["iat"], p["exp"], rows[1]["at"] / 1e6
     need(type(iat) is type(exp) is int and iat < exp <= iat + 600 and a - 360 <= iat <= a + 60 and a < exp + 120
@@ -150,10 +146,9 @@ def row(data):
     need(data.startswith(label), "no row")
     numbers, rest = data[len(label):][:24], data[len(label) + 24:]
     for _ in range(5):
-        n, rest = int.from_bytes(rest[:8], "big"), rest[8:]
-        fields.append(rest[:n])
-        need(len(fields[-1]) == n, "a row is cut off")
-        rest = rest[n:]
+        n = int.from_bytes(rest[:8], "big") + 8
+        need(n <= len(rest), "a row is cut off")
+        fields, rest = fields + [rest[8:n]], rest[n:]
     need(not rest and [len(f) for f in fields[3:]] == [16, 32], "a row has other fields")
     seq, at = int.from_bytes(numbers[:8], "big"), int.from_bytes(numbers[8:16], "big")
     return {"seq": seq, "at": at, "kind": fields[0].decode(), "subject": fields[1].decode(), "detail": read(fields[2])}
@@ -213,6 +208,8 @@ def record(b, m, nonce, trust):
     want = [("confirmation.prepared", {"documents": str(n), "root": m["root"], "request": D(b["request"]), "client_keys": D(b64(b["client_keys"]))}),
             ("confirmation.authorized", {"positions": str(n), "token": D(b["token"]), "kid": D(kid), "keys": D(b64(keys["body"])),
                                          "keys_url": keys["url"], "keys_at": keys["at"]})]
+    o = b.get("order")
+    want[0][1].update({"provider": o["provider"], "order": D(o["jws"]), "order_keys": D(b64(o["key_set"]))} if o else dict.fromkeys(("provider", "order", "order_keys")))
     for i, d in enumerate(m["docs"]):
         want.append(("key.intent", {"position": str(i), "dtbs": d["dtbs"]}))
         want.append(("key.used", {"position": str(i), "value": D(b64(b["positions"][i]["value"]))}))
@@ -226,6 +223,20 @@ def record(b, m, nonce, trust):
         need(i == 0 or before["seq"] < r["seq"] and before["at"] - 2e6 <= r["at"], "order of the rows")
     need(m["iat"] <= rows[0]["at"] / 1e6 <= m["iat"] + 60 and rows[1]["at"] / 1e6 <= m["exp"] + 60, "times of the record")
     return rows
+
+# §4.5; ES256 only: an order by another algorithm is refused here
+def order(o, n, rows):
+    members(o, "provider jws key_set")
+    header, payload, signature = (un_b64u(x) for x in o["jws"].split("."))
+    header, p, keys = read(header), read(payload), {k["kid"]: k for k in read(b64(o["key_set"]))["keys"]}
+    members(header, "alg kid typ"), members(p, "v iss jti iat exp documents")
+    need(header["alg"] == "ES256" and header["typ"] == "tekend-order+jws" and len(signature) == 64, "header of the order")
+    k = {x: keys[header["kid"]][x] for x in ("crv", "kty", "x", "y")}
+    need(k["crv"] == "P-256" and k["kty"] == "EC" and header["kid"] == D(canonical(k)), "key of the order")
+    x, y, r, s = (int.from_bytes(v, "big") for v in (un_b64u(k["x"], 32), un_b64u(k["y"], 32), signature[:32], signature[32:]))
+    key = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+    key.verify(utils.encode_dss_signature(r, s), o["jws"].rpartition(".")[0].encode(), ec.ECDSA(S256))
+    need(p["v"] == 1 and p["iss"] == o["provider"] and len(p["documents"]) == n and p["iat"] - 60 <= rows[0]["at"] / 1e6 < p["exp"], "order")
 
 # §4.4
 def path(chain, roots, at, bag=None):
@@ -241,7 +252,7 @@ def path(chain, roots, at, bag=None):
         issuer.verify_directly_issued_by(cert)
         if cert in roots and (bag is not None or depth == len(chain) - 1):
             return
-    raise Refused("no path to a root")
+    raise ValueError("no path to a root")
 
 def signatures(b, m, certs, roots, used):
     key = certs[0].public_key()
@@ -266,7 +277,7 @@ def signatures(b, m, certs, roots, used):
     need(usage.content_commitment or usage.digital_signature, "key usage")
     path(certs, roots, used)
 
-# §4.5
+# §4.6
 def time_stamp(der, imprint, roots, used, now):
     signed = cms.ContentInfo.load(der, strict=True)["content"]
     info, (signer,) = signed["encap_content_info"]["content"].parsed, signed["signer_infos"]
@@ -278,12 +289,12 @@ def time_stamp(der, imprint, roots, used, now):
     alg = signer["digest_algorithm"]["algorithm"].native
     content = signed["encap_content_info"]["content"].contents
     need(got["message_digest"].native == hashlib.new(alg, content).digest() and got["content_type"].native == "tst_info", "signed attributes of the time-stamp")
-    need(got["signing_certificate_v2"]["certs"][0]["cert_hash"].native == hashlib.sha256(der_of(cert)).digest(), "another unit")
+    need(got["signing_certificate_v2"]["certs"][0]["cert_hash"].native == hashlib.sha256(cert.public_bytes(Encoding.DER)).digest(), "another unit")
     how = (getattr(hashes, alg.upper())(),)
     cert.public_key().verify(signer["signature"].native, core.SetOf.load(b"\x31" + signer["signed_attrs"].dump()[1:]).dump(),
                              *((ec.ECDSA(*how),) if isinstance(cert.public_key(), ec.EllipticCurvePublicKey) else (PKCS1, *how)))
     eku = cert.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
-    need(eku.critical and [u.dotted_string for u in eku.value] == ["1.3.6.1.5.5.7.3.8"], "no time-stamping unit")
+    need(eku.critical and list(eku.value) == [x509.oid.ExtendedKeyUsageOID.TIME_STAMPING], "no time-stamping unit")
     path([cert], roots, info["gen_time"].native, bag)
 
 def documents(files, b):
@@ -300,7 +311,7 @@ def documents(files, b):
 
 def verify(data, trust, roots, own_keys, files):
     b = read_canonical(data, 4 << 20)
-    members(b, "v manifest text request client_keys token issuer_keys certificates positions audit time_stamps")
+    members(b, "v manifest text request client_keys token issuer_keys certificates positions audit time_stamps" + " order" * ("order" in b))
     members(b["issuer_keys"], "url at body")
     need(b["v"] == "tekend-evidence/1" and len(b["time_stamps"]) > 0, "version, or no time-stamp")
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -308,6 +319,8 @@ def verify(data, trust, roots, own_keys, files):
     rows = record(b, m, nonce, trust)
     request(b, m, nonce)
     token(b, m, nonce, rows, own_keys)
+    if "order" in b:
+        order(b["order"], len(m["docs"]), rows)
     used = datetime.datetime.fromtimestamp(max(r["at"] for r in rows[3::2]) / 1e6, datetime.timezone.utc)
     signatures(b, m, [x509.load_der_x509_certificate(b64(c)) for c in b["certificates"]], roots, used)
     imprint = H(canonical({k: v for k, v in b.items() if k != "time_stamps"}))

@@ -98,6 +98,9 @@ func (r *Role) evidence(ctx context.Context, nonce string) (*sam.Evidence, error
 	if err := r.addSets(ctx, b, nonce); err != nil {
 		return nil, err
 	}
+	if err := r.addOrderTo(ctx, b, nonce); err != nil {
+		return nil, err
+	}
 	if err := r.addCertificates(ctx, b, m); err != nil {
 		return nil, err
 	}
@@ -184,5 +187,19 @@ func (r *Role) addCertificates(ctx context.Context, b *consent.Bundle, m consent
 			b.Certificates = append(b.Certificates, c.Raw)
 		}
 	}
+	return nil
+}
+
+// addOrderTo adds what the provider signed, if it signed its order.
+func (r *Role) addOrderTo(ctx context.Context, b *consent.Bundle, nonce string) error {
+	var o consent.SignedOrder
+	err := r.db.QueryRowContext(ctx, "SELECT provider, jws, key_set FROM orders WHERE nonce = ?", nonce).Scan(&o.Provider, &o.JWS, &o.KeySet)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read order: %w", err)
+	}
+	b.Order = &o
 	return nil
 }

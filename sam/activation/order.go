@@ -125,14 +125,15 @@ func orderRefusal(err error) error {
 	return err
 }
 
-// keepOrder stores an order as evidence, in the transaction that stores its question.
-func (r *Role) keepOrder(ctx context.Context, tx *sql.Tx, nonce string, req sam.PrepareRequest) error {
+// keepOrder stores an order as evidence, in the transaction that stores its question. It gives the hash of the
+// provider's key set, for the row of the audit.
+func (r *Role) keepOrder(ctx context.Context, tx *sql.Tx, nonce string, req sam.PrepareRequest) (keys string, err error) {
 	set, err := order.KeySet(r.providers[req.Provider])
 	if err != nil {
-		return err
+		return "", err
 	}
 	if _, err := tx.ExecContext(ctx, "INSERT INTO orders (nonce, provider, jws, key_set) VALUES (?,?,?,?)", nonce, req.Provider, req.Order, set); err != nil {
-		return fmt.Errorf("store order: %w", err)
+		return "", fmt.Errorf("store order: %w", err)
 	}
-	return nil
+	return digest(set), nil
 }

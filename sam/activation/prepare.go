@@ -63,7 +63,7 @@ func (r *Role) prepare(ctx context.Context, req sam.PrepareRequest, hash string)
 		}
 		if req.Order != "" {
 			detail["provider"], detail["order"] = req.Provider, digest([]byte(req.Order))
-			if err := r.keepOrder(ctx, tx, q.Nonce, req); err != nil {
+			if detail["order_keys"], err = r.keepOrder(ctx, tx, q.Nonce, req); err != nil {
 				return err
 			}
 		}
