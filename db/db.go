@@ -41,6 +41,7 @@ type DB struct {
 	*sql.DB
 	writer chan struct{}
 	engine Engine
+	fatal  func(error) // OnFatal
 
 	// PostgreSQL only: how to make a connection outside the pool, and what this process marks its
 	// transactions with (commit.go). count is guarded by writer.
@@ -103,7 +104,7 @@ func (d *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	if err := tx.Commit(); err != nil {
-		return d.outcome(ctx, fmt.Errorf("commit: %w", err))
+		return d.outcome(ctx, d.tell(fmt.Errorf("commit: %w", err)))
 	}
 	return nil
 }
