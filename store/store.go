@@ -40,6 +40,8 @@ type Config struct {
 	BlobsKeyFile string `yaml:"blobs_key_file"`
 	// Now is the clock. Required.
 	Now func() time.Time `yaml:"-"`
+	// DiskFailed is called when the disk failed under a COMMIT, and does not return: see db.OnFatal. Nil: nothing is done.
+	DiskFailed func(error) `yaml:"-"`
 	// Past is asked before blobs are swept whether the database was put back: then the newer blobs, which it does not
 	// know, stay. Default: it was not.
 	Past func(ctx context.Context, s *Store) bool `yaml:"-"`
@@ -75,6 +77,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
+	d.OnFatal(cfg.DiskFailed)
 	s := &Store{db: d, front: rand.Text(), blobs: k, now: cfg.Now}
 	dir, _ := k.(*directory)
 	if cfg.Past != nil && cfg.Past(ctx, s) {

@@ -33,6 +33,8 @@ type Config struct {
 	Audit audit.LogConfig `yaml:"-"`
 	// Now is the clock.
 	Now func() time.Time `yaml:"-"`
+	// DiskFailed is called when the disk failed under a COMMIT, and does not return: see db.OnFatal. Nil: nothing is done.
+	DiskFailed func(error) `yaml:"-"`
 	// Log gets the causes of answers "internal"; nil: nowhere.
 	Log *slog.Logger `yaml:"-"`
 

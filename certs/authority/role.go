@@ -78,6 +78,7 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 	if r.db, err = db.Open(ctx, cfg.DB, migrations); err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
+	r.db.OnFatal(cfg.DiskFailed)
 	if err := r.begin(ctx, dep.Fence); err != nil {
 		return nil, errors.Join(fmt.Errorf("ca: %w", err), r.gate.Close(), r.db.Close())
 	}

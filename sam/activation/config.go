@@ -84,6 +84,8 @@ type Config struct {
 	Audit audit.LogConfig `yaml:"-"`
 	// Now is the clock. Required.
 	Now func() time.Time `yaml:"-"`
+	// DiskFailed is called when the disk failed under a COMMIT, and does not return: see db.OnFatal. Nil: nothing is done.
+	DiskFailed func(error) `yaml:"-"`
 	// Log gets internal faults, which the caller is not told. Default none.
 	Log *slog.Logger `yaml:"-"`
 }

@@ -104,6 +104,7 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 	if r.db, err = db.Open(ctx, cfg.DB, migrations); err != nil {
 		return nil, err
 	}
+	r.db.OnFatal(cfg.DiskFailed)
 	if err := r.openGate(ctx, dep.Fence); err != nil {
 		return nil, errors.Join(err, r.db.Close())
 	}

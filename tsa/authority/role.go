@@ -76,6 +76,7 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 	if r.db, err = db.Open(ctx, cfg.DB, migrations); err != nil {
 		return nil, fmt.Errorf("tsa: %w", err)
 	}
+	r.db.OnFatal(cfg.DiskFailed)
 	if err := audit.Ensure(ctx, r.db); err != nil {
 		return nil, errors.Join(fmt.Errorf("tsa: %w", err), r.db.Close())
 	}
