@@ -43,7 +43,7 @@ func (c caCmd) Run(p *program) error {
 		return err
 	}
 	setDefault(&cfg.Key, labelIssuing)
-	cfg.CA.Now, cfg.CA.Log, cfg.CA.Itsme.Now = p.now, p.log, p.now
+	cfg.CA.Now, cfg.CA.Log, cfg.CA.Itsme.Now, cfg.CA.DiskFailed = p.now, p.log, p.now, p.diskFailed
 	if err := cfg.CA.Itsme.Validate(); err != nil {
 		return usage("%s: %w", c.Config, err)
 	}
@@ -122,7 +122,7 @@ func (c tsaCmd) Run(p *program) error {
 	if err != nil {
 		return open.close(err)
 	}
-	cfg.TSA.Now, cfg.TSA.Log = p.now, p.log
+	cfg.TSA.Now, cfg.TSA.Log, cfg.TSA.DiskFailed = p.now, p.log, p.diskFailed
 	role, err := tsauthority.New(p.ctx, cfg.TSA, tsauthority.Dependencies{Signer: signer, Chain: chain})
 	if err != nil {
 		return open.close(err)

@@ -40,7 +40,7 @@ func (c samCmd) Run(p *program) error {
 		return errors.Join(err, socket.Close())
 	}
 	open := closing{token}
-	cfg.SAM.Now, cfg.SAM.Log = p.now, p.log
+	cfg.SAM.Now, cfg.SAM.Log, cfg.SAM.DiskFailed = p.now, p.log, p.diskFailed
 	role, err := activation.New(p.ctx, cfg.SAM, activation.Dependencies{Token: token})
 	if err != nil {
 		return open.close(errors.Join(err, socket.Close()))

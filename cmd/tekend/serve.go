@@ -159,7 +159,7 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Store.Now = p.now
+	cfg.Store.Now, cfg.Store.DiskFailed = p.now, diskFailed(log)
 	if cfg.Name == "" {
 		cfg.Name = "front"
 	}
