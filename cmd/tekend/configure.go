@@ -28,18 +28,24 @@ func (s *sandbox) configure() error {
 	if err != nil {
 		return err
 	}
+	if err := s.orderKey(); err != nil {
+		return err
+	}
 	if err := s.copySamples(); err != nil {
 		return err
 	}
 	return errors.Join(
 		s.configureFront(key),
-		s.role("sam", s.samConfig()),
-		s.role("ca", s.caConfig(version, base64.RawURLEncoding.EncodeToString(digest))),
-		s.role("tsa", s.tsaConfig()),
+		s.gated("sam", s.samConfig()),
+		s.gated("ca", s.caConfig(version, base64.RawURLEncoding.EncodeToString(digest))),
+		s.gated("tsa", s.tsaConfig()),
 		s.role("itsme", s.itsmeConfig()),
+		s.role("witness", s.witnessConfig()),
+		s.role("anchor", doc{"listen": "fd:3", "key": s.path("anchor", "unit.key"), "cert": s.path("anchor", "unit.pem")}),
 		s.role("provider", doc{
 			"listen": "fd:3", "public_url": s.url("provider"), "service": s.url("front"),
 			"api_key_file": s.path("provider", "api-key"), "samples": s.path("provider", "samples"),
+			"name": providerName, "order_key_file": s.path("provider", "order-key.pem"),
 		}),
 	)
 }
@@ -87,12 +93,15 @@ func (s *sandbox) samConfig() doc {
 	}
 	return doc{
 		"token": s.token("sam"), "listen": s.listener("sam", "run", "sam.sock", "front"), "jwks_listen": "fd:3",
+		"audit": s.auditConfig("sam"),
 		"sam": doc{
 			"db": s.path("sam", "sam.db"), "itsme": s.issuer(),
 			"ident":     client(identClient, identService, "itsme-ident-enc.pem"),
 			"confirm":   client(confirmClient, confirmService, "itsme-confirm-enc.pem"),
 			"root_file": s.path("sam", "root.pem"), "issuer_file": s.path("sam", "issuing-ca.pem"),
 			"status_socket": s.path("ca", "status", "status.sock"), "key_type": s.state.KeyType,
+			"providers":       []doc{{"name": providerName, "key_files": []string{s.path("sam", "provider.pem")}}},
+			"provider_signed": s.cmd.ProviderSigned,
 		},
 	}
 }
@@ -101,6 +110,7 @@ func (s *sandbox) caConfig(terms, digest string) doc {
 	return doc{
 		"token": s.token("ca"), "listen": s.listener("ca", "run", "ca.sock", "front"),
 		"status_listen": s.listener("ca", "status", "status.sock", "sam"),
+		"audit":         s.auditConfig("ca"),
 		"ca": doc{
 			"db": s.path("ca", "ca.db"), "root_file": s.path("ca", "root.pem"), "issuing_ca_file": s.path("ca", "issuing-ca.pem"),
 			"tsu_file": s.path("ca", "tsu.pem"), "root_crl_file": s.path("ca", "root.crl"),
@@ -117,6 +127,7 @@ func (s *sandbox) tsaConfig() doc {
 	return doc{
 		"token": s.token("tsa"), "listen": s.listener("tsa", "run", "tsa.sock", "front"),
 		"chain_files": []string{s.path("tsa", "tsu.pem"), s.path("tsa", "root.pem")},
+		"audit":       s.auditConfig("tsa"),
 		"tsa":         doc{"db": s.path("tsa", "tsa.db")},
 	}
 }

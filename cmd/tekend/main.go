@@ -55,6 +55,7 @@ type commands struct {
 	Sign      signCmd      `cmd:"" help:"Have a person sign PDF files."`
 	Verify    verifyCmd    `cmd:"" help:"Check signed PDF files."`
 	Checkcode checkcodeCmd `cmd:"" help:"Print the check code of prepared or signed PDF files, to compare with the one in the itsme app."`
+	Order     orderCmd     `cmd:"" help:"Sign orders as a provider."`
 	Evidence  evidenceCmd  `cmd:"" help:"Fetch and check the evidence of signatures."`
 	Config    configCmd    `cmd:"" help:"Look at a configuration."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`

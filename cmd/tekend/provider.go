@@ -27,6 +27,7 @@ var providerPages embed.FS
 type simulatedCmd struct {
 	Itsme    simulatedItsmeCmd    `cmd:"" help:"The simulated itsme."`
 	Provider simulatedProviderCmd `cmd:"" help:"A service provider's website that has documents signed."`
+	TSA      simulatedTSACmd      `cmd:"" name:"tsa" help:"A time-stamping authority of another house."`
 }
 
 type simulatedProviderCmd struct {
@@ -40,6 +41,9 @@ type providerConfig struct {
 	Service    string `yaml:"service"`      // base URL of the signature service
 	APIKeyFile string `yaml:"api_key_file"` // its key at the service
 	Samples    string `yaml:"samples"`      // folder with PDFs to try
+	// Name and OrderKeyFile sign its orders, so that nobody on the way can put other documents into them.
+	Name         string `yaml:"name"`
+	OrderKeyFile string `yaml:"order_key_file"`
 }
 
 // provider is a website as a customer of the service would build it: it knows
@@ -48,6 +52,7 @@ type provider struct {
 	cfg   providerConfig
 	api   *apiClient
 	pages *template.Template
+	now   func() time.Time
 
 	mu   sync.Mutex
 	sent map[string]string // our own number of an order, which the person brings back, to the request's id
@@ -64,7 +69,7 @@ func (c *simulatedProviderCmd) Run(p *program) error {
 		return usage("read the API key: %w", err)
 	}
 	site := &provider{
-		cfg: cfg, api: newAPIClient(cfg.Service, strings.TrimSpace(string(key))),
+		cfg: cfg, now: p.now, api: newAPIClient(cfg.Service, strings.TrimSpace(string(key))),
 		pages: template.Must(template.ParseFS(providerPages, "provider.html")), sent: map[string]string{},
 	}
 	l, err := listenTCP(cfg.Listen)
@@ -108,6 +113,11 @@ func (s *provider) sign(w http.ResponseWriter, r *http.Request) {
 	defer cleanup()
 	number := rand.Text()
 	o := order{Level: "B-T", Language: r.FormValue("language"), RedirectURL: s.cfg.PublicURL + "/orders/" + number}
+	o.SignedOrder, err = signOrder(s.cfg.OrderKeyFile, s.cfg.Name, []string{path}, s.now(), orderLife)
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
 	req, err := s.api.create(r.Context(), o, []string{path}, func(string) {})
 	if err != nil {
 		s.fail(w, err)

@@ -61,6 +61,8 @@ func (s *sandbox) startAll(ctx context.Context) error {
 		ready   func(context.Context) error
 	}{
 		{"itsme", "tekend", []string{"simulated", "itsme"}, "itsme", answers(s.url("itsme") + "/v2/.well-known/openid-configuration")},
+		{"witness", "tekend-witness", []string{"serve"}, "witness", answers(s.url("witness") + "/key")},
+		{"anchor", "tekend", []string{"simulated", "tsa"}, "anchor", answers(s.url("anchor") + "/")},
 		{"ca", "tekend-trusted", []string{"ca"}, "", healthy(s.path("ca", "run", "ca.sock"))},
 		{"tsa", "tekend-trusted", []string{"tsa"}, "", healthy(s.path("tsa", "run", "tsa.sock"))},
 		{"sam", "tekend-trusted", []string{"sam"}, "jwks", healthy(s.path("sam", "run", "sam.sock"))},

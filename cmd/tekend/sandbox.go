@@ -20,19 +20,20 @@ import (
 )
 
 type sandboxCmd struct {
-	Dir     string `help:"Where everything lies; start again on the same folder to go on." default:".sandbox" type:"path"`
-	Listen  string `help:"Loopback address of the front; port 0 takes a free one the first time." default:"127.0.0.1:0"`
-	KeyType string `help:"Kind of the signers' keys." enum:"P-256,P-384,RSA-3072,RSA-3072-PSS" default:"P-256"`
-	Module  string `help:"PKCS#11 module." default:"/usr/lib/softhsm/libsofthsm2.so" type:"path"`
-	Trusted string `help:"The tekend-trusted program. Default: beside this one." type:"path"`
-	Samples string `help:"Folder with PDFs for the demo provider." default:"testdata/pdf" type:"path"`
-	UIDBase uint32 `help:"As root: the first of six user ids, one for each role." default:"47100"`
-	Spy     string `hidden:"" help:"Load the module through this spy and append its log to each role's spy.log." type:"path"`
-	Shim    string `hidden:"" help:"Load the module through this shim (hsm/hsmtest/shim), which appends to each role's oracle.log and takes orders from its faults." type:"path"`
+	Dir            string `help:"Where everything lies; start again on the same folder to go on." default:".sandbox" type:"path"`
+	Listen         string `help:"Loopback address of the front; port 0 takes a free one the first time." default:"127.0.0.1:0"`
+	KeyType        string `help:"Kind of the signers' keys." enum:"P-256,P-384,RSA-3072,RSA-3072-PSS" default:"P-256"`
+	ProviderSigned string `help:"Whether orders must be signed by their provider." enum:"optional,required" default:"optional"`
+	Module         string `help:"PKCS#11 module." default:"/usr/lib/softhsm/libsofthsm2.so" type:"path"`
+	Trusted        string `help:"The tekend-trusted program. Default: beside this one." type:"path"`
+	Samples        string `help:"Folder with PDFs for the demo provider." default:"testdata/pdf" type:"path"`
+	UIDBase        uint32 `help:"As root: the first of eight user ids, one for each role." default:"47100"`
+	Spy            string `hidden:"" help:"Load the module through this spy and append its log to each role's spy.log." type:"path"`
+	Shim           string `hidden:"" help:"Load the module through this shim (hsm/hsmtest/shim), which appends to each role's oracle.log and takes orders from its faults." type:"path"`
 }
 
 // roles in the order of their user ids.
-var roleNames = []string{"front", "sam", "ca", "tsa", "itsme", "provider"}
+var roleNames = []string{"front", "sam", "ca", "tsa", "itsme", "provider", "witness", "anchor"}
 
 // sandbox is one run.
 type sandbox struct {
@@ -52,6 +53,10 @@ type sandbox struct {
 type sandboxState struct {
 	Ports   map[string]int `json:"ports"`
 	KeyType string         `json:"key_type"`
+
+	Witness    string            `json:"witness,omitempty"`     // verifier key of the witness
+	AuditLogs  map[string]string `json:"audit_logs,omitempty"`  // by role: verifier key of its log
+	AnchorRoot string            `json:"anchor_root,omitempty"` // PEM: root of the foreign time-stamping authority
 }
 
 // Run starts all and stops all.
@@ -101,7 +106,7 @@ func (s *sandbox) prepare() error {
 	if err := s.loadState(); err != nil {
 		return err
 	}
-	for _, name := range []string{"front", "itsme", "jwks", "provider"} {
+	for _, name := range []string{"front", "itsme", "jwks", "provider", "witness", "anchor"} {
 		if err := s.listen(name); err != nil {
 			return err
 		}
@@ -113,6 +118,9 @@ func (s *sandbox) prepare() error {
 		return err
 	}
 	if err := s.ceremony(); err != nil {
+		return err
+	}
+	if err := s.outsiders(); err != nil {
 		return err
 	}
 	return s.configure()
@@ -148,7 +156,7 @@ func (s *sandbox) isolate() error {
 	if err := os.MkdirAll(s.bin, 0o755); err != nil {
 		return err
 	}
-	for _, name := range []string{"tekend", "tekend-trusted"} {
+	for _, name := range []string{"tekend", "tekend-trusted", "tekend-witness"} {
 		if err := copyFile(filepath.Join(s.bin, name), filepath.Join(from, name), 0o755); err != nil {
 			return usage("copy the programs where the roles can run them: %w", err)
 		}
@@ -220,7 +228,7 @@ func (s *sandbox) folders() error {
 			return err
 		}
 	}
-	return nil
+	return s.fenceFolders()
 }
 
 func (s *sandbox) loadState() error {

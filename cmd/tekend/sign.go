@@ -17,6 +17,7 @@ import (
 
 type signCmd struct {
 	serverFlags
+	orderKeyFlags
 	Files  []string `arg:"" name:"file" help:"PDF files, signed together with one confirmation." type:"existingfile"`
 	Out    string   `short:"o" required:"" help:"Where the signed PDF goes: a file, or a folder when there are several." type:"path"`
 	Person string   `help:"Let this magic person of the sandbox answer (approve, refuse, …). Without it the link is printed and the command waits."`
@@ -32,6 +33,8 @@ type order struct {
 	Signer   *person `json:"signer,omitempty"`
 	// RedirectURL is where the person goes afterwards.
 	RedirectURL string `json:"redirect_url,omitempty"`
+	// SignedOrder is the order signed by the provider: see package tekend/order.
+	SignedOrder string `json:"signed_order,omitempty"`
 }
 
 type person struct {
@@ -56,6 +59,9 @@ func (c *signCmd) Run(p *program) error {
 		o.Signer = &person{c.Signer}
 	} else if c.Person != "" {
 		o.Signer = &person{"sandbox-" + c.Person}
+	}
+	if o.SignedOrder, err = c.orderKeyFlags.sign(p.now(), c.Files); err != nil {
+		return err
 	}
 	api := newAPIClient(base, key)
 	say := func(text string) { fmt.Fprintln(p.stderr, text) }

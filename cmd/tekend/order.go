@@ -1,0 +1,171 @@
+package main
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	orders "tekend/order"
+)
+
+type orderCmd struct {
+	Keygen orderKeygenCmd `cmd:"" help:"Make a provider's key for its orders."`
+	Sign   orderSignCmd   `cmd:"" help:"Sign an order over PDF files; the service then takes no other ones for it."`
+}
+
+type orderKeygenCmd struct {
+	Key    string `required:"" placeholder:"FILE" help:"Where the private key goes (PEM, PKCS #8, mode 0600). It never goes to the service." type:"path"`
+	Public string `required:"" placeholder:"FILE" help:"Where the public key goes (PEM), which the service's operators register." type:"path"`
+}
+
+// Run makes a P-256 key. Existing files are not replaced.
+func (c *orderKeygenCmd) Run(p *program) error {
+	private, public, err := newOrderKey()
+	if err != nil {
+		return err
+	}
+	if err := newFile(c.Key, 0o600, private); err != nil {
+		return usage("%w", err)
+	}
+	if err := newFile(c.Public, 0o644, public); err != nil {
+		return usage("%w", err)
+	}
+	_, err = fmt.Fprintf(p.stdout, "key: %s\npublic key for the operators: %s\n", c.Key, c.Public)
+	return err
+}
+
+// newOrderKey makes a key and gives both halves as PEM.
+func newOrderKey() (private, public []byte, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	pub, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return nil, nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pub}), nil
+}
+
+// newFile writes a file that is not there yet.
+func newFile(path string, mode os.FileMode, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Close())
+}
+
+// orderKeyFlags name the key that signs an order.
+type orderKeyFlags struct {
+	OrderKey string `placeholder:"FILE" help:"Sign the order with this private key (tekend order keygen)." type:"existingfile"`
+	Provider string `placeholder:"NAME" help:"Your name at the service, as its operators registered the key."`
+}
+
+// orderLife is how long an order is good that this program signs and sends at once.
+const orderLife = 7 * 24 * time.Hour
+
+// sign signs an order over files, "" when no key is named.
+func (f orderKeyFlags) sign(now time.Time, files []string) (string, error) {
+	if f.OrderKey == "" && f.Provider == "" {
+		return "", nil
+	}
+	if f.OrderKey == "" || f.Provider == "" {
+		return "", usage("--order-key and --provider go together")
+	}
+	return signOrder(f.OrderKey, f.Provider, files, now, orderLife)
+}
+
+type orderSignCmd struct {
+	Key      string        `required:"" placeholder:"FILE" help:"The provider's private key." type:"existingfile"`
+	Provider string        `required:"" placeholder:"NAME" help:"The provider's name, as the service's operators registered the key."`
+	Valid    time.Duration `default:"168h" help:"How long a person may be asked to confirm."`
+	Files    []string      `arg:"" name:"file" help:"PDF files, in the order in which they will be sent." type:"existingfile"`
+}
+
+// Run prints the compact JWS for the member signed_order.
+func (c *orderSignCmd) Run(p *program) error {
+	jws, err := signOrder(c.Key, c.Provider, c.Files, p.now(), c.Valid)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(p.stdout, jws)
+	return err
+}
+
+// signOrder signs an order over files.
+func signOrder(keyFile, provider string, files []string, now time.Time, valid time.Duration) (string, error) {
+	key, err := readOrderKey(keyFile)
+	if err != nil {
+		return "", usage("order key %s: %w", keyFile, err)
+	}
+	var docs []orders.Document
+	for _, name := range files {
+		d, err := orderedFile(name)
+		if err != nil {
+			return "", usage("%w", err)
+		}
+		docs = append(docs, d)
+	}
+	jws, err := orders.Sign(orders.New(provider, docs, now, valid), key)
+	if err != nil {
+		return "", usage("sign the order: %w", err)
+	}
+	return jws, nil
+}
+
+// orderedFile hashes a file once, by both functions.
+func orderedFile(name string) (orders.Document, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return orders.Document{}, err
+	}
+	defer func() { _ = f.Close() }()
+	a, b := sha256.New(), sha512.New384()
+	if _, err := io.Copy(io.MultiWriter(a, b), f); err != nil {
+		return orders.Document{}, err
+	}
+	return orders.NewDocument(a.Sum(nil), b.Sum(nil)), nil
+}
+
+func readOrderKey(path string) (crypto.Signer, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("the file is open to others (mode %04o); make it 0600", info.Mode().Perm())
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, errors.New("not PEM")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, errors.New("not a PKCS #8 key")
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("not a key that signs")
+	}
+	return signer, nil
+}
