@@ -38,7 +38,8 @@ type Config struct {
 	// Log gets the causes of answers "internal"; nil: nowhere.
 	Log *slog.Logger `yaml:"-"`
 
-	// DB is the path of the role's SQLite database, created with mode 0600.
+	// DB is the role's database: an SQLite file, created with mode 0600, or a
+	// PostgreSQL URL (package db, Open) of a database that is this role's alone.
 	DB string `yaml:"db"`
 
 	// RootFile, IssuingCAFile, TSUFile and RootCRLFile are what the ceremony

@@ -20,10 +20,15 @@ import (
 	"tekend/certs"
 	"tekend/certs/authority"
 	"tekend/db"
+	"tekend/db/dbtest"
 )
 
 // snapshot copies the database as a killed process would leave it.
 func (w *world) snapshot(to string) {
+	if target := dbtest.Source(w.t, w.path(to)); target != w.path(to) {
+		dbtest.Restore(w.t, target, dbtest.Dump(w.t, w.cfg.DB))
+		return
+	}
 	for _, suffix := range []string{"", "-wal"} {
 		b, err := os.ReadFile(w.cfg.DB + suffix)
 		if errors.Is(err, os.ErrNotExist) {
@@ -44,7 +49,7 @@ func TestCrashBetweenIntentAndCertificate(t *testing.T) {
 	w.key.before = func() { w.snapshot("crashed.db") }
 	lost := got(w.front.Issue(t.Context(), order))(t) // what the dead process may have signed
 	w.key.before = nil
-	w.cfg.DB = w.path("crashed.db")
+	w.cfg.DB = dbtest.Source(t, w.path("crashed.db"))
 	w.start()
 	before := w.signatures()
 	for range 2 {
@@ -251,7 +256,7 @@ func TestCRLNumberGrowsOverAnOldDatabase(t *testing.T) {
 	w.snapshot("old.db")
 	w.advance(time.Hour)
 	first := w.crl()
-	w.cfg.DB = w.path("old.db")
+	w.cfg.DB = dbtest.Source(t, w.path("old.db"))
 	w.advance(time.Second)
 	w.start()
 	if second := w.crl(); second.Number.Cmp(first.Number) <= 0 {

@@ -28,6 +28,7 @@ import (
 	"tekend/certs"
 	"tekend/certs/authority"
 	"tekend/consent"
+	"tekend/db/dbtest"
 	"tekend/itsme"
 	"tekend/itsme/token"
 	"tekend/wire"
@@ -158,7 +159,7 @@ func newWorld(t *testing.T) *world {
 	w.write("tsu.crt", tsu)
 	w.write("root.crl", got(certs.CRL(w.rootCA, big.NewInt(1), nil, now, now.AddDate(1, 0, 0)))(t))
 	w.cfg = authority.Config{
-		Now: w.now, DB: w.path("ca.db"), RootFile: w.path("root.crt"), IssuingCAFile: w.path("issuing.crt"), TSUFile: w.path("tsu.crt"), RootCRLFile: w.path("root.crl"),
+		Now: w.now, DB: dbtest.Source(t, w.path("ca.db")), RootFile: w.path("root.crt"), IssuingCAFile: w.path("issuing.crt"), TSUFile: w.path("tsu.crt"), RootCRLFile: w.path("root.crl"),
 		PublicURL: "http://127.0.0.1:8080/pki", CPSURL: "https://sandbox.tekend.example/cps", PDS: []certs.PDS{{URL: "https://sandbox.tekend.example/pds", Language: "en"}},
 		Itsme: itsme.Config{Issuer: issuer}, IdentClient: identClient, ConfirmClient: confirmClient, DefaultCountry: "BE",
 		TermsVersion: termsVersion, TermsSHA256: termsSHA256,

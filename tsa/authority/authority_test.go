@@ -28,6 +28,7 @@ import (
 	"tekend/audit"
 	"tekend/certs"
 	"tekend/db"
+	"tekend/db/dbtest"
 	"tekend/hsm"
 	"tekend/hsm/hsmtest"
 	"tekend/tsa"
@@ -128,7 +129,7 @@ func start(t testing.TB, key crypto.Signer) *world {
 		key, err = token.Signer(context.Background(), "tsu")
 		check(t, err)
 	}
-	w := &world{pki: newPKI(t), clock: &clock{at: time.Now()}, path: filepath.Join(t.TempDir(), "tsa.db")}
+	w := &world{pki: newPKI(t), clock: &clock{at: time.Now()}, path: dbtest.Source(t, filepath.Join(t.TempDir(), "tsa.db"))}
 	w.dep = authority.Dependencies{Signer: key, Chain: []*x509.Certificate{w.issue(t, certs.TSU, key.Public()), w.cert}}
 	w.open(t)
 	return w
@@ -417,7 +418,7 @@ func TestNothingUnverifiedLeaves(t *testing.T) {
 		d, err := db.Open(context.Background(), w.path, os.DirFS("."))
 		check(t, err)
 		var kinds string
-		check(t, d.QueryRow("SELECT group_concat(kind, ' ') FROM (SELECT kind FROM audit ORDER BY seq)").Scan(&kinds))
+		check(t, d.QueryRow("SELECT (SELECT kind FROM audit WHERE seq = 1) || ' ' || (SELECT kind FROM audit WHERE seq = 2) || CASE count(*) WHEN 2 THEN '' ELSE '…' END FROM audit").Scan(&kinds))
 		d.Close()
 		if kinds != "tsa.token tsa.failed" {
 			t.Errorf("%s: %s", name, kinds)

@@ -33,7 +33,8 @@ type Config struct {
 	// Log gets the causes of answers systemFailure; nil: nowhere.
 	Log *slog.Logger `yaml:"-"`
 
-	// DB is the path of the role's SQLite database, created with mode 0600.
+	// DB is the role's database: an SQLite file, created with mode 0600, or a
+	// PostgreSQL URL (package db, Open) of a database that is this role's alone.
 	// Required. Example: /srv/tekend/tsa/tsa.db
 	DB string `yaml:"db"`
 	// Policy is the TSA policy that tokens state, dotted. Default: our test

@@ -1,0 +1,31 @@
+package authority_test
+
+import "testing"
+
+// The same tests on the other engine: all that store something.
+func TestOnPostgres(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T)
+	}{
+		{"TestIssue", TestIssue},
+		{"TestEqualOrderGetsTheSameCertificate", TestEqualOrderGetsTheSameCertificate},
+		{"TestOtherHashIsAConflict", TestOtherHashIsAConflict},
+		{"TestParallelOrders", TestParallelOrders},
+		{"TestTokensAndKeysAreUsedOnceForEver", TestTokensAndKeysAreUsedOnceForEver},
+		{"TestItsmeAwayIsRetryable", TestItsmeAwayIsRetryable},
+		{"TestCrashBetweenIntentAndCertificate", TestCrashBetweenIntentAndCertificate},
+		{"TestFailingKeyKillsTheOrder", TestFailingKeyKillsTheOrder},
+		{"TestClockPutBack", TestClockPutBack},
+		{"TestStatus", TestStatus},
+		{"TestPublished", TestPublished},
+		{"TestCRLIsMadeAnewAtHalfItsLife", TestCRLIsMadeAnewAtHalfItsLife},
+		{"TestCRLIsNeverOlderThanTheNewestCertificate", TestCRLIsNeverOlderThanTheNewestCertificate},
+		{"TestCRLNumberGrowsOverAnOldDatabase", TestCRLNumberGrowsOverAnOldDatabase},
+		{"TestRunEndsAndHasMadeACRL", TestRunEndsAndHasMadeACRL},
+		{"TestEvidenceVerifiesLater", TestEvidenceVerifiesLater},
+		{"TestRunPublishesTheCRLAfterEachIssuance", TestRunPublishesTheCRLAfterEachIssuance},
+	} {
+		t.Run(test.name, test.run)
+	}
+}
