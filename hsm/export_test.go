@@ -50,7 +50,7 @@ func (t *Token) CreateAESKey(ctx context.Context, label string, value []byte) er
 		template := kekTemplate(t.cfg.WrapMechanism)[1:] // without CKA_VALUE_LEN
 		nested, free := attributeArray(unwrapTemplate())
 		defer free()
-		_, err := t.lib.ctx.CreateObject(s.handle, append(template,
+		_, err := t.lib.ctx.CreateObject(s.handle, append(t.quirks.template(template),
 			pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),
 			pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_AES),
 			pkcs11.NewAttribute(pkcs11.CKA_VALUE, value),
@@ -74,7 +74,7 @@ func (t *Token) CreateMixedPair(ctx context.Context, label string, pub *ecdsa.Pu
 		mechanism, public := kinds[0].generation()
 		name := pkcs11.NewAttribute(pkcs11.CKA_LABEL, label)
 		ph, _, err := t.lib.ctx.GenerateKeyPair(s.handle, mechanism,
-			append(verifyOnly(true), public...), append(signOnly(true, false), name))
+			append(verifyOnly(true), public...), append(t.quirks.template(signOnly(true, false)), name))
 		if err != nil {
 			return fail("C_GenerateKeyPair", err)
 		}
@@ -95,8 +95,19 @@ func (t *Token) CreateExtractablePair(ctx context.Context, label string) error {
 		mechanism, public := kinds[0].generation()
 		name := pkcs11.NewAttribute(pkcs11.CKA_LABEL, label)
 		_, _, err := t.lib.ctx.GenerateKeyPair(s.handle, mechanism,
-			append(append(verifyOnly(true), public...), name), append(signOnly(true, true), name))
+			append(append(verifyOnly(true), public...), name), append(t.quirks.template(signOnly(true, true)), name))
 		return fail("C_GenerateKeyPair", err)
+	})
+}
+
+// Attempts is the thief's part of ProbeKEK.
+func (t *Token) Attempts(ctx context.Context, label string) error {
+	return t.with(ctx, func(s *session) error {
+		kek, err := t.handle(s, object{class: pkcs11.CKO_SECRET_KEY, label: label})
+		if err != nil {
+			return err
+		}
+		return t.attempts(s, kek)
 	})
 }
 

@@ -34,7 +34,7 @@ func quirksOf(module string, testOnly bool) (quirks, error) {
 	}
 	return quirks{
 		omit:   []uint{pkcs11.CKA_ALLOWED_MECHANISMS, pkcs11.CKA_COPYABLE},
-		wrong:  []uint{pkcs11.CKA_LOCAL, pkcs11.CKA_MODIFIABLE},
+		wrong:  []uint{pkcs11.CKA_LOCAL},
 		unwrap: []*pkcs11.Attribute{pkcs11.NewAttribute(ckaNSSDB, []byte{1})},
 	}, nil
 }

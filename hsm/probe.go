@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/miekg/pkcs11"
 )
@@ -85,19 +86,24 @@ func (t *Token) ProbeKEK(ctx context.Context, label string) error {
 		if err := t.lib.checkAttributes(s.handle, kek, kekProfile(t.cfg.WrapMechanism)); err != nil {
 			return fmt.Errorf("%w: %q: %w", ErrKEK, label, err)
 		}
-		_, blob, err := t.generateBlob(s, kek, kinds[0])
-		if err != nil {
-			return fmt.Errorf("%w: %q cannot wrap a throw-away key: %w", ErrKEK, label, err)
-		}
-		p := &prober{t: t, s: s, kek: kek}
-		p.readable(blob)
-		p.unwrapped(blob)
-		p.kekItself()
-		if err := errors.Join(p.found...); err != nil {
+		if err := t.attempts(s, kek); err != nil {
 			return fmt.Errorf("%w: %q: %w", ErrKEK, label, err)
 		}
 		return nil
 	})
+}
+
+// attempts is the thief's part of ProbeKEK: nil when all were refused.
+func (t *Token) attempts(s *session, kek pkcs11.ObjectHandle) error {
+	_, blob, err := t.generateBlob(s, kek, kinds[0])
+	if err != nil {
+		return fmt.Errorf("it cannot wrap a throw-away key: %w", err)
+	}
+	p := &prober{t: t, s: s, kek: kek}
+	p.readable(blob)
+	p.unwrapped(blob)
+	p.kekItself()
+	return errors.Join(p.found...)
 }
 
 // prober makes attempts that must be refused and collects those that were not.
@@ -138,10 +144,10 @@ func (p *prober) readable(blob []byte) {
 			pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, a.sensitive),
 			pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, a.extractable),
 		}
-		p.attemptUnwrap(a.what, blob, append([]*pkcs11.Attribute{
+		p.attemptUnwrap(a.what, blob, slices.Concat([]*pkcs11.Attribute{
 			pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PRIVATE_KEY),
 			pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_EC),
-		}, open...))
+		}, open, p.t.quirks.unwrap))
 		p.attemptUnwrap(a.what+", as a plain secret", blob, append([]*pkcs11.Attribute{
 			pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),
 			pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET),

@@ -151,7 +151,8 @@ func TestTwoPairsUnderOneNameAreNotUsed(t *testing.T) {
 	if _, _, err := sign(token, w, pub); err == nil {
 		t.Error("a key is used of which there are two")
 	}
-	if list := residents(t, token); len(list) != 1 || list[0].Whole() {
+	// NSS keeps one object of a class under a CKA_ID: the later pair took the place of the first.
+	if list := residents(t, token); len(list) != 1 || list[0].Whole() != hsmtest.NSS() {
 		t.Errorf("%+v", list)
 	}
 }

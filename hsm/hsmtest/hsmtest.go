@@ -19,6 +19,22 @@ import (
 // Module is where Debian's softhsm2 puts the library.
 const Module = "/usr/lib/softhsm/libsofthsm2.so"
 
+// EnvNSS is set to 1 for a test process whose tokens are those of NSS softokn3 (Debian's libnss3) instead of SoftHSM's.
+// One process has one module: each token has a directory of its own, and one is open at a time.
+const EnvNSS = "HSMTEST_NSS"
+
+// NSS tells whether this test process has NSS tokens.
+func NSS() bool { return os.Getenv(EnvNSS) == "1" }
+
+// NSSModule is where the library is, for any machine of Debian's.
+func NSSModule() (string, error) {
+	found, err := filepath.Glob("/usr/lib/*/libsoftokn3.so")
+	if err != nil || len(found) != 1 {
+		return "", fmt.Errorf("NSS is missing (apt-get install libnss3): %v %v", found, err)
+	}
+	return found[0], nil
+}
+
 // Labels of the keys that every test token has.
 const (
 	KEK = "kek"
@@ -39,6 +55,10 @@ var (
 func Main(m *testing.M) int {
 	if _, err := os.Stat(Module); err != nil {
 		fmt.Fprintf(os.Stderr, "hsmtest: SoftHSM is missing (apt-get install softhsm2): %v\n", err)
+		return 1
+	}
+	if _, err := NSSModule(); NSS() && err != nil {
+		fmt.Fprintf(os.Stderr, "hsmtest: %v\n", err)
 		return 1
 	}
 	remove, err := setUpDir()
@@ -102,11 +122,15 @@ func Config(t testing.TB) hsm.Config {
 		Sessions:     2,
 		QueueTimeout: 20 * time.Second, // tests run beside others on few cores
 	}
-	so := filepath.Join(dir, "so-pin")
-	write(t, so, "so-pin-of-a-test\n")
 	write(t, cfg.PINFile, "pin-of-a-test\n")
-	if err := hsm.InitToken(cfg.Module, cfg.TokenLabel, so, cfg.PINFile); err != nil {
-		t.Fatalf("hsmtest: make the token: %v", err)
+	if NSS() {
+		cfg = nss(t, cfg)
+	} else {
+		so := filepath.Join(dir, "so-pin")
+		write(t, so, "so-pin-of-a-test\n")
+		if err := hsm.InitToken(cfg.Module, cfg.TokenLabel, so, cfg.PINFile); err != nil {
+			t.Fatalf("hsmtest: make the token: %v", err)
+		}
 	}
 	token, err := hsm.Open(context.Background(), cfg)
 	if err != nil {
@@ -120,6 +144,21 @@ func Config(t testing.TB) hsm.Config {
 	}
 	if err := token.Close(); err != nil {
 		t.Fatalf("hsmtest: close the token: %v", err)
+	}
+	return cfg
+}
+
+// nss makes an NSS database, which is the token, and sets its PIN.
+func nss(t testing.TB, cfg hsm.Config) hsm.Config {
+	t.Helper()
+	module, err := NSSModule()
+	if err != nil {
+		t.Fatalf("hsmtest: %v", err)
+	}
+	cfg.Module, cfg.TestOnly = module, true
+	cfg.InitArgs = fmt.Sprintf("configdir='sql:%s' certPrefix='' keyPrefix='' secmod='secmod.db' dbTokenDescription='%s' flags=", t.TempDir(), cfg.TokenLabel)
+	if err := hsm.InitFirstPIN(cfg); err != nil {
+		t.Fatalf("hsmtest: make the token: %v", err)
 	}
 	return cfg
 }
