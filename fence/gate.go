@@ -44,10 +44,10 @@ type Witness func(ctx context.Context, origin string) (s Seen, found bool, err e
 // Setup is what a gate needs.
 type Setup struct {
 	Config
-	Role      string      // sam, ca or tsa
+	Role      string // sam, ca or tsa
 	Token     Generations
-	Origin    string      // of the audit's checkpoints, without the epoch
-	Witnesses []Witness   // none: nobody outside remembers (the sandbox's tests)
+	Origin    string    // of the audit's checkpoints, without the epoch
+	Witnesses []Witness // none: nobody outside remembers (the sandbox's tests)
 	Now       func() time.Time
 	Log       *slog.Logger
 }
@@ -94,9 +94,10 @@ const (
 )
 
 const (
-	askTimeout = 3 * time.Second // for one witness at the start
-	askAgain   = 2 * time.Second // between rounds
-	maxEpochs  = 100             // opened locks that a fence put back can have missed
+	askTimeout = 3 * time.Second        // for one witness at the start
+	askFirst   = 100 * time.Millisecond // before the second round; then twice as long each time
+	askMost    = 2 * time.Second
+	maxEpochs  = 100 // opened locks that a fence put back can have missed
 )
 
 // Open compares the role's record d (whose tables audit.Ensure has made) and token with fence and witnesses, before the role
@@ -330,11 +331,11 @@ func Origin(base string, epoch int64) string {
 // watch asks again until a witness answers.
 func (g *Gate) watch(ctx context.Context) {
 	defer close(g.done)
-	for {
+	for pause := askFirst; ; pause = min(2*pause, askMost) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(askAgain):
+		case <-time.After(pause):
 		}
 		waiting, err := g.ask(ctx)
 		if err != nil && ctx.Err() == nil {
