@@ -34,6 +34,7 @@ func (s *Service) authorize(ctx context.Context, rec *Record) error {
 	next.State = Confirmed
 	p := &next.Progress
 	p.Session = &Session{ID: sess.ID, Nonce: a.Subject, ExpiresAt: sess.ExpiresAt}
+	p.Viewer = viewerHash(ViewerOf(a.Code))
 	p.Answer, p.Notice = nil, nil
 	return s.advance(ctx, rec, Change{Now: &next})
 }

@@ -30,10 +30,23 @@ func (s *Service) Again(ctx context.Context, token string) error {
 		}
 		if err == nil {
 			await(ctx, s.kick(rec.ID, true), pageWait)
+			err = s.tooMany(ctx, rec.ID)
 		}
 		return err
 	}
 	return ErrBusy
+}
+
+// tooMany is ErrTooMany when the SAM asks this person no more for now.
+func (s *Service) tooMany(ctx context.Context, id string) error {
+	rec, err := s.load(ctx, Lookup{ID: id})
+	if err != nil {
+		return err
+	}
+	if n := rec.Progress.Notice; n != nil && n.Code == ErrTooMany.Code {
+		return n
+	}
+	return nil
 }
 
 func (s *Service) again(ctx context.Context, rec *Record) error {

@@ -169,7 +169,7 @@ func (s *Service) enrolFailed(ctx context.Context, rec *Record, err error) error
 // personAgain says that not waiting helps, but the person, by confirming once more.
 func personAgain(e *Error) bool {
 	switch e.Code {
-	case ErrAgain.Code, ErrOnCall.Code, ErrTerms.Code, ErrInterrupted.Code:
+	case ErrAgain.Code, ErrOnCall.Code, ErrTerms.Code, ErrInterrupted.Code, ErrTooMany.Code:
 		return true
 	}
 	return false

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"tekend/pdf"
+	"tekend/sam"
 	"tekend/signer"
 	"tekend/validate"
 )

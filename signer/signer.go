@@ -14,6 +14,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -116,6 +117,12 @@ type Activation interface {
 	Confirmation(ctx context.Context, nonce string) (sam.Status, error)
 }
 
+// Transparency is what the SAM shows a person of the uses of his key.
+type Transparency interface {
+	Uses(ctx context.Context, credential string, before int64, limit int) (sam.Uses, error)
+	UseProof(ctx context.Context, credential string, seq int64) (json.RawMessage, error)
+}
+
 // Issuer is the certification authority. A PUT on the hash of the order: repeatable.
 type Issuer interface {
 	Issue(ctx context.Context, r ca.IssueRequest) (ca.Issued, error)
@@ -177,6 +184,7 @@ type Dependencies struct {
 	Certifying Certifying
 	Preparing  Preparing
 	Activation Activation
+	Uses       Transparency
 	Issuer     Issuer
 	Stamper    Stamper
 	Evidence   Evidencing

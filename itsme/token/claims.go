@@ -16,6 +16,7 @@ var known = []string{
 	"iss", "aud", "sub", "nonce", "acr", "iat", "exp", "nbf", "azp",
 	ClaimName, ClaimGivenName, ClaimFamilyName, ClaimBirthdate, ClaimAgeGTE18, ClaimBirthdateText, ClaimDocumentSN,
 	ClaimDocumentType, ClaimIssuingCountry, ClaimIdentificationMode, ClaimOngoingCall, ClaimTransactionIP,
+	ClaimEmail, ClaimLocale,
 }
 
 func caseVariant(members map[string]json.RawMessage) bool {
@@ -103,7 +104,8 @@ func (r *reader) person() Claims {
 		DocumentSN: r.str(ClaimDocumentSN), DocumentType: r.str(ClaimDocumentType),
 		IssuingCountry: r.country(), IdentificationMode: r.str(ClaimIdentificationMode),
 		TransactionIP: r.str(ClaimTransactionIP),
-		AgeGTE18:      r.boolean(ClaimAgeGTE18), OngoingCall: r.boolean(ClaimOngoingCall),
+		Email:         r.str(ClaimEmail), Locale: r.str(ClaimLocale),
+		AgeGTE18: r.boolean(ClaimAgeGTE18), OngoingCall: r.boolean(ClaimOngoingCall),
 	}
 }
 

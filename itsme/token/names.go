@@ -24,6 +24,8 @@ const (
 	ClaimIdentificationMode = Prefix + "identification_mode"
 	ClaimOngoingCall        = Prefix + "ongoing_call"
 	ClaimTransactionIP      = Prefix + "transaction_ip"
+	ClaimEmail              = "email"
+	ClaimLocale             = "locale"
 )
 
 // Members of the free-text template (specs/itsme.md §3.2).
@@ -42,6 +44,11 @@ func IdentityClaims() []string {
 	}, RiskClaims()...)
 }
 
+// ContactClaims are asked in the identification of an enrolment: where and in
+// which language the person is told of uses of his key. Nobody is identified
+// by them: itsme does not verify the address (specs/itsme.md §2.5).
+func ContactClaims() []string { return []string{ClaimEmail, ClaimLocale} }
+
 // RiskClaims are asked with every signature (specs/itsme.md §9.2 B-5).
 func RiskClaims() []string {
 	return []string{ClaimIdentificationMode, ClaimOngoingCall, ClaimTransactionIP}
@@ -57,5 +64,7 @@ type Claims struct {
 	IssuingCountry              string // ISO 3166-1 alpha-3, of the identity document
 	IdentificationMode          string // QR, MSISDN, a2a, …
 	TransactionIP               string // of the approving phone
+	Email                       string // never verified
+	Locale                      string // NL, FR, DE, EN: language of the app
 	AgeGTE18, OngoingCall       *bool
 }

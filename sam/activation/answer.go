@@ -20,6 +20,7 @@ type accepted struct {
 	*token.IDToken
 	inner string // compact JWS
 	m     consent.Manifest
+	keys  itsme.Snapshot // the set of itsme's that the token was verified with
 }
 
 // taker says what an accepted token brings about. check may refuse it for
@@ -35,6 +36,11 @@ type taker struct {
 // question's lock. The first answer is taken, whatever comes of it; an equal
 // one gets the stored outcome (nil or a refusal), another one is a conflict.
 func (r *Role) take(ctx context.Context, q *question, a sam.Answer, hash string, t taker) error {
+	if q.Status == sam.StatePrepared && r.cfg.Now().Before(q.Expires) || q.Status == exchanging {
+		if err := r.elsewhere(ctx, q); err != nil {
+			return err
+		}
+	}
 	if q.Answer != "" {
 		return r.outcome(ctx, q, hash)
 	}
@@ -44,7 +50,7 @@ func (r *Role) take(ctx context.Context, q *question, a sam.Answer, hash string,
 	if err := checkAnswer(a); err != nil {
 		return err
 	}
-	if err := r.usable(q); err != nil {
+	if err := r.usable(ctx, q); err != nil {
 		return err
 	}
 	if !r.cfg.Now().Before(q.Expires) {
@@ -140,7 +146,7 @@ func (r *Role) redeem(ctx context.Context, q *question, code, hash string, p *pa
 	if !r.spent.first("answer "+q.Nonce, r.cfg.Now()) {
 		return nil, refuse(sam.CodeReplayed, "an answer was taken before; the database was put back")
 	}
-	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
+	err = r.inTx(ctx, func(tx *sql.Tx) error {
 		if err := changed(ctx, tx, "UPDATE questions SET status = 'exchanging', answer = ? WHERE nonce = ? AND status = 'prepared' AND answer = ''", hash, q.Nonce); err != nil {
 			return err
 		}
@@ -159,7 +165,8 @@ func (r *Role) redeem(ctx context.Context, q *question, code, hash string, p *pa
 	if err != nil {
 		return nil, tokenRefusal(err)
 	}
-	t, err := token.Verify(ctx, inner, r.provider, token.Expect{
+	keys := r.provider.Record()
+	t, err := token.Verify(ctx, inner, keys, token.Expect{
 		Issuer: m.Iss, Audience: p.ID(), Nonce: consent.Nonce(q.Manifest), Subject: m.Sub, ACR: m.ACR, Now: r.cfg.Now(),
 	})
 	if err != nil {
@@ -171,7 +178,7 @@ func (r *Role) redeem(ctx context.Context, q *question, code, hash string, p *pa
 	if t.Claims.OngoingCall != nil && *t.Claims.OngoingCall {
 		return nil, refuse(sam.CodeOngoingCall, "the person is in a call")
 	}
-	return &accepted{IDToken: t, inner: inner, m: m}, nil
+	return &accepted{IDToken: t, inner: inner, m: m, keys: keys.Snapshot()}, nil
 }
 
 // matches compares the manifest with what is used now (specs/itsme.md §9.4
@@ -222,7 +229,7 @@ func tokenRefusal(err error) error {
 // consume takes the nonce out of the world, for ever, together with what it
 // brings about and the rows of the audit: one durable transaction.
 func (r *Role) consume(ctx context.Context, q *question, a *accepted, t taker) error {
-	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
+	err := r.inTx(ctx, func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, "INSERT INTO consumed (iss, aud, nonce, at) VALUES (?,?,?,?) ON CONFLICT DO NOTHING",
 			a.Issuer, a.Audience, a.Nonce, r.cfg.Now().UnixMicro())
 		if err != nil {
@@ -245,7 +252,7 @@ func (r *Role) consume(ctx context.Context, q *question, a *accepted, t taker) e
 // settle ends a question with a refusal: stored, and in the audit.
 func (r *Role) settle(ctx context.Context, q *question, hash string, ref *refusal) error {
 	final := refuse(ref.Code, ref.Detail)
-	if ref.Retryable { // not any more: the code is used up
+	if ref.Retryable && ref.Code != sam.CodeTooManyQuestions { // not any more: the code is used up
 		final = refuse(sam.CodeExpired, ref.Detail+"; the person may confirm again")
 	}
 	status := sam.StateFailed
@@ -255,13 +262,13 @@ func (r *Role) settle(ctx context.Context, q *question, hash string, ref *refusa
 	case sam.CodeExpired:
 		status = sam.StateExpired
 	}
-	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
+	err := r.inTx(ctx, func(tx *sql.Tx) error {
 		err := changed(ctx, tx, "UPDATE questions SET status = ?, answer = ?, reason = ?, detail = ? WHERE nonce = ? AND status IN ('prepared', 'exchanging')",
 			status, hash, final.Code, final.Detail, q.Nonce)
 		if err != nil {
 			return fmt.Errorf("settle: %w", err)
 		}
-		return r.audit(ctx, tx, "refusal."+final.Code, q.Nonce, map[string]string{"call": "answer " + q.Kind, "why": final.Detail})
+		return r.auditEnd(ctx, tx, q, "refusal."+final.Code, map[string]string{"call": "answer " + q.Kind, "why": final.Detail})
 	})
 	if err != nil {
 		return err
@@ -271,9 +278,9 @@ func (r *Role) settle(ctx context.Context, q *question, hash string, ref *refusa
 	return final
 }
 
-// settleExchanges ends, at start, the exchanges that the last process began.
+// settleExchanges ends, at start, the exchanges that a process that is no more began.
 func (r *Role) settleExchanges(ctx context.Context, tx *sql.Tx) error {
-	nonces, err := column(ctx, tx, "SELECT nonce FROM questions WHERE status = 'exchanging'")
+	nonces, err := column(ctx, tx, "SELECT nonce FROM questions q WHERE status = 'exchanging' AND "+left, r.leftBy()...)
 	if err != nil {
 		return err
 	}
@@ -282,7 +289,11 @@ func (r *Role) settleExchanges(ctx context.Context, tx *sql.Tx) error {
 		if err := changed(ctx, tx, "UPDATE questions SET status = 'expired', reason = ?, detail = ? WHERE nonce = ?", end.Code, end.Detail, n); err != nil {
 			return err
 		}
-		if err := r.audit(ctx, tx, "refusal."+end.Code, n, map[string]string{"call": "start", "why": end.Detail}); err != nil {
+		q := &question{Nonce: n}
+		if err := tx.QueryRowContext(ctx, "SELECT kind, manifest FROM questions WHERE nonce = ?", n).Scan(&q.Kind, &q.Manifest); err != nil {
+			return fmt.Errorf("read question: %w", err)
+		}
+		if err := r.auditEnd(ctx, tx, q, "refusal."+end.Code, map[string]string{"call": "start", "why": end.Detail}); err != nil {
 			return err
 		}
 	}

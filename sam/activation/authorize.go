@@ -46,13 +46,17 @@ func (r *Role) authorize(ctx context.Context, nonce string, a sam.Answer, hash s
 		return nil, refuse(sam.CodeNotAuthorized, "there is no such confirmation")
 	}
 	var s *session
+	var keys string // hash of itsme's key set
 	err = r.take(ctx, q, a, hash, taker{
 		party: r.confirm,
 		check: func(ctx context.Context, acc *accepted) (err error) {
 			s, err = r.newSession(ctx, acc)
 			return err
 		},
-		store: func(ctx context.Context, tx *sql.Tx, acc *accepted) error { return r.storeSession(ctx, tx, s, acc) },
+		store: func(ctx context.Context, tx *sql.Tx, acc *accepted) error {
+			keys = digest(acc.keys.Body)
+			return r.storeSession(ctx, tx, s, acc)
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -61,6 +65,9 @@ func (r *Role) authorize(ctx context.Context, nonce string, a sam.Answer, hash s
 		if s, err = r.session(ctx, nonce); err != nil {
 			return nil, err
 		}
+	}
+	if keys != "" {
+		r.sets.stored(keys)
 	}
 	return s.message(), nil
 }
@@ -84,7 +91,7 @@ func (r *Role) newSession(ctx context.Context, acc *accepted) (*session, error) 
 	}
 	now := r.cfg.Now()
 	s := &session{
-		Nonce: acc.Nonce, ID: itsme.Random(), Credential: l.ID, Generation: l.Generation, Algorithm: algorithm(l.Key.Kind), Positions: len(m.Docs),
+		Nonce: acc.Nonce, ID: itsme.Random(), Credential: l.ID, Generation: l.Generation, Algorithm: string(l.algorithm()), Positions: len(m.Docs),
 		Expires: until(now, r.cfg.SessionLife, acc.IssuedAt.Add(MaxLife)).UTC().Truncate(time.Microsecond),
 	}
 	s.Seal = r.sealOfSession(s)
@@ -110,8 +117,12 @@ func (r *Role) storeSession(ctx context.Context, tx *sql.Tx, s *session, acc *ac
 			return fmt.Errorf("store positions: %w", err)
 		}
 	}
-	return r.audit(ctx, tx, "confirmation.authorized", s.Nonce, map[string]string{
+	if err := r.keepJudged(ctx, tx, s.Nonce, acc.keys); err != nil {
+		return err
+	}
+	return r.auditConcern(ctx, tx, concernOf(acc.Nonce, acc.m), "confirmation.authorized", map[string]string{
 		"credential": s.Credential, "positions": strconv.Itoa(s.Positions), "token": digest([]byte(acc.inner)), "kid": digest([]byte(acc.KeyID)),
+		"keys": digest(acc.keys.Body), "keys_url": acc.keys.URL, "keys_at": timeOfKeys(acc.keys.At),
 	})
 }
 

@@ -73,14 +73,24 @@ func (r *Role) loadEnrolment(ctx context.Context, id string) (*enrolment, error)
 	return e, nil
 }
 
-// storeEnrolment writes the row; its MAC was made before, outside the transaction.
-func storeEnrolment(ctx context.Context, tx *sql.Tx, e *enrolment) error {
+// storeEnrolment writes the row; its MAC was made before, outside the
+// transaction. was is the MAC of the row that e follows, nil for none: two
+// instances never take the same step.
+func storeEnrolment(ctx context.Context, tx *sql.Tx, e *enrolment, was []byte) error {
 	for _, b := range []*[]byte{&e.CSR, &e.Key.Blob, &e.Person} {
 		if *b == nil { // empty ones are read back as nil, which SQL takes for NULL
 			*b = []byte{}
 		}
 	}
-	_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO enrolments ("+enrolmentColumns+") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", e.columns()...)
+	query, args := "INSERT INTO enrolments ("+enrolmentColumns+") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING", e.columns()
+	if was != nil {
+		query = "UPDATE enrolments SET (" + enrolmentColumns + ") = (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id = ? AND mac = ?"
+		args = append(args, e.ID, was)
+	}
+	err := changed(ctx, tx, query, args...)
+	if errors.Is(err, errNotOne) {
+		return busyElsewhere()
+	}
 	if err != nil {
 		return fmt.Errorf("store enrolment: %w", err)
 	}
@@ -116,7 +126,7 @@ func (r *Role) enrol(ctx context.Context, req sam.EnrolRequest, id string) (*sam
 	}
 	m := consent.Manifest{Op: consent.OpEnrol, Txn: req.Txn, Application: digest(e.Application)}
 	q, err := r.ask(ctx, form{
-		kind: kindIdentification, subject: id, party: r.ident, manifest: m, language: e.Language, claims: token.IdentityClaims(),
+		kind: kindIdentification, subject: id, party: r.ident, manifest: m, language: e.Language, claims: append(token.IdentityClaims(), token.ContactClaims()...),
 	})
 	if err != nil {
 		return nil, err
@@ -125,11 +135,11 @@ func (r *Role) enrol(ctx context.Context, req sam.EnrolRequest, id string) (*sam
 	if e.MAC, err = r.mac(ctx, e.fields()); err != nil {
 		return nil, err
 	}
-	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
+	err = r.inTx(ctx, func(tx *sql.Tx) error {
 		if err := r.forget(ctx, tx); err != nil {
 			return err
 		}
-		if err := errors.Join(storeEnrolment(ctx, tx, e), insertQuestion(ctx, tx, q)); err != nil {
+		if err := errors.Join(storeEnrolment(ctx, tx, e, nil), insertQuestion(ctx, tx, q)); err != nil {
 			return err
 		}
 		return r.audit(ctx, tx, "key.generated", id, map[string]string{"spki": digest(e.SPKI), "kind": string(e.Key.Kind), "signatures": "1"})
@@ -144,7 +154,7 @@ func (r *Role) enrol(ctx context.Context, req sam.EnrolRequest, id string) (*sam
 // proves that it is there: the one signature of a user's key that is not a
 // person's (KEY-05). Its intent is in the audit before.
 func (r *Role) newKey(ctx context.Context, e *enrolment) error {
-	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
+	err := r.inTx(ctx, func(tx *sql.Tx) error {
 		return r.audit(ctx, tx, "key.generate", e.ID, map[string]string{"kind": string(r.cfg.KeyType)})
 	})
 	if err != nil {
@@ -215,12 +225,17 @@ func (r *Role) addQuestion(ctx context.Context, st *sam.EnrolStep, kind, nonce s
 	if err != nil {
 		return err
 	}
-	switch {
-	case q == nil:
+	if q == nil {
 		return refuse(sam.CodeEnrolmentUnknown, "the enrolment has no question")
+	}
+	there, err := r.atWork(ctx, q)
+	if err != nil {
+		return err
+	}
+	switch {
 	case q.Reason != "":
 		st.Step, st.Reason = sam.StepFailed, q.Reason
-	case q.Boot != r.boot:
+	case q.Boot != r.boot && !there:
 		st.Step, st.Reason = sam.StepFailed, sam.CodeBeforeStart
 	case q.Status == sam.StatePrepared && !r.cfg.Now().Before(q.Expires):
 		st.Step, st.Reason = sam.StepFailed, sam.CodeExpired

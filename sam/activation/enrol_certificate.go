@@ -42,15 +42,22 @@ func (r *Role) certificate(ctx context.Context, id string, in sam.CertificateCha
 	if next.MAC, err = r.mac(ctx, next.fields()); err != nil {
 		return nil, err
 	}
-	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
-		if err := errors.Join(insertLink(ctx, tx, l), storeEnrolment(ctx, tx, &next)); err != nil {
+	sealed, err := r.newContact(ctx, l.ID, e)
+	if err != nil {
+		return nil, err
+	}
+	err = r.inTx(ctx, func(tx *sql.Tx) error {
+		if err := errors.Join(insertLink(ctx, tx, l), storeEnrolment(ctx, tx, &next, e.MAC)); err != nil {
 			return err
 		}
 		// The ca keeps the evidence of the enrolment; personal data goes from here.
 		if _, err := tx.ExecContext(ctx, "UPDATE questions SET token = '' WHERE nonce IN (?, ?)", e.IdentNonce, e.ConsentNonce); err != nil {
 			return err
 		}
-		return r.audit(ctx, tx, "credential.linked", l.ID, map[string]string{
+		if err := r.storeContact(ctx, tx, l.ID, sealed); err != nil {
+			return err
+		}
+		return r.auditCredential(ctx, tx, l.ID, map[string]string{
 			"enrolment": id, "spki": digest(l.SPKI), "certificate": digest(l.leaf.Raw),
 		})
 	})

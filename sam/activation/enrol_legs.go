@@ -42,7 +42,7 @@ func (r *Role) identification(ctx context.Context, id string, a sam.Answer, hash
 		return nil, err
 	}
 	var second *question
-	if q.Answer == "" && q.Status == sam.StatePrepared && a.Error == "" && r.usable(q) == nil {
+	if q.Answer == "" && q.Status == sam.StatePrepared && a.Error == "" && r.usable(ctx, q) == nil {
 		// Made before the code is used up, because it needs itsme and the token.
 		if second, err = r.askConsent(ctx, e); err != nil {
 			return nil, err
@@ -55,7 +55,10 @@ func (r *Role) identification(ctx context.Context, id string, a sam.Answer, hash
 			next, err = r.identified(ctx, e, second, acc)
 			return err
 		},
-		store: func(ctx context.Context, tx *sql.Tx, _ *accepted) error {
+		store: func(ctx context.Context, tx *sql.Tx, acc *accepted) error {
+			if err := r.allowed(ctx, tx, personName(acc.Issuer, acc.Audience, acc.Subject), id, ""); err != nil {
+				return err
+			}
 			kind := "enrol.identified"
 			if next.Step == sam.StepExisting {
 				kind = "enrol.existing"
@@ -66,7 +69,7 @@ func (r *Role) identification(ctx context.Context, id string, a sam.Answer, hash
 					return err
 				}
 			}
-			return errors.Join(storeEnrolment(ctx, tx, next), r.audit(ctx, tx, kind, id, nil))
+			return errors.Join(storeEnrolment(ctx, tx, next, e.MAC), r.audit(ctx, tx, kind, id, nil))
 		},
 	})
 	if err != nil {
@@ -181,7 +184,7 @@ func (r *Role) consent(ctx context.Context, id string, a sam.Answer, hash string
 			return err
 		},
 		store: func(ctx context.Context, tx *sql.Tx, _ *accepted) error {
-			return errors.Join(storeEnrolment(ctx, tx, next), r.audit(ctx, tx, "enrol.consented", id, nil))
+			return errors.Join(storeEnrolment(ctx, tx, next, e.MAC), r.audit(ctx, tx, "enrol.consented", id, nil))
 		},
 	})
 	if err != nil {

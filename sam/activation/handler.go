@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tekend/audit"
+	"tekend/fence"
 	"tekend/sam"
 	"tekend/wire"
 )
@@ -27,6 +28,7 @@ func (r *Role) Handler() http.Handler {
 			return r.sign(ctx, nonce, in)
 		}))
 	mux.HandleFunc("GET /v1/confirmations/{nonce}", read(r, "confirmation", "nonce", r.confirmation))
+	mux.HandleFunc("GET /v1/confirmations/{nonce}/evidence", read(r, "evidence", "nonce", r.evidence))
 	mux.HandleFunc("GET /v1/enrolments/{id}", read(r, "enrolment", "id", func(ctx context.Context, id string) (*sam.EnrolStep, error) {
 		e, err := r.loadEnrolment(ctx, id)
 		if err != nil {
@@ -44,6 +46,7 @@ func (r *Role) Handler() http.Handler {
 		}
 		return l.message(), nil
 	}))
+	r.handleUses(mux)
 	mux.HandleFunc("GET /v1/fronts/{name}/mark", read(r, "mark", "name", r.frontMark))
 	mux.HandleFunc("PUT /v1/fronts/{name}/mark", actOn(r, "mark", "name", r.tellMark))
 	mux.HandleFunc("GET /v1/health", func(w http.ResponseWriter, req *http.Request) {
@@ -124,6 +127,9 @@ func (j job[Out]) run(ctx context.Context, r *Role) (*Out, error) {
 		if err := r.gate.Check(); err != nil {
 			return nil, err
 		}
+		if err := fence.Witnessed(r.log, r.cfg.Now()); err != nil {
+			return nil, err
+		}
 		if err := r.clock(ctx); err != nil {
 			return nil, err
 		}
@@ -179,6 +185,10 @@ func (r *Role) health(ctx context.Context) sam.Health {
 	if err := r.token.Health(ctx); err != nil {
 		h.Reasons = append(h.Reasons, "the token does not work")
 	}
+	if err := r.log.Ready(r.cfg.Now()); err != nil {
+		h.Reasons = append(h.Reasons, err.Error())
+	}
+	h.Notes = r.log.Notes(r.cfg.Now())
 	h.Ready = len(h.Reasons) == 0
 	return h
 }

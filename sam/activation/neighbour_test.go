@@ -267,18 +267,18 @@ func TestOrdersThatAreRefused(t *testing.T) {
 		change func(*sam.PrepareRequest)
 		code   string
 	}{
-		"version":            {func(r *sam.PrepareRequest) { r.V = 2 }, sam.CodeBadRequest},
-		"txn":                {func(r *sam.PrepareRequest) { r.Txn = "a b" }, sam.CodeBadRequest},
-		"language":           {func(r *sam.PrepareRequest) { r.Language = "fr" }, sam.CodeBadRequest},
-		"no document":        {func(r *sam.PrepareRequest) { r.Documents = nil }, sam.CodeBadRequest},
-		"71 documents":       {func(r *sam.PrepareRequest) { r.Documents = documents(t, cred, 71) }, sam.CodeBadRequest},
-		"credential":         {func(r *sam.PrepareRequest) { r.Credential = "cred_x" }, sam.CodeCredentialUnknown},
-		"algorithm":          {func(r *sam.PrepareRequest) { r.Documents[0].Alg = "SHA-1" }, sam.CodeBadRequest},
-		"short digest":       {func(r *sam.PrepareRequest) { r.Documents[0].Digest = d.Digest[:31] }, sam.CodeBadRequest},
-		"zero digest":        {func(r *sam.PrepareRequest) { r.Documents[0].Digest = make([]byte, 32) }, sam.CodeBadRequest},
-		"label":              {func(r *sam.PrepareRequest) { r.Documents[0].Label = "Ω.pdf" }, sam.CodeAttributesRefused},
-		"the same twice":     {func(r *sam.PrepareRequest) { r.Documents = append(r.Documents, d) }, sam.CodeAttributesRefused},
-		"70 is not too many": {func(r *sam.PrepareRequest) { r.Documents = documents(t, cred, 70) }, ""},
+		"version":          {func(r *sam.PrepareRequest) { r.V = 2 }, sam.CodeBadRequest},
+		"txn":              {func(r *sam.PrepareRequest) { r.Txn = "a b" }, sam.CodeBadRequest},
+		"language":         {func(r *sam.PrepareRequest) { r.Language = "fr" }, sam.CodeBadRequest},
+		"no document":      {func(r *sam.PrepareRequest) { r.Documents = nil }, sam.CodeBadRequest},
+		"251 documents":    {func(r *sam.PrepareRequest) { r.Documents = documents(t, cred, sam.MaxDocuments+1) }, sam.CodeBadRequest},
+		"credential":       {func(r *sam.PrepareRequest) { r.Credential = "cred_x" }, sam.CodeCredentialUnknown},
+		"algorithm":        {func(r *sam.PrepareRequest) { r.Documents[0].Alg = "SHA-1" }, sam.CodeBadRequest},
+		"short digest":     {func(r *sam.PrepareRequest) { r.Documents[0].Digest = d.Digest[:31] }, sam.CodeBadRequest},
+		"zero digest":      {func(r *sam.PrepareRequest) { r.Documents[0].Digest = make([]byte, 32) }, sam.CodeBadRequest},
+		"label":            {func(r *sam.PrepareRequest) { r.Documents[0].Label = "<&>" }, sam.CodeAttributesRefused},
+		"the same twice":   {func(r *sam.PrepareRequest) { r.Documents = append(r.Documents, d) }, sam.CodeAttributesRefused},
+		"250 not too many": {func(r *sam.PrepareRequest) { r.Documents = documents(t, cred, sam.MaxDocuments) }, ""},
 	} {
 		r := order(cred, []sam.Document{d})
 		tc.change(&r)

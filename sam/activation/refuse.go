@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"net/http"
+	"time"
 
 	"tekend/audit"
 	"tekend/hsm"
@@ -19,12 +20,14 @@ type refusal struct {
 	Status       int  // HTTP
 	Retryable    bool // nothing was used up: the same call may succeed later
 	recorded     bool // its row of the audit was written with the act, or earlier
+
+	After time.Duration // until it is worth trying again; 0: not known
 }
 
 func (r *refusal) Error() string { return r.Code + ": " + r.Detail }
 
 func (r *refusal) message() *wire.Error {
-	return &wire.Error{Status: r.Status, Code: r.Code, Detail: r.Detail, Retryable: r.Retryable}
+	return &wire.Error{Status: r.Status, Code: r.Code, Detail: r.Detail, Retryable: r.Retryable, After: int((r.After + time.Second - 1) / time.Second)}
 }
 
 // statuses are the HTTP statuses of the codes.
@@ -34,12 +37,14 @@ var statuses = map[string]int{
 	sam.CodeBadToken: http.StatusForbidden, sam.CodeOngoingCall: http.StatusForbidden, sam.CodeSignerMinor: http.StatusForbidden,
 	sam.CodeIdentityMismatch: http.StatusForbidden, sam.CodeNotAuthorized: http.StatusForbidden,
 	sam.CodeCredentialUnknown: http.StatusNotFound, sam.CodeEnrolmentUnknown: http.StatusNotFound,
-	sam.CodeExpired: http.StatusGone, sam.CodeBeforeStart: http.StatusGone,
+	sam.CodeElsewhere: http.StatusMisdirectedRequest, sam.CodeExpired: http.StatusGone, sam.CodeBeforeStart: http.StatusGone,
 	sam.CodeReplayed: http.StatusConflict, sam.CodeBurnt: http.StatusConflict, sam.CodeConflict: http.StatusConflict,
-	sam.CodeCertificateNotGood: http.StatusConflict,
-	sam.CodeClock:              http.StatusServiceUnavailable, sam.CodeItsmeUnreachable: http.StatusServiceUnavailable,
+	sam.CodeCertificateNotGood: http.StatusConflict, sam.CodeNotSigned: http.StatusConflict,
+	sam.CodeTooManyQuestions: http.StatusTooManyRequests,
+	sam.CodeNotYet:           http.StatusServiceUnavailable,
+	sam.CodeClock:            http.StatusServiceUnavailable, sam.CodeItsmeUnreachable: http.StatusServiceUnavailable,
 	sam.CodeFrontBehind: http.StatusConflict,
-	sam.CodeHSMBusy: http.StatusServiceUnavailable, sam.CodeHSMFailed: http.StatusServiceUnavailable,
+	sam.CodeHSMBusy:     http.StatusServiceUnavailable, sam.CodeHSMFailed: http.StatusServiceUnavailable,
 }
 
 // refuse makes a refusal that stays one.
@@ -84,7 +89,7 @@ func why(err error) *refusal {
 	return nil
 }
 
-// record writes a refusal into the audit. With the clock put back the row is
+// record writes a refusal into the audit, under a quota (tally). With the clock put back the row is
 // dated with the highest time of the record.
 func (r *Role) record(ctx context.Context, call, subject string, ref *refusal) error {
 	at := r.cfg.Now()
@@ -98,5 +103,5 @@ func (r *Role) record(ctx context.Context, call, subject string, ref *refusal) e
 		}
 	}
 	e := audit.Event{At: at, Kind: "refusal." + ref.Code, Subject: subject, Detail: map[string]string{"call": call, "why": ref.Detail}}
-	return r.db.InTx(ctx, func(tx *sql.Tx) error { return audit.Append(ctx, tx, e) })
+	return r.db.InTx(ctx, func(tx *sql.Tx) error { return r.tally(ctx, tx, e) })
 }

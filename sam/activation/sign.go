@@ -5,9 +5,11 @@ import (
 	"crypto/subtle"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
+	"tekend/audit"
 	"tekend/sam"
 )
 
@@ -25,6 +27,11 @@ func (r *Role) sign(ctx context.Context, nonce string, req sam.SignRequest) (*sa
 	all, err := r.positions(ctx, nonce)
 	if err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(all, position.open) { // values leave here too, but only who asked acts
+		if err := r.elsewhere(ctx, q); err != nil {
+			return nil, err
+		}
 	}
 	var free []int
 	for _, p := range req.Positions {
@@ -122,12 +129,14 @@ func (r *Role) positions(ctx context.Context, nonce string) ([]position, error) 
 	return all, rows.Err()
 }
 
-// settlePositions calls unknown, at start, what the last process burnt.
+// settlePositions calls unknown, at start, what a process that is no more burnt.
 func (r *Role) settlePositions(ctx context.Context, tx *sql.Tx) error {
-	rows, err := column(ctx, tx, "SELECT nonce || ' ' || position FROM positions WHERE state = 'burnt' ORDER BY nonce, position")
+	rows, err := column(ctx, tx, `SELECT p.nonce || ' ' || CAST(p.position AS TEXT) FROM positions p JOIN questions q ON q.nonce = p.nonce
+		WHERE p.state = 'burnt' AND `+left+` ORDER BY p.nonce, p.position`, r.leftBy()...)
 	if err != nil {
 		return err
 	}
+	lost := map[string][]audit.Event{}
 	for _, row := range rows {
 		var nonce string
 		var n int
@@ -137,7 +146,12 @@ func (r *Role) settlePositions(ctx context.Context, tx *sql.Tx) error {
 		if err := changed(ctx, tx, "UPDATE positions SET state = 'unknown' WHERE nonce = ? AND position = ? AND state = 'burnt'", nonce, n); err != nil {
 			return err
 		}
-		if err := r.audit(ctx, tx, "key.unknown", nonce, map[string]string{"position": strconv.Itoa(n), "why": "the process stopped"}); err != nil {
+		lost[nonce] = append(lost[nonce], audit.Event{At: r.cfg.Now(), Kind: "key.unknown", Subject: nonce, Detail: map[string]string{
+			"position": strconv.Itoa(n), "why": "the process stopped",
+		}})
+	}
+	for _, nonce := range slices.Sorted(maps.Keys(lost)) {
+		if err := r.auditUses(ctx, tx, nonce, lost[nonce]); err != nil {
 			return err
 		}
 	}
@@ -153,11 +167,15 @@ func (r *Role) confirmation(ctx context.Context, nonce string) (*sam.Status, err
 	if q == nil {
 		return nil, refuse(sam.CodeNotAuthorized, "there is no such confirmation")
 	}
+	there, err := r.atWork(ctx, q)
+	if err != nil {
+		return nil, err
+	}
 	st := &sam.Status{State: q.Status, Reason: q.Reason, Positions: []sam.PositionStatus{}}
 	switch {
 	case q.Status == exchanging:
 		st.State = sam.StatePrepared
-	case q.Status == sam.StatePrepared && q.Boot != r.boot:
+	case q.Status == sam.StatePrepared && q.Boot != r.boot && !there:
 		st.State, st.Reason = sam.StateFailed, sam.CodeBeforeStart
 	case q.Status == sam.StatePrepared && !r.cfg.Now().Before(q.Expires):
 		st.State, st.Reason = sam.StateExpired, sam.CodeExpired

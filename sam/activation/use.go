@@ -29,8 +29,9 @@ func (r *Role) activate(ctx context.Context, q *question, s *session, free []int
 		return err
 	}
 	// 3. The only use of a user's key for documents in the program.
+	still := r.still(ctx)
 	err = r.token.UseWrapped(ctx, l.Key, l.leaf.PublicKey, func(key crypto.Signer) error {
-		return signAll(key, l, work)
+		return signAll(key, l, work, still)
 	})
 	// 4. Store, whatever became of the caller.
 	if stored := r.keep(s, work); stored != nil {
@@ -44,7 +45,7 @@ func (r *Role) activate(ctx context.Context, q *question, s *session, free []int
 // credential is the one that was confirmed and good at this moment, the token
 // works.
 func (r *Role) permitted(ctx context.Context, q *question, s *session, free []int) (*link, []use, error) {
-	if err := r.usable(q); err != nil {
+	if err := r.usable(ctx, q); err != nil {
 		return nil, nil, err
 	}
 	if err := r.usableSession(s); err != nil {
@@ -106,7 +107,7 @@ func (r *Role) burn(ctx context.Context, s *session, work []use) error {
 			return refuse(sam.CodeBurnt, "the position was used before; the database was put back")
 		}
 	}
-	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
+	err := r.inTx(ctx, func(tx *sql.Tx) error {
 		for _, u := range work {
 			err := changed(ctx, tx, "UPDATE positions SET state = 'burnt' WHERE nonce = ? AND position = ? AND state = 'free'", s.Nonce, u.position)
 			if errors.Is(err, errNotOne) {
@@ -142,10 +143,14 @@ func (r *Role) unspend(s *session, work []use) {
 
 // signAll asks the key for one value after the other and stops at the first
 // trouble: then no value of the confirmation will leave, so no further one is made.
-func signAll(key crypto.Signer, l *link, work []use) error {
+// still refuses when time has passed and this process has been replaced.
+func signAll(key crypto.Signer, l *link, work []use, still func() error) error {
 	a := l.algorithm()
 	for i := range work {
 		u := &work[i]
+		if err := still(); err != nil {
+			return err
+		}
 		u.sent = true
 		u.value, u.err = key.Sign(rand.Reader, u.dtbs, a.Options())
 		if u.err == nil && a.Verify(l.leaf.PublicKey, u.dtbs, u.value) != nil { // hsm has verified too; this is the promise of this package
@@ -190,24 +195,34 @@ func (r *Role) keepOnce(ctx context.Context, s *session, work []use) error {
 	if now := r.cfg.Now(); now.After(at) {
 		at = now
 	}
+	var late []int // of work
 	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
 		var rows []audit.Event
-		for _, u := range work {
-			state, e := u.result()
-			e.At, e.Subject = at, s.Nonce
-			rows = append(rows, e)
-			err := changed(ctx, tx, "UPDATE positions SET state = ?, value = ? WHERE nonce = ? AND position = ? AND state = 'burnt'",
-				state, u.value, s.Nonce, u.position)
+		late = nil
+		for i, u := range work {
+			e, isLate, err := r.keepPosition(ctx, tx, s.Nonce, u)
 			if err != nil {
 				return err
+			}
+			if isLate {
+				late = append(late, i)
+			}
+			if e.Kind != "" {
+				e.At, e.Subject = at, s.Nonce
+				rows = append(rows, e)
 			}
 		}
 		return r.auditUses(ctx, tx, s.Nonce, rows)
 	})
-	if err == nil {
-		r.unspend(s, work)
+	if err != nil {
+		return err
 	}
-	return err
+	for _, i := range late { // never released (reliability F38)
+		clear(work[i].value)
+		work[i].value = nil
+	}
+	r.unspend(s, work)
+	return nil
 }
 
 // result is the new state of a burnt position and its row.

@@ -9,7 +9,6 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"database/sql"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -22,6 +21,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,6 +34,7 @@ import (
 	"tekend/certs/authority"
 	"tekend/cms"
 	"tekend/db"
+	"tekend/db/dbtest"
 	"tekend/hsm"
 	"tekend/hsm/hsmtest"
 	"tekend/itsme"
@@ -104,7 +105,8 @@ func newWorld(t testing.TB, change ...func(*activation.Config)) *world {
 	w.ceremony()
 	w.startCA()
 	w.cfg = activation.Config{
-		Now: w.now, DB: w.path("sam.db"), Itsme: itsme.Config{Issuer: w.url},
+		Limits: activation.Limits{Open: 1000, PerHour: 100000}, // limits_test.go has its own
+		Now:    w.now, DB: dbtest.Source(t, w.path("sam.db")), Itsme: itsme.Config{Issuer: w.url},
 		Ident:    activation.ClientConfig{ClientConfig: itsme.ClientConfig{ID: identID, Service: "IDENT", RedirectURI: callback}, EncKeyFile: w.path("ident.pem")},
 		Confirm:  activation.ClientConfig{ClientConfig: itsme.ClientConfig{ID: confirmID, Service: "CONF", RedirectURI: callback}, EncKeyFile: w.path("confirm.pem")},
 		RootFile: w.path("root.pem"), IssuerFile: w.path("issuer.pem"), StatusSocket: w.path("status.sock"),
@@ -254,7 +256,7 @@ func termsDigest() []byte {
 func (w *world) startCA() {
 	t := w.t
 	role := got(authority.New(t.Context(), authority.Config{
-		Now: w.now, DB: w.path("ca.db"), RootFile: w.path("root.pem"), IssuingCAFile: w.path("issuer.pem"), TSUFile: w.path("tsu.pem"), RootCRLFile: w.path("root.crl"),
+		Now: w.now, DB: dbtest.Source(t, w.path("ca.db")), RootFile: w.path("root.pem"), IssuingCAFile: w.path("issuer.pem"), TSUFile: w.path("tsu.pem"), RootCRLFile: w.path("root.crl"),
 		PublicURL: "http://127.0.0.1:8080/pki", CPSURL: "https://sandbox.tekend.example/cps", PDS: []certs.PDS{{URL: "https://sandbox.tekend.example/pds", Language: "en"}},
 		Itsme: itsme.Config{Issuer: w.url, Now: w.now}, IdentClient: identID, ConfirmClient: confirmID, DefaultCountry: "BE",
 		TermsVersion: terms, TermsSHA256: base64.RawURLEncoding.EncodeToString(termsDigest()),
@@ -473,9 +475,9 @@ type row struct {
 // rows reads the sam's audit past the role, as an auditor would.
 func (w *world) rows() []row {
 	w.t.Helper()
-	d := got(sql.Open("sqlite", "file:"+w.cfg.DB+"?mode=ro"))(w.t)
+	d := got(db.OpenReader(context.Background(), w.cfg.DB))(w.t)
 	defer func() { _ = d.Close() }()
-	rep := got(audit.Verify(context.Background(), &db.DB{DB: d}))(w.t)
+	rep := got(audit.Verify(context.Background(), d))(w.t)
 	if rep.FirstBad != 0 {
 		w.t.Fatalf("the audit is broken at row %d: %s", rep.FirstBad, rep.Reason)
 	}
@@ -496,10 +498,24 @@ func (w *world) count(kind string) int {
 	w.t.Helper()
 	n := 0
 	for _, r := range w.rows() {
-		if r.kind == kind {
-			n++
+		if r.kind != kind {
+			continue
 		}
+		if times, err := strconv.Atoi(r.detail["times"]); err == nil {
+			n += times // a row about refusals that were only counted
+			continue
+		}
+		n++
 	}
+	return n + w.counted(kind)
+}
+
+// counted is how many refusals of a kind wait for their row.
+func (w *world) counted(kind string) (n int) {
+	w.t.Helper()
+	d := got(db.OpenReader(context.Background(), w.cfg.DB))(w.t)
+	defer func() { _ = d.Close() }()
+	must(w.t, d.QueryRow("SELECT COALESCE(SUM(times), 0) FROM refusals WHERE kind = ?", kind).Scan(&n))
 	return n
 }
 
