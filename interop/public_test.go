@@ -78,7 +78,7 @@ func TestWithoutRootTheFirstLineSaysThatIsolationIsOff(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(home) })
 	const uid = 47190
-	for _, name := range []string{"tekend", "tekend-trusted"} {
+	for _, name := range []string{"tekend", "tekend-trusted", "tekend-witness"} {
 		b, err := os.ReadFile(sandboxtest.Bin(t, name))
 		if err != nil {
 			t.Fatal(err)

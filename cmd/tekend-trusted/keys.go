@@ -150,6 +150,7 @@ type ceremonyReport struct {
 	PublicURL    string              `json:"public_url"`
 	Keys         map[string][]string `json:"keys"`         // by role: labels in its token
 	Certificates map[string]string   `json:"certificates"` // SHA-256 of the DER, hexadecimal
+	AuditLogs    map[string]string   `json:"audit_logs"`   // by role: verifier key of its audit log (C2SP vkey)
 }
 
 // ceremony is one run.
@@ -191,7 +192,7 @@ func (c *ceremony) do() (*ceremonyReport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
-	if err := c.publish(made); err != nil {
+	if err := errors.Join(c.publish(made), c.auditKeys()); err != nil {
 		return nil, err
 	}
 	b, err := json.MarshalIndent(c.report, "", "  ")

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 
+	"tekend/audit"
 	"tekend/certs/authority"
 	"tekend/hsm"
 	"tekend/itsme"
@@ -27,13 +28,16 @@ type caCmd struct {
 //	token: {module: /usr/lib/softhsm/libsofthsm2.so, softhsm_conf: /srv/tekend/ca/softhsm2.conf, token_label: tekend-ca, pin_file: /srv/tekend/ca/pin}
 //	listen: {socket: /srv/tekend/ca/run/ca.sock, peers: [47100]}
 //	status_listen: {socket: /srv/tekend/ca/status/status.sock, peers: [47101]}
+//	audit: {origin: sign.acme.example/audit/ca, key_file: /srv/tekend/ca/audit-log.pem, witnesses: […]}
 //	ca: {db: /srv/tekend/ca/ca.db, …}
 type caFile struct {
-	Token  tokenSection     `yaml:"token"`
-	Key    string           `yaml:"key"`           // label of the issuing CA's key pair; default issuing-ca
-	Listen socketSection    `yaml:"listen"`        // for the front
-	Status socketSection    `yaml:"status_listen"` // for the sam
-	CA     authority.Config `yaml:"ca"`
+	Token        tokenSection    `yaml:"token"`
+	Key          string          `yaml:"key"`           // label of the issuing CA's key pair; default issuing-ca
+	Listen       socketSection   `yaml:"listen"`        // for the front
+	Status       socketSection   `yaml:"status_listen"` // for the sam
+	Audit        audit.LogConfig `yaml:"audit"`
+	gateSections `yaml:",inline"`
+	CA           authority.Config `yaml:"ca"`
 }
 
 // Run serves issuing and status until the program is told to stop.
@@ -47,6 +51,13 @@ func (c caCmd) Run(p *program) error {
 	if err := cfg.CA.Itsme.Validate(); err != nil {
 		return usage("%s: %w", c.Config, err)
 	}
+	root, err := readChain([]string{cfg.CA.RootFile})
+	if err != nil {
+		return usage("%s: ca.root_file: %w", c.Config, err)
+	}
+	if cfg.CA.Audit, err = auditLog(p, cfg.Audit, root[0]); err != nil {
+		return usage("%s: %w", c.Config, err)
+	}
 	token, err := cfg.Token.open(p)
 	if err != nil {
 		return err
@@ -56,11 +67,15 @@ func (c caCmd) Run(p *program) error {
 	if err != nil {
 		return open.close(err)
 	}
-	role, err := authority.New(p.ctx, cfg.CA, authority.Dependencies{Signer: signer, Keys: itsme.NewProvider(cfg.CA.Itsme, nil)})
+	gate, err := cfg.setup(p, "ca", cfg.Audit, cfg.Token.remembers(token))
 	if err != nil {
 		return open.close(err)
 	}
-	open = append(open, role)
+	role, err := authority.New(p.ctx, cfg.CA, authority.Dependencies{Signer: signer, Keys: itsme.NewProvider(cfg.CA.Itsme, nil), Fence: gate})
+	if err != nil {
+		return open.close(err)
+	}
+	open = append(open, role, inBackground(p.ctx, role.RunAudit))
 	front, err := cfg.Listen.open(withToken(token, role.Handler()))
 	if err != nil {
 		return open.close(err)
@@ -93,13 +108,16 @@ type tsaCmd struct {
 //	token: {module: /usr/lib/softhsm/libsofthsm2.so, softhsm_conf: /srv/tekend/tsa/softhsm2.conf, token_label: tekend-tsa, pin_file: /srv/tekend/tsa/pin}
 //	chain_files: [/srv/tekend/tsa/tsu.pem, /srv/tekend/tsa/root.pem]
 //	listen: {socket: /srv/tekend/tsa/run/tsa.sock, peers: [47100]}
+//	audit: {origin: sign.acme.example/audit/tsa, key_file: /srv/tekend/tsa/audit-log.pem, witnesses: […]}
 //	tsa: {db: /srv/tekend/tsa/tsa.db}
 type tsaFile struct {
-	Token  tokenSection       `yaml:"token"`
-	Key    string             `yaml:"key"`         // label of the unit's key pair; default tsu
-	Chain  []string           `yaml:"chain_files"` // PEM: the unit's certificate, its issuers, the trust anchor last
-	Listen socketSection      `yaml:"listen"`      // for the front
-	TSA    tsauthority.Config `yaml:"tsa"`
+	Token        tokenSection    `yaml:"token"`
+	Key          string          `yaml:"key"`         // label of the unit's key pair; default tsu
+	Chain        []string        `yaml:"chain_files"` // PEM: the unit's certificate, its issuers, the trust anchor last
+	Listen       socketSection   `yaml:"listen"`      // for the front
+	Audit        audit.LogConfig `yaml:"audit"`
+	gateSections `yaml:",inline"`
+	TSA          tsauthority.Config `yaml:"tsa"`
 }
 
 // Run serves time-stamps until the program is told to stop.
@@ -113,6 +131,12 @@ func (c tsaCmd) Run(p *program) error {
 	if err != nil {
 		return usage("%s: chain_files: %w", c.Config, err)
 	}
+	if len(chain) == 0 {
+		return usage("%s: chain_files is missing", c.Config)
+	}
+	if cfg.TSA.Audit, err = auditLog(p, cfg.Audit, chain[len(chain)-1]); err != nil {
+		return usage("%s: %w", c.Config, err)
+	}
 	token, err := cfg.Token.open(p)
 	if err != nil {
 		return err
@@ -123,11 +147,15 @@ func (c tsaCmd) Run(p *program) error {
 		return open.close(err)
 	}
 	cfg.TSA.Now, cfg.TSA.Log, cfg.TSA.DiskFailed = p.now, p.log, p.diskFailed
-	role, err := tsauthority.New(p.ctx, cfg.TSA, tsauthority.Dependencies{Signer: signer, Chain: chain})
+	gate, err := cfg.setup(p, "tsa", cfg.Audit, cfg.Token.remembers(token))
 	if err != nil {
 		return open.close(err)
 	}
-	open = append(open, role)
+	role, err := tsauthority.New(p.ctx, cfg.TSA, tsauthority.Dependencies{Signer: signer, Chain: chain, Fence: gate})
+	if err != nil {
+		return open.close(err)
+	}
+	open = append(open, role, inBackground(p.ctx, role.RunAudit))
 	front, err := cfg.Listen.open(withToken(token, role.Handler()))
 	if err != nil {
 		return open.close(err)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 
+	"tekend/audit"
 	"tekend/sam/activation"
 )
 
@@ -15,12 +16,15 @@ type samCmd struct {
 //	token: {module: /usr/lib/softhsm/libsofthsm2.so, softhsm_conf: /srv/tekend/sam/softhsm2.conf, token_label: tekend-sam, pin_file: /srv/tekend/sam/pin}
 //	listen: {socket: /srv/tekend/sam/run/sam.sock, peers: [47100]}
 //	jwks_listen: 127.0.0.1:8443
+//	audit: {origin: sign.acme.example/audit/sam, key_file: /srv/tekend/sam/audit-log.pem, witnesses: […]}
 //	sam: {db: /srv/tekend/sam/sam.db, …}
 type samFile struct {
-	Token  tokenSection      `yaml:"token"`
-	Listen socketSection     `yaml:"listen"`      // for the front
-	JWKS   string            `yaml:"jwks_listen"` // our key sets for itsme: 127.0.0.1:port or fd:3
-	SAM    activation.Config `yaml:"sam"`
+	Token        tokenSection    `yaml:"token"`
+	Listen       socketSection   `yaml:"listen"`      // for the front
+	JWKS         string          `yaml:"jwks_listen"` // our key sets for itsme: 127.0.0.1:port or fd:3
+	Audit        audit.LogConfig `yaml:"audit"`
+	gateSections `yaml:",inline"`
+	SAM          activation.Config `yaml:"sam"`
 }
 
 // Run serves signature activation until the program is told to stop.
@@ -28,6 +32,13 @@ func (c samCmd) Run(p *program) error {
 	var cfg samFile
 	if err := readYAML(c.Config, &cfg); err != nil {
 		return err
+	}
+	root, err := readChain([]string{cfg.SAM.RootFile})
+	if err != nil {
+		return usage("%s: sam.root_file: %w", c.Config, err)
+	}
+	if cfg.SAM.Audit, err = auditLog(p, cfg.Audit, root[0]); err != nil {
+		return usage("%s: %w", c.Config, err)
 	}
 	// The socket first: a process that is started beside a running one must end here, before it settles as "stopped" what
 	// the running one is doing.
@@ -41,11 +52,15 @@ func (c samCmd) Run(p *program) error {
 	}
 	open := closing{token}
 	cfg.SAM.Now, cfg.SAM.Log, cfg.SAM.DiskFailed = p.now, p.log, p.diskFailed
-	role, err := activation.New(p.ctx, cfg.SAM, activation.Dependencies{Token: token})
+	gate, err := cfg.setup(p, "sam", cfg.Audit, cfg.Token.remembers(token))
 	if err != nil {
 		return open.close(errors.Join(err, socket.Close()))
 	}
-	open = append(open, role)
+	role, err := activation.New(p.ctx, cfg.SAM, activation.Dependencies{Token: token, Fence: gate})
+	if err != nil {
+		return open.close(errors.Join(err, socket.Close()))
+	}
+	open = append(open, role, inBackground(p.ctx, role.RunAudit))
 	jwks, err := openPublic(cfg.JWKS, role.JWKS())
 	if err != nil {
 		return open.close(errors.Join(err, socket.Close()))

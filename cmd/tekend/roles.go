@@ -66,7 +66,7 @@ func (s *sandbox) startAll(ctx context.Context) error {
 		{"ca", "tekend-trusted", []string{"ca"}, "", healthy(s.path("ca", "run", "ca.sock"))},
 		{"tsa", "tekend-trusted", []string{"tsa"}, "", healthy(s.path("tsa", "run", "tsa.sock"))},
 		{"sam", "tekend-trusted", []string{"sam"}, "jwks", healthy(s.path("sam", "run", "sam.sock"))},
-		{"front", "tekend", []string{"serve"}, "front", answers(s.url("front") + "/health")},
+		{"front", "tekend", []string{"serve"}, "front", replies(s.url("front") + "/health")},
 		{"provider", "tekend", []string{"simulated", "provider"}, "provider", answers(s.url("provider") + "/")},
 	}
 	for _, e := range plan {

@@ -137,7 +137,7 @@ func (s *sandbox) newAnchor() error {
 		return err
 	}
 	unitCert, err := issue(certs.Issuer{Cert: rootCert, Signer: root}, certs.Order{
-		Profile: certs.TSU, Subject: subject("Another House Time-Stamps"), PublicKey: unit.Public(), PrivateKeyEnd: now.Add(life),
+		Profile: certs.TSU, Subject: subject("Another House Time-Stamps"), PublicKey: unit.Public(), PrivateKeyEnd: now.Add(life / 3),
 		Publication: certs.PublishedBy(s.url("anchor"), "root", s.url("anchor")),
 	})
 	if err != nil {
