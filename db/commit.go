@@ -77,7 +77,7 @@ func (d *DB) outcome(ctx context.Context, cause error) error {
 		// The disk failed. What was written of the WAL may count after a crash.
 		return errors.Join(ErrOutcomeUnknown, cause)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.ask)
 	defer cancel()
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		stored, err := d.stored(ctx)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -48,6 +49,7 @@ type DB struct {
 	server *pgx.ConnConfig
 	mark   string
 	count  int64
+	ask    time.Duration // how long the outcome of one COMMIT is asked for
 }
 
 // Open opens the database that source names and applies its migrations, forward only.

@@ -133,7 +133,7 @@ func serve(source string, more map[string]string) (*DB, error) {
 	for k, v := range more {
 		cfg.RuntimeParams[k] = v
 	}
-	return &DB{DB: pool(cfg), engine: Postgres, server: cfg, writer: make(chan struct{}, 1)}, nil
+	return &DB{DB: pool(cfg), engine: Postgres, server: cfg, ask: askTime, writer: make(chan struct{}, 1)}, nil
 }
 
 func pool(cfg *pgx.ConnConfig) *sql.DB {
