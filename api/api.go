@@ -9,6 +9,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"tekend/sam"
 	"tekend/signer"
 )
 
@@ -50,8 +52,15 @@ type Evidencing interface {
 	Evidence(ctx context.Context, client, id string) (bundle []byte, err error)
 }
 
+// Transparency is what a signer may see of the uses of his key; *signer.Service is the one implementation.
+type Transparency interface {
+	Uses(ctx context.Context, token, viewer string, before int64) (sam.Uses, error)
+	UseProof(ctx context.Context, token, viewer string, seq int64) (json.RawMessage, error)
+}
+
 // Signer is the signing service.
 type Signer interface {
+	Transparency
 	Orders
 	Evidencing
 	Pages

@@ -474,6 +474,55 @@ type TermsAcceptance struct {
 	TermsVersion string    `json:"terms_version"`
 }
 
+// Use defines model for Use.
+type Use struct {
+	At        time.Time `json:"at"`
+	CheckCode *string   `json:"check_code,omitempty"`
+
+	// Document From 1; absent: the whole confirmation.
+	Document *int `json:"document,omitempty"`
+
+	// Documents Of the confirmation.
+	Documents int `json:"documents"`
+
+	// Kind Of the row, e.g. `key.used`; docs/names.md lists them.
+	Kind string `json:"kind"`
+
+	// Labels As the itsme app was asked to show them.
+	Labels *[]string `json:"labels,omitempty"`
+
+	// Nonce Names the confirmation.
+	Nonce *string `json:"nonce,omitempty"`
+
+	// RequestId The request and the try, as the front named them.
+	RequestId *string `json:"request_id,omitempty"`
+
+	// Seq Number of the row in the record.
+	Seq int64 `json:"seq"`
+}
+
+// UseProof defines model for UseProof.
+type UseProof struct {
+	// Checkpoint A signed note with the witnesses' cosignatures.
+	Checkpoint string   `json:"checkpoint"`
+	Hashes     [][]byte `json:"hashes"`
+
+	// Origin Name of the record.
+	Origin string `json:"origin"`
+	Row    []byte `json:"row"`
+	Seq    int64  `json:"seq"`
+
+	// Size Rows under the checkpoint.
+	Size int64 `json:"size"`
+}
+
+// Uses defines model for Uses.
+type Uses struct {
+	// Before For the next page; absent on the last.
+	Before *int64 `json:"before,omitempty"`
+	Uses   []Use  `json:"uses"`
+}
+
 // DocumentNumber defines model for DocumentNumber.
 type DocumentNumber = int
 
@@ -488,6 +537,9 @@ type PageToken = string
 
 // RequestID defines model for RequestID.
 type RequestID = string
+
+// SignerCookie defines model for SignerCookie.
+type SignerCookie = string
 
 // PageProblem defines model for PageProblem.
 type PageProblem = Problem
@@ -533,6 +585,21 @@ type GetPageDocumentParamsDownload string
 type AcceptTermsParams struct {
 	// Lang Language of the page; without it `Accept-Language` decides, then the language of the request.
 	Lang *PageLanguage `form:"lang,omitempty" json:"lang,omitempty"`
+}
+
+// GetUsesParams defines parameters for GetUses.
+type GetUsesParams struct {
+	// Before Rows before this one; from the page before.
+	Before *int64 `form:"before,omitempty" json:"before,omitempty"`
+
+	// TekendSigner What the callback gave this browser.
+	TekendSigner *SignerCookie `form:"tekend_signer,omitempty" json:"tekend_signer,omitempty"`
+}
+
+// GetUseProofParams defines parameters for GetUseProof.
+type GetUseProofParams struct {
+	// TekendSigner What the callback gave this browser.
+	TekendSigner *SignerCookie `form:"tekend_signer,omitempty" json:"tekend_signer,omitempty"`
 }
 
 // GetTermsParams defines parameters for GetTerms.
@@ -636,6 +703,12 @@ type ServerInterface interface {
 	// AcceptTerms The signer accepts the terms; the certificate can be made
 	// (POST /sign/{token}/terms)
 	AcceptTerms(c *gin.Context, token PageToken, params AcceptTermsParams)
+	// GetUses What the signer's key was used for
+	// (GET /sign/{token}/uses)
+	GetUses(c *gin.Context, token PageToken, params GetUsesParams)
+	// GetUseProof The proof that the record holds a use
+	// (GET /sign/{token}/uses/{seq}/proof)
+	GetUseProof(c *gin.Context, token PageToken, seq int64, params GetUseProofParams)
 	// GetTerms The terms of service
 	// (GET /terms/{version})
 	GetTerms(c *gin.Context, version string, params GetTermsParams)
@@ -1019,6 +1092,109 @@ func (siw *ServerInterfaceWrapper) AcceptTerms(c *gin.Context) {
 	siw.Handler.AcceptTerms(c, token, params)
 }
 
+// GetUses operation middleware
+func (siw *ServerInterfaceWrapper) GetUses(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "token" -------------
+	var token PageToken
+
+	err = runtime.BindStyledParameterWithOptions("simple", "token", c.Param("token"), &token, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter token: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetUsesParams
+
+	// ------------- Optional query parameter "before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "before", c.Request.URL.Query(), &params.Before, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter before: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	{
+		var cookie string
+
+		if cookie, err = c.Cookie("tekend_signer"); err == nil {
+			var value SignerCookie
+			err = runtime.BindStyledParameterWithOptions("simple", "tekend_signer", cookie, &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationCookie, Explode: true, Required: false, Type: "string", Format: ""})
+			if err != nil {
+				siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter tekend_signer: %w", err), http.StatusBadRequest)
+				return
+			}
+			params.TekendSigner = &value
+
+		}
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetUses(c, token, params)
+}
+
+// GetUseProof operation middleware
+func (siw *ServerInterfaceWrapper) GetUseProof(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "token" -------------
+	var token PageToken
+
+	err = runtime.BindStyledParameterWithOptions("simple", "token", c.Param("token"), &token, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter token: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "seq" -------------
+	var seq int64
+
+	err = runtime.BindStyledParameterWithOptions("simple", "seq", c.Param("seq"), &seq, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter seq: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetUseProofParams
+
+	{
+		var cookie string
+
+		if cookie, err = c.Cookie("tekend_signer"); err == nil {
+			var value SignerCookie
+			err = runtime.BindStyledParameterWithOptions("simple", "tekend_signer", cookie, &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationCookie, Explode: true, Required: false, Type: "string", Format: ""})
+			if err != nil {
+				siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter tekend_signer: %w", err), http.StatusBadRequest)
+				return
+			}
+			params.TekendSigner = &value
+
+		}
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetUseProof(c, token, seq, params)
+}
+
 // GetTerms operation middleware
 func (siw *ServerInterfaceWrapper) GetTerms(c *gin.Context) {
 
@@ -1279,6 +1455,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/sign/:token/decline", wrapper.DeclineRequest)
 	router.POST(options.BaseURL+"/sign/:token/again", wrapper.AskAgain)
 	router.GET(options.BaseURL+"/sign/:token/documents/:n", wrapper.GetPageDocument)
+	router.GET(options.BaseURL+"/sign/:token/uses", wrapper.GetUses)
+	router.GET(options.BaseURL+"/sign/:token/uses/:seq/proof", wrapper.GetUseProof)
 	router.GET(options.BaseURL+"/itsme/callback", wrapper.ItsmeCallback)
 	router.GET(options.BaseURL+"/terms/:version", wrapper.GetTerms)
 	router.GET(options.BaseURL+"/assets/:file", wrapper.GetAsset)
@@ -1307,7 +1485,8 @@ type SigningPageTexthtmlResponse struct {
 }
 
 type ToPageResponseHeaders struct {
-	Location *string
+	Location  *string
+	SetCookie *string
 }
 type ToPageResponse struct {
 	Headers ToPageResponseHeaders
@@ -1507,6 +1686,9 @@ type ItsmeCallback303Response = ToPageResponse
 func (response ItsmeCallback303Response) VisitItsmeCallbackResponse(w http.ResponseWriter) error {
 	if response.Headers.Location != nil {
 		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
 	}
 	w.WriteHeader(303)
 	return nil
@@ -1804,6 +1986,9 @@ func (response AskAgain303Response) VisitAskAgainResponse(w http.ResponseWriter)
 	if response.Headers.Location != nil {
 		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
 	}
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
 	w.WriteHeader(303)
 	return nil
 }
@@ -1893,6 +2078,9 @@ type DeclineRequest303Response = ToPageResponse
 func (response DeclineRequest303Response) VisitDeclineRequestResponse(w http.ResponseWriter) error {
 	if response.Headers.Location != nil {
 		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
 	}
 	w.WriteHeader(303)
 	return nil
@@ -2052,6 +2240,9 @@ func (response AcceptTerms303Response) VisitAcceptTermsResponse(w http.ResponseW
 	if response.Headers.Location != nil {
 		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
 	}
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
 	w.WriteHeader(303)
 	return nil
 }
@@ -2080,6 +2271,129 @@ type AcceptTermsdefaultTexthtmlResponse struct {
 }
 
 func (response AcceptTermsdefaultTexthtmlResponse) VisitAcceptTermsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(response.StatusCode)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetUsesRequestObject struct {
+	Token  PageToken `json:"token"`
+	Params GetUsesParams
+}
+
+type GetUsesResponseObject interface {
+	VisitGetUsesResponse(w http.ResponseWriter) error
+}
+
+type GetUses200JSONResponse Uses
+
+func (response GetUses200JSONResponse) VisitGetUsesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUsesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetUsesdefaultApplicationProblemPlusJSONResponse) VisitGetUsesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUsesdefaultTexthtmlResponse struct {
+	Body          io.Reader
+	StatusCode    int
+	ContentLength int64
+}
+
+func (response GetUsesdefaultTexthtmlResponse) VisitGetUsesResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(response.StatusCode)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetUseProofRequestObject struct {
+	Token  PageToken `json:"token"`
+	Seq    int64     `json:"seq"`
+	Params GetUseProofParams
+}
+
+type GetUseProofResponseObject interface {
+	VisitGetUseProofResponse(w http.ResponseWriter) error
+}
+
+type GetUseProof200JSONResponse UseProof
+
+func (response GetUseProof200JSONResponse) VisitGetUseProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUseProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetUseProofdefaultApplicationProblemPlusJSONResponse) VisitGetUseProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUseProofdefaultTexthtmlResponse struct {
+	Body          io.Reader
+	StatusCode    int
+	ContentLength int64
+}
+
+func (response GetUseProofdefaultTexthtmlResponse) VisitGetUseProofResponse(w http.ResponseWriter) error {
 
 	w.Header().Set("Content-Type", "text/html")
 	if response.ContentLength != 0 {
@@ -2431,6 +2745,12 @@ type StrictServerInterface interface {
 	// AcceptTerms The signer accepts the terms; the certificate can be made
 	// (POST /sign/{token}/terms)
 	AcceptTerms(ctx context.Context, request AcceptTermsRequestObject) (AcceptTermsResponseObject, error)
+	// GetUses What the signer's key was used for
+	// (GET /sign/{token}/uses)
+	GetUses(ctx context.Context, request GetUsesRequestObject) (GetUsesResponseObject, error)
+	// GetUseProof The proof that the record holds a use
+	// (GET /sign/{token}/uses/{seq}/proof)
+	GetUseProof(ctx context.Context, request GetUseProofRequestObject) (GetUseProofResponseObject, error)
 	// GetTerms The terms of service
 	// (GET /terms/{version})
 	GetTerms(ctx context.Context, request GetTermsRequestObject) (GetTermsResponseObject, error)
@@ -2916,6 +3236,61 @@ func (sh *strictHandler) AcceptTerms(ctx *gin.Context, token PageToken, params A
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(AcceptTermsResponseObject); ok {
 		if err := validResponse.VisitAcceptTermsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetUses operation middleware
+func (sh *strictHandler) GetUses(ctx *gin.Context, token PageToken, params GetUsesParams) {
+	var request GetUsesRequestObject
+
+	request.Token = token
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUses(ctx, request.(GetUsesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUses")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetUsesResponseObject); ok {
+		if err := validResponse.VisitGetUsesResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetUseProof operation middleware
+func (sh *strictHandler) GetUseProof(ctx *gin.Context, token PageToken, seq int64, params GetUseProofParams) {
+	var request GetUseProofRequestObject
+
+	request.Token = token
+	request.Seq = seq
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUseProof(ctx, request.(GetUseProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUseProof")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetUseProofResponseObject); ok {
+		if err := validResponse.VisitGetUseProofResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -119,7 +119,11 @@ func (s *server) ItsmeCallback(ctx context.Context, in ItsmeCallbackRequestObjec
 		cl.token = token // whoever had a state of ours may go on with the page
 		return nil, err
 	}
-	return s.toPage(token, p.Lang), nil
+	to := s.toPage(token, p.Lang)
+	if p.Code != nil {
+		to.Headers.SetCookie = s.signerCookie(token, *p.Code)
+	}
+	return to, nil
 }
 
 // toPage leads to the signer's page by 303, so that the browser does not send its form or its code again.

@@ -70,6 +70,9 @@ var answers = map[string]answer{
 	"ended":                   {409, "Request has ended", 0},
 	"busy":                    {409, "Being worked on", 1},
 	"too_soon":                {429, "Too soon", 10},
+	"too_many_questions":      {429, "Asked too often", 60},
+	"signer_unproven":         {403, "Not the signer's browser", 0},
+	"use_unknown":             {404, "No such use", 0},
 	"callback_malformed":      {400, "Answer of itsme not understood", 0},
 	"callback_unknown":        {404, "Answer to no question of ours", 0},
 	"callback_used":           {409, "Answer was used", 0},
@@ -203,8 +206,8 @@ func (s *server) fail(c *gin.Context, err error) {
 		h.Del(name)
 	}
 	h.Set("Cache-Control", "no-store")
-	if a := answers[p.Code]; a.after > 0 && p.Retryable {
-		h.Set("Retry-After", strconv.Itoa(a.after))
+	if after := retryAfter(err, p); after > 0 {
+		h.Set("Retry-After", strconv.Itoa(after))
 	}
 	switch p.Status {
 	case http.StatusUnauthorized:
@@ -248,6 +251,17 @@ func problem(err error, instance string) Problem {
 		p.State = optional(f.state)
 	}
 	return p
+}
+
+// retryAfter is when it is worth trying again, in seconds; 0 for no word about it.
+func retryAfter(err error, p Problem) int {
+	if !p.Retryable {
+		return 0
+	}
+	if e, ok := errors.AsType[*signer.Error](err); ok && e.After > 0 {
+		return e.After
+	}
+	return answers[p.Code].after
 }
 
 // logCause logs what an answer does not show.

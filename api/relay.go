@@ -70,6 +70,9 @@ func (f *file) VisitGetDocsResponse(w http.ResponseWriter) error { return f.writ
 // VisitGetTermsResponse implements the generated interface.
 func (f *file) VisitGetTermsResponse(w http.ResponseWriter) error { return f.write(w) }
 
+// VisitGetUseProofResponse implements the generated interface.
+func (f *file) VisitGetUseProofResponse(w http.ResponseWriter) error { return f.write(w) }
+
 // VisitGetSigningPageResponse implements the generated interface.
 func (f *file) VisitGetSigningPageResponse(w http.ResponseWriter) error { return f.write(w) }
 

@@ -331,7 +331,7 @@ func (w *world) startFront() {
 		StopWithin: 200 * time.Millisecond,
 	}, signer.Dependencies{
 		Requests: badDisk{st, &w.disk}, Claims: st, Callbacks: st, Signers: st, Blobs: st,
-		Enrolling: samc, Certifying: samc, Preparing: samc, Activation: samc,
+		Enrolling: samc, Certifying: samc, Preparing: samc, Activation: samc, Uses: samc,
 		Issuer: ca.NewClient(w.ca.socket, 10*time.Second), Stamper: w.stamper, Roots: w.roots,
 	})
 	ctx, stop := context.WithCancel(context.Background())

@@ -222,6 +222,7 @@ func (s *sandbox) folders() error {
 		folder{s.path("ca", "status"), "ca", "sam", 0o750 | fs.ModeSetgid},
 		folder{s.path("tsa", "run"), "tsa", "front", 0o750 | fs.ModeSetgid},
 		folder{s.path("front", "blobs"), "front", "front", 0o700},
+		folder{s.path("sam", "notices"), "sam", "sam", 0o700},
 	)
 	for _, f := range all {
 		if err := s.folder(f.path, f.owner, f.group, f.mode); err != nil {

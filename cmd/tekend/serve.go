@@ -184,7 +184,7 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 	cfg.Signer.Terms = signer.Terms{Version: version, SHA256: digest}
 	f.service = signer.New(cfg.Signer, signer.Dependencies{
 		Requests: st, Claims: st, Callbacks: st, Signers: st, Blobs: st,
-		Enrolling: f.sam, Certifying: f.sam, Preparing: f.sam, Activation: f.sam,
+		Enrolling: f.sam, Certifying: f.sam, Preparing: f.sam, Activation: f.sam, Uses: f.sam,
 		Issuer: issuer, Stamper: stamper, Evidence: f.sam, Roots: roots,
 	})
 	names, err := f.addClients(p.ctx)
