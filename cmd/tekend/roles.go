@@ -78,6 +78,7 @@ func (s *sandbox) startAll(ctx context.Context) error {
 			c.files = []*os.File{s.sockets[e.socket]}
 		}
 		c.ready = e.ready
+		c.last = e.name == "witness" // so that a stop is witnessed too
 		s.children = append(s.children, c)
 	}
 	// They wait for one another by themselves (no role needs another to start),

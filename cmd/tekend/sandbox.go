@@ -75,7 +75,7 @@ func (c *sandboxCmd) Run(p *program) error {
 	}
 	if err := s.startAll(ctx); err != nil {
 		cancel()
-		s.sup.wg.Wait()
+		s.sup.wait()
 		return err
 	}
 	if err := s.writeInfo(); err != nil {
@@ -84,7 +84,7 @@ func (c *sandboxCmd) Run(p *program) error {
 	fmt.Fprintf(p.stdout, "ready: %s (try it: %s)\n", s.url("front"), s.url("provider"))
 	<-p.ctx.Done()
 	_ = os.Remove(filepath.Join(c.Dir, "sandbox.json"))
-	s.sup.wg.Wait()
+	s.sup.wait()
 	return nil
 }
 

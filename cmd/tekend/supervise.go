@@ -24,6 +24,7 @@ type child struct {
 	stderr io.Writer                       // stderr; the same as log but for a role behind the spy
 	user   *owner                          // nil: the user who started the sandbox
 	ready  func(ctx context.Context) error // nil error once it answers
+	last   bool                            // it ends after the others, who still need it while they end
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
@@ -39,7 +40,8 @@ type supervisor struct {
 	starts  chan func()
 	changed func() // called after a child was started again
 	report  func(format string, a ...any)
-	wg      sync.WaitGroup
+	wg      sync.WaitGroup // of the children that end first
+	last    sync.WaitGroup // of those that end last
 }
 
 func newSupervisor(ctx context.Context, report func(string, ...any)) *supervisor {
@@ -101,10 +103,17 @@ func (s *supervisor) keep(ctx context.Context, c *child) error {
 		_ = c.cmd.Process.Kill()
 		return err
 	}
-	s.wg.Go(func() {
+	group := &s.wg
+	if c.last {
+		group = &s.last
+	}
+	group.Go(func() {
 		for pause := 50 * time.Millisecond; ; {
 			select {
 			case <-ctx.Done():
+				if c.last {
+					s.wg.Wait()
+				}
 				stopChild(c, died)
 				return
 			case err := <-died:
@@ -159,6 +168,12 @@ func untilReady(ctx context.Context, c *child, died chan error) error {
 }
 
 var errEnded = errors.New("process ended")
+
+// wait waits until every child has ended.
+func (s *supervisor) wait() {
+	s.wg.Wait()
+	s.last.Wait()
+}
 
 // stopChild asks, waits 5 s, and kills.
 func stopChild(c *child, died chan error) {
