@@ -119,18 +119,21 @@ typedef struct { word session, mechanism; identity id; } operation; // what C_Si
 
 static object objects[4096];
 static operation operations[4096];
+static size_t objects_used, operations_used; // none was ever used from there on
 
-// find returns the entry of a table for which session and handle fit; with 0 a free one.
+// find_object returns the entry for session and handle, or a free one for 0 and 0.
 static object *find_object(word session, word handle) {
-	for (size_t i = 0; i < sizeof objects / sizeof *objects; i++)
+	for (size_t i = 0; i < objects_used; i++)
 		if (objects[i].session == session && objects[i].handle == handle) return &objects[i];
-	return NULL;
+	int more = session == 0 && objects_used < sizeof objects / sizeof *objects;
+	return more ? &objects[objects_used++] : NULL;
 }
 
 static operation *find_operation(word session) {
-	for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
+	for (size_t i = 0; i < operations_used; i++)
 		if (operations[i].session == session) return &operations[i];
-	return NULL;
+	int more = session == 0 && operations_used < sizeof operations / sizeof *operations;
+	return more ? &operations[operations_used++] : NULL;
 }
 
 static void hex(char *out, const unsigned char *p, size_t n) {
@@ -154,7 +157,7 @@ static identity name_key(word session, word handle) {
 	size_t n = read_attribute(session, handle, CKA_LABEL, value, 64);
 	if (n > 0) hex(id.label, value, n);
 	pthread_mutex_lock(&lock);
-	for (size_t i = 0; i < sizeof objects / sizeof *objects; i++)
+	for (size_t i = 0; i < objects_used; i++)
 		if (objects[i].session != 0 && objects[i].handle == handle) strcpy(id.key, objects[i].id.key);
 	pthread_mutex_unlock(&lock);
 	if (id.key[0] != 0) return id;
@@ -190,9 +193,9 @@ static void remember(int f, const word *a) {
 		object *o = find_object(a[0], a[1]);
 		if (o != NULL) *o = (object){0};
 	} else if (f == F_C_CloseSession || f == F_C_CloseAllSessions || f == F_C_Finalize) {
-		for (size_t i = 0; i < sizeof objects / sizeof *objects; i++)
+		for (size_t i = 0; i < objects_used; i++)
 			if (f != F_C_CloseSession || objects[i].session == a[0]) objects[i] = (object){0};
-		for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
+		for (size_t i = 0; i < operations_used; i++)
 			if (f != F_C_CloseSession || operations[i].session == a[0]) operations[i] = (operation){0};
 	}
 	pthread_mutex_unlock(&lock);

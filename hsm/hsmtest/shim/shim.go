@@ -19,6 +19,7 @@ import (
 	_ "embed"
 	"encoding/asn1"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,6 +29,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"tekend/hsm"
 )
 
 // The variables of the environment that the shim reads.
@@ -100,18 +103,27 @@ func ReadOracle(path string) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
+	all, err := ParseOracle(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return all, nil
+}
+
+// ParseOracle reads lines of an oracle file.
+func ParseOracle(text []byte) ([]Event, error) {
 	var all []Event
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		e, err := parseEvent(lines.Text())
 		if err != nil {
-			return nil, fmt.Errorf("shim: %s, line %d: %w", path, len(all)+1, err)
+			return nil, fmt.Errorf("shim: line %d: %w", len(all)+1, err)
 		}
 		all = append(all, e)
 	}
 	if len(text) > 0 && text[len(text)-1] != '\n' {
-		return nil, fmt.Errorf("shim: the last line of %s is not whole", path)
+		return nil, errors.New("shim: the last line is not whole")
 	}
 	return all, lines.Err()
 }
@@ -172,6 +184,12 @@ type Signature struct {
 
 // Made tells whether the token made a value for sure.
 func (s Signature) Made() bool { return s.Done && s.RV == 0 }
+
+// Canary tells whether the request was the program's own check of the token, not for anybody.
+func (s Signature) Canary() bool {
+	d := hsm.CanaryDigest()
+	return bytes.Equal(s.Data, d[:])
+}
 
 // MAC tells whether the request was for an authentication code (CKM_…_HMAC), not a signature.
 func (s Signature) MAC() bool {
