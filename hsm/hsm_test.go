@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(spyChild) != "" {
 		os.Exit(runSpyChild())
 	}
+	if os.Getenv(killChild) != "" {
+		os.Exit(runKillChild())
+	}
 	os.Exit(hsmtest.Main(m))
 }
 

@@ -39,6 +39,9 @@ func quirksOf(module string, testOnly bool) (quirks, error) {
 	}, nil
 }
 
+// Unsafe tells whether the module is one that does not protect its keys, which only a token marked test_only may have.
+func (t *Token) Unsafe() bool { return len(t.quirks.omit) > 0 }
+
 // template is a template as the module takes it.
 func (q quirks) template(list []*pkcs11.Attribute) []*pkcs11.Attribute {
 	return slices.DeleteFunc(slices.Clone(list), func(a *pkcs11.Attribute) bool { return slices.Contains(q.omit, a.Type) })

@@ -64,6 +64,10 @@ type Config struct {
 	// KeyType of new users' keys: P-256, P-384, RSA-3072 (PKCS #1 v1.5, until
 	// the end of 2028) or RSA-3072-PSS. Default P-256.
 	KeyType hsm.KeyKind `yaml:"key_type"`
+	// Keys says where new users' keys live: wrapped (in the database, under the
+	// KEK) or resident (in the token). Keys made before stay where they are.
+	// Default wrapped.
+	Keys string `yaml:"keys"`
 	// QuestionLife is how long a person may take to answer. Default and
 	// highest 10m.
 	QuestionLife time.Duration `yaml:"question_life"`
@@ -128,6 +132,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.ProviderSigned == "" {
 		c.ProviderSigned = orderOptional
 	}
+	if c.Keys == "" {
+		c.Keys = KeysWrapped
+	}
 	if c.KeyType == "" {
 		c.KeyType = hsm.P256
 	}
@@ -156,6 +163,9 @@ func (c Config) check() error {
 	}
 	if c.ProviderSigned != orderOptional && c.ProviderSigned != orderRequired {
 		return fmt.Errorf("sam: provider_signed must be %s or %s", orderOptional, orderRequired)
+	}
+	if c.Keys != KeysWrapped && c.Keys != KeysResident {
+		return errors.New("sam: keys must be wrapped or resident")
 	}
 	if !slices.Contains(hsm.UserKinds, c.KeyType) {
 		return errors.New("sam: key_type must be P-256, P-384, RSA-3072 or RSA-3072-PSS")

@@ -23,7 +23,7 @@ import (
 )
 
 func TestSignature(t *testing.T) {
-	for _, kind := range []hsm.KeyKind{hsm.P256, hsm.RSA3072} {
+	for _, kind := range hsm.UserKinds {
 		t.Run(string(kind), func(t *testing.T) {
 			w := newWorld(t, func(c *activation.Config) { c.KeyType = kind })
 			cred := w.enrol("diacritics")

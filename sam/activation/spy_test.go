@@ -17,6 +17,18 @@ import (
 // independent witness of the uses of keys.
 const spyModule = "/usr/lib/x86_64-linux-gnu/pkcs11-spy.so"
 
+// envShim names the oracle's module for a process that has it in place of the
+// spy: resident_test.go.
+const envShim = "ACTIVATION_SHIM"
+
+// module is what stands before SoftHSM in this process.
+func module() string {
+	if path := os.Getenv(envShim); path != "" {
+		return path
+	}
+	return spyModule
+}
+
 var (
 	spyLog  string
 	dirOfUs string
@@ -50,6 +62,9 @@ var spyValue = regexp.MustCompile(`^\[(in|out)\] (\w+) = (?:0x)?([0-9a-fA-F]+)`)
 // spySize is where the log ends now.
 func spySize(t testing.TB) int64 {
 	t.Helper()
+	if module() != spyModule {
+		return 0
+	}
 	info, err := os.Stat(spyLog)
 	must(t, err)
 	return info.Size()
