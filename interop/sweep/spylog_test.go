@@ -118,7 +118,7 @@ type signature struct {
 	key       string // user, service, mac
 	enrolment bool   // user: the key's first use in its life, straight after it was made and wrapped: the certificate request
 	data      []byte
-	value     []byte // r || s, when the call returned CKR_OK
+	value     []byte // r || s, when the call returned CKR_OK; nil from the oracle, which does not look at outputs
 	done      bool   // it returned CKR_OK
 }
 

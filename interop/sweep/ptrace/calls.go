@@ -3,6 +3,7 @@
 package ptrace
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"strings"
@@ -41,8 +42,9 @@ const (
 
 // failing are the calls that get errors: those in which Linux can give one because of the device below.
 //
-// EIO: whatever moves data or metadata of a file between memory and device, and its locks (a network file system);
-// read and write of a socket too, which a driver can fail. Not: anything on eventfd, timerfd, epoll, /proc and
+// EIO: whatever moves data or metadata of a file between memory and device, and the taking of its locks (for which it
+// stands for ENOLCK too); read and write of a socket too, which a driver can fail. Not: the release of a lock, which
+// needs neither device nor memory (SQLite would keep such a lock without a word until the process ends); anything on eventfd, timerfd, epoll, /proc and
 // /dev/urandom, which have no device below (Go ends the process when its own eventfd fails: that would be a kill under
 // another name), futex, mmap, clock and signal calls, and close, whose error nobody can act on.
 //
@@ -56,7 +58,7 @@ var failing = map[uint64]struct {
 	unix.SYS_WRITE: {byFD, true}, unix.SYS_WRITEV: {byFD, true}, unix.SYS_PWRITE64: {byFD, true}, unix.SYS_PWRITEV: {byFD, true},
 	unix.SYS_FSYNC: {byFD, true}, unix.SYS_FDATASYNC: {byFD, true},
 	unix.SYS_FTRUNCATE: {byFD, true}, unix.SYS_FALLOCATE: {byFD, true},
-	unix.SYS_GETDENTS64: {byFD, false}, unix.SYS_FCNTL: {byFD, false}, // fcntl: locks only
+	unix.SYS_GETDENTS64: {byFD, false}, unix.SYS_FCNTL: {byFD, false}, // fcntl: taking locks
 	unix.SYS_RENAME: {byPath, true}, unix.SYS_RENAMEAT: {byName, true}, unix.SYS_RENAMEAT2: {byName, true},
 	unix.SYS_MKDIR: {byPath, true}, unix.SYS_MKDIRAT: {byName, true},
 	unix.SYS_UNLINK: {byPath, false}, unix.SYS_UNLINKAT: {byName, false}, unix.SYS_RMDIR: {byPath, false},
@@ -74,6 +76,9 @@ func on(pid int, r *unix.PtraceRegs) string {
 	case byPath:
 		return text(pid, r.Rdi)
 	}
+	if r.Orig_rax == unix.SYS_FCNTL && !takesLock(pid, r) {
+		return ""
+	}
 	path, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, int32(r.Rdi)))
 	if err != nil {
 		return ""
@@ -81,16 +86,30 @@ func on(pid int, r *unix.PtraceRegs) string {
 	return strings.TrimSuffix(path, " (deleted)")
 }
 
+// takesLock tells whether a fcntl takes a lock: struct flock begins with a short that is F_UNLCK when it frees one.
+func takesLock(pid int, r *unix.PtraceRegs) bool {
+	if r.Rsi != unix.F_SETLK && r.Rsi != unix.F_SETLKW {
+		return false
+	}
+	kind := make([]byte, 2)
+	return memory(pid, r.Rdx, kind) == len(kind) && binary.NativeEndian.Uint16(kind) != unix.F_UNLCK
+}
+
 // text reads a path of the process, as far as its page goes.
 func text(pid int, address uint64) string {
 	b := make([]byte, min(4096-address%4096, 512))
+	path, _, _ := strings.Cut(string(b[:memory(pid, address, b)]), "\x00")
+	return path
+}
+
+// memory reads from the process into b and says how many bytes it got.
+func memory(pid int, address uint64, b []byte) int {
 	n, err := unix.ProcessVMReadv(pid, []unix.Iovec{{Base: &b[0], Len: uint64(len(b))}},
 		[]unix.RemoteIovec{{Base: uintptr(address), Len: len(b)}}, 0)
 	if err != nil {
-		return ""
+		return 0
 	}
-	path, _, _ := strings.Cut(string(b[:n]), "\x00")
-	return path
+	return n
 }
 
 // takes says whether the fault may be given to the call.
@@ -110,8 +129,7 @@ func (f Fault) takes(r *unix.PtraceRegs, path string) bool {
 	socket := strings.HasPrefix(path, "socket:")
 	switch {
 	case r.Orig_rax == unix.SYS_FCNTL:
-		lock := r.Rsi == unix.F_SETLK || r.Rsi == unix.F_SETLKW || r.Rsi == unix.F_GETLK
-		return f == EIO && lock && !socket
+		return f == EIO && !socket
 	case f == EIO:
 		return true
 	case r.Orig_rax == unix.SYS_OPENAT:

@@ -22,8 +22,9 @@ import (
 // Plan says which call is hit.
 type Plan struct {
 	Fault  Fault
-	N      int  // the N-th call that Fault may be given to, from 1; 0 hits none
-	Record bool // keep every call in the report
+	N      int    // the N-th call that Fault may be given to, from 1; 0 hits none
+	Only   string // of these, only calls with this name, e.g. fsync; "": all
+	Record bool   // keep every call in the report
 }
 
 // Call is one system call.
@@ -339,7 +340,7 @@ func (t *Tracer) count(tid int, r *unix.PtraceRegs) Fault {
 	if t.plan.Record {
 		t.report.Record = append(t.report.Record, c)
 	}
-	if !t.plan.Fault.takes(r, path) {
+	if !t.plan.Fault.takes(r, path) || t.plan.Only != "" && t.plan.Only != c.Name {
 		return None
 	}
 	t.report.Points++
