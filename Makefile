@@ -6,7 +6,7 @@ LDFLAGS   = -s -w -X main.version=$(VERSION)
 SANDBOX  ?= .sandbox
 FUZZTIME ?= 30s
 
-.PHONY: build demo demo-stop test test-go test-interop test-sweep test-browser judge bench fuzz judges
+.PHONY: build demo demo-stop test test-go test-interop test-sweep sweep test-browser judge bench fuzz judges
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/tekend ./cmd/tekend
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/tekend-witness ./cmd/tekend-witness
@@ -35,6 +35,10 @@ test-interop: build judges
 
 test-sweep: build
 	$(GO) test -count=1 -v -tags sweep -timeout 20m ./interop/sweep/...
+
+# Every system call of a signature, not only a sample: about an hour. TEKEND_MOST=n: at most n of one role and fault.
+sweep: build
+	TEKEND_SWEEP=full $(GO) test -count=1 -v -tags sweep -timeout 180m -run 'TestEachSystemCall|TestAFailedFsync' ./interop/sweep/
 
 test-browser: build
 	$(GO) test -count=1 -v -tags browser -timeout 10m ./interop/browser/...
