@@ -23,6 +23,7 @@ const (
 	LosesRequest      // the server never gets it, both sides see the connection end
 	Stalls            // the server never gets it and waits for the client, which sees the connection end
 	Cut               // the server gets it and the end of the connection at once, nobody waits for the answer
+	Lingers           // the server has stored it, and its answer waits for Release
 )
 
 // Proxy stands between a program and the server, understands as much of the protocol as it needs
@@ -30,9 +31,10 @@ const (
 type Proxy struct {
 	URL string // of the database through the proxy
 
-	server string
-	mu     sync.Mutex
-	fate   func(statements []string) Fate
+	server  string
+	mu      sync.Mutex
+	fate    func(statements []string) Fate
+	release chan struct{}
 }
 
 // NewProxy begins to forward to the database behind a URL of this package. All COMMITs arrive until
@@ -47,7 +49,7 @@ func NewProxy(t testing.TB, source string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{server: filepath.Join(u.Query().Get("host"), ".s.PGSQL.5432")}
+	p := &Proxy{release: make(chan struct{}), server: filepath.Join(u.Query().Get("host"), ".s.PGSQL.5432")}
 	u.Host, u.RawQuery = l.Addr().String(), "sslmode=disable"
 	p.URL = u.String()
 	var running sync.WaitGroup
@@ -71,6 +73,9 @@ func (p *Proxy) Decide(fate func(statements []string) Fate) {
 	defer p.mu.Unlock()
 	p.fate = fate
 }
+
+// Release lets the answers go that linger, now and later.
+func (p *Proxy) Release() { close(p.release) }
 
 func (p *Proxy) decide(statements []string) Fate {
 	p.mu.Lock()
@@ -106,6 +111,7 @@ type watch struct {
 	statements     []string          // of the transaction
 	mu             sync.Mutex
 	deaf           bool          // answers are dropped
+	lingers        bool          // answers wait
 	answered       chan struct{} // closed by the first answer that is dropped
 }
 
@@ -115,6 +121,9 @@ type writer struct{ *watch }
 func (w writer) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.lingers {
+		<-w.proxy.release
+	}
 	if !w.deaf {
 		return w.client.Write(b)
 	}
@@ -197,8 +206,12 @@ func (w *watch) commit(message []byte) error {
 		w.mu.Lock()
 		w.deaf, w.answered = true, answered
 		w.mu.Unlock()
+	case Lingers:
+		w.mu.Lock()
+		w.lingers = true
+		w.mu.Unlock()
 	}
-	if _, err := w.server.Write(message); err != nil || fate == Arrives {
+	if _, err := w.server.Write(message); err != nil || fate == Arrives || fate == Lingers {
 		return err
 	}
 	if fate == LosesReply {

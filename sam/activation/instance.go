@@ -119,12 +119,13 @@ const left = `NOT EXISTS (SELECT 1 FROM boots b WHERE b.boot = q.boot AND b.boot
 // leftBy are the parameters of left.
 func (r *Role) leftBy() []any { return []any{r.boot, r.cfg.Now().Add(-gone).UnixMicro()} }
 
-// fresh is how long after the burning the key may be used without asking again
+// fresh is how long after the begin of the burning the key may be used without asking again
 // whether this process is still the one of its instance (reliability §3.3).
 // PKCS#11 has no fencing token: between question and use there is nothing else.
 const fresh = time.Second
 
-// still gives what signAll asks before each use of the key. The burning ended now.
+// still gives what signAll asks before each use of the key. The burning begins
+// now: whatever it waits for counts.
 func (r *Role) still(ctx context.Context) func() error {
 	last := r.cfg.Now()
 	return func() error {

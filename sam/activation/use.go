@@ -25,11 +25,11 @@ func (r *Role) activate(ctx context.Context, q *question, s *session, free []int
 		return err
 	}
 	// 2. Burn. When this returns nil it is on the disk.
+	still := r.still(ctx)
 	if err := r.burn(ctx, s, work); err != nil {
 		return err
 	}
 	// 3. The only use of a user's key for documents in the program.
-	still := r.still(ctx)
 	err = r.token.UseWrapped(ctx, l.Key, l.leaf.PublicKey, func(key crypto.Signer) error {
 		return signAll(key, l, work, still)
 	})
