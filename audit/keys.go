@@ -8,23 +8,24 @@ import (
 
 // VerifierKeys gives what a stranger needs to verify a checkpoint of this log:
 // its verifier key, and those of the configured witnesses that cosigned it (C2SP
-// signed-note vkeys). A nil Log has none.
-func (l *Log) VerifierKeys(checkpoint string) (log string, witnesses []string) {
+// signed-note vkeys). enough says whether these are as many as the log needs. A
+// nil Log has none.
+func (l *Log) VerifierKeys(checkpoint string) (log string, witnesses []string, enough bool) {
 	if l == nil {
-		return "", nil
+		return "", nil, false
 	}
 	s, ok := l.signer.(*signer)
 	if !ok {
-		return "", nil
+		return "", nil, false
 	}
 	pub, ok := s.key.Public().(ed25519.PublicKey)
 	if !ok {
-		return "", nil
+		return "", nil, false
 	}
 	for i, p := range l.peers {
 		if _, err := note.Open([]byte(checkpoint), note.VerifierList(p.verifier)); err == nil {
 			witnesses = append(witnesses, l.cfg.Witnesses[i].Key)
 		}
 	}
-	return VerifierKey(l.cfg.Origin, pub), witnesses
+	return VerifierKey(l.cfg.Origin, pub), witnesses, len(witnesses) >= l.cfg.Need
 }

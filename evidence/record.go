@@ -174,6 +174,9 @@ func (j *job) openRows() error {
 	if err != nil {
 		return err
 	}
+	if err := signatureLines(a.Checkpoint); err != nil {
+		return err
+	}
 	once := memo(log)
 	seen := map[int64]bool{}
 	for _, r := range a.Rows {
@@ -189,6 +192,25 @@ func (j *job) openRows() error {
 		j.rows = append(j.rows, e)
 	}
 	j.rep.Checkpoint, j.rep.Witnesses = uint64(size), len(witnesses)
+	return nil
+}
+
+// signatureLines: each signature once, in its only spelling. Package note
+// passes over a second one and over unused bits.
+func signatureLines(checkpoint string) error {
+	seen := map[string]bool{}
+	_, lines, _ := strings.Cut(checkpoint, "\n\n") // the text has three lines, none empty: Proof.Verify
+	for line := range strings.Lines(lines) {
+		f := strings.Split(strings.TrimSuffix(line, "\n"), " ")
+		if len(f) != 3 {
+			return fault(StepRecord, "the checkpoint has a line that is no signature")
+		}
+		b, err := base64.StdEncoding.Strict().DecodeString(f[2])
+		if err != nil || len(b) < 5 || seen[f[1]+" "+string(b[:4])] {
+			return fault(StepRecord, "the checkpoint has a signature twice or in another spelling")
+		}
+		seen[f[1]+" "+string(b[:4])] = true
+	}
 	return nil
 }
 

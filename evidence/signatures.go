@@ -90,7 +90,10 @@ func (j *job) timeStamps() error {
 	if len(j.b.TimeStamps) == 0 {
 		return fault(StepTimeStamps, "there is none: the bundle is not complete")
 	}
-	for _, der := range j.b.TimeStamps {
+	for i, der := range j.b.TimeStamps {
+		if slices.ContainsFunc(j.b.TimeStamps[:i], func(o []byte) bool { return bytes.Equal(o, der) }) {
+			return fault(StepTimeStamps, "one stands twice")
+		}
 		t, err := tsa.ParseToken(der)
 		if err != nil {
 			return fault(StepTimeStamps, "%w", err)

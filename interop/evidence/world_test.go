@@ -14,6 +14,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -39,6 +40,7 @@ import (
 	"tekend/hsm/hsmtest"
 	"tekend/itsme"
 	"tekend/itsme/sandbox"
+	"tekend/order"
 	"tekend/sam"
 	"tekend/sam/activation"
 	"tekend/tsa"
@@ -73,21 +75,21 @@ const (
 
 // world is everything that a bundle is made by. The test is the front.
 type world struct {
-	t       testing.TB
-	dir     string
-	itsme   string // issuer
-	keys    atomic.Value
-	root    *x509.Certificate
-	roots   *x509.CertPool
-	rootKey *ecdsa.PrivateKey
-	issuing certs.Issuer
-	unit    certs.Issuer
-	sam     *sam.Client
-	ca      *ca.Client
-	stamper *tsa.Client
-	flush   func()
-	witness string // verifier key
-	logKey  string
+	t        testing.TB
+	dir      string
+	itsme    string // issuer
+	keys     atomic.Value
+	root     *x509.Certificate
+	roots    *x509.CertPool
+	rootKey  *ecdsa.PrivateKey
+	issuing  certs.Issuer
+	unit     certs.Issuer
+	sam      *sam.Client
+	ca       *ca.Client
+	stamper  *tsa.Client
+	provider *ecdsa.PrivateKey
+	witness  string // verifier key
+	logKey   string
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
@@ -97,9 +99,18 @@ func (w *world) write(name string, b []byte) string {
 	return w.path(name)
 }
 
+// memory is a file system in memory, "" where there is none: thousands of
+// time-stamps, each durable, would wait for the disk most of the time.
+func memory() string {
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+		return "/dev/shm"
+	}
+	return ""
+}
+
 func newWorld(t testing.TB, kind hsm.KeyKind) *world {
 	t.Helper()
-	w := &world{t: t, dir: got(os.MkdirTemp("", "ev"))(t)} // Unix socket paths are short
+	w := &world{t: t, dir: got(os.MkdirTemp(memory(), "ev"))(t)} // Unix socket paths are short
 	t.Cleanup(func() { _ = os.RemoveAll(w.dir) })
 	w.startItsme()
 	w.ceremony()
@@ -235,6 +246,9 @@ func (w *world) startSAM(kind hsm.KeyKind) {
 		RootFile: w.path("root.pem"), IssuerFile: w.path("issuer.pem"), StatusSocket: w.path("status.sock"),
 		Limits: activation.Limits{Open: 1 << 20, PerHour: 1 << 20}, Audit: w.record(),
 	}
+	w.provider = got(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	public := w.pem("acme.pem", "PUBLIC KEY", got(x509.MarshalPKIXPublicKey(w.provider.Public()))(t))
+	cfg.Providers = []activation.ProviderConfig{{Name: "acme", KeyFiles: []string{public}}}
 	role := got(activation.New(context.Background(), cfg, activation.Dependencies{Token: token}))(t)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -274,26 +288,33 @@ func (w *world) enrol(person string) sam.Credential {
 	return *st.Credential
 }
 
-// sign has n documents confirmed and signed and gives the confirmation's nonce.
-func (w *world) sign(c sam.Credential, name, language string, n int) string {
+// sign has n documents confirmed and signed and gives the confirmation's nonce. Of every three, one is in Dutch; of
+// every four, one was ordered with the provider's signature.
+func (w *world) sign(c sam.Credential, name string, n, i int) string {
 	w.t.Helper()
 	ctx := w.t.Context()
 	leaf := got(x509.ParseCertificate(c.Chain[0]))(w.t)
 	alg := cms.Algorithm(c.Algorithm)
-	r := sam.PrepareRequest{V: 1, Txn: name, Credential: c.ID, Language: language}
+	r := sam.PrepareRequest{V: 1, Txn: name, Credential: c.ID, Language: []string{"en", "nl", "en"}[i%3]}
 	var all []int
+	var ordered []order.Document
 	for i := range n {
-		h := alg.Hash().New()
-		fmt.Fprintf(h, "%s, document %d", name, i)
-		digest, digestName := h.Sum(nil), consent.SHA256
+		text := fmt.Appendf(nil, "%s, document %d", name, i)
+		short, long := sha256.Sum256(text), sha512.Sum384(text)
+		ordered = append(ordered, order.NewDocument(short[:], long[:]))
+		digest, digestName := short[:], consent.SHA256
 		if alg.Hash() == crypto.SHA384 {
-			digestName = consent.SHA384
+			digest, digestName = long[:], consent.SHA384
 		}
 		r.Documents = append(r.Documents, sam.Document{
 			Label: fmt.Sprintf("Contract \"%d\" & bijlage ééñ %s.pdf", i+1, name), Alg: digestName, Digest: digest,
 			SignedAttrs: got(alg.SignedAttributes(digest, leaf))(w.t),
 		})
 		all = append(all, i)
+	}
+	if i%4 == 0 {
+		r.Provider = "acme"
+		r.Order = got(order.Sign(order.New(r.Provider, ordered, time.Now(), time.Hour), w.provider))(w.t)
 	}
 	p := got(w.sam.Prepare(ctx, r))(w.t)
 	s := got(w.sam.Authorize(ctx, p.Nonce, w.answer(p.AuthorizationURL, "")))(w.t)
@@ -325,4 +346,11 @@ func (w *world) stamp(b *consent.Bundle) *consent.Bundle {
 	token := got(w.stamper.Stamp(w.t.Context(), got(b.Imprint())(w.t), crypto.SHA256))(w.t)
 	b.TimeStamps = [][]byte{token.Raw}
 	return b
+}
+
+// stampBytes is a time-stamp over the SHA-256 of b.
+func (w *world) stampBytes(b []byte) []byte {
+	w.t.Helper()
+	sum := sha256.Sum256(b)
+	return got(w.stamper.Stamp(w.t.Context(), sum[:], crypto.SHA256))(w.t).Raw
 }

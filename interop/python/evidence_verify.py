@@ -270,7 +270,7 @@ def signatures(b, m, certs, roots, used):
         ess, guard = got["signing_certificate_v2"][0]["certs"], got["cms_algorithm_protection"][0]
         need(len(ess) == 1 and ess[0]["hash_algorithm"]["algorithm"].native == "sha256" and un_b64u(m["cred"]["cert_sha256"]) == ess[0]["cert_hash"].native
              and ess[0]["issuer_serial"]["serial_number"].native == certs[0].serial_number
-             and ess[0]["issuer_serial"]["issuer"][0].chosen.dump() == certs[0].issuer.public_bytes(), "signing-certificate-v2")
+             and ess[0]["issuer_serial"]["issuer"][0].chosen.untag().dump() == certs[0].issuer.public_bytes(), "signing-certificate-v2")
         need(guard["digest_algorithm"]["algorithm"].native.upper() == alg.replace("-", "") and len(guard["signature_algorithm"]["algorithm"].dump()) > 2,
              "CMSAlgorithmProtection")
     usage = certs[0].extensions.get_extension_for_class(x509.KeyUsage).value
@@ -287,7 +287,9 @@ def time_stamp(der, imprint, roots, used, now):
     cert = next(c for c in bag if c.serial_number == signer["sid"].chosen["serial_number"].native and c.issuer.public_bytes() == signer["sid"].chosen["issuer"].dump())
     got = {a["type"].native: a["values"][0] for a in signer["signed_attrs"]}
     alg = signer["digest_algorithm"]["algorithm"].native
-    content = signed["encap_content_info"]["content"].contents
+    content, kind = signed["encap_content_info"]["content"].contents, signer["signature_algorithm"]
+    need(kind.signature_algo in ("ecdsa", "rsassa_pkcs1v15") and kind["algorithm"].native in (f"{alg}_ecdsa", f"{alg}_rsa", "rsassa_pkcs1v15")
+         and alg in [d["algorithm"].native for d in signed["digest_algorithms"]], "algorithms of the time-stamp")
     need(got["message_digest"].native == hashlib.new(alg, content).digest() and got["content_type"].native == "tst_info", "signed attributes of the time-stamp")
     need(got["signing_certificate_v2"]["certs"][0]["cert_hash"].native == hashlib.sha256(cert.public_bytes(Encoding.DER)).digest(), "another unit")
     how = (getattr(hashes, alg.upper())(),)
@@ -313,7 +315,7 @@ def verify(data, trust, roots, own_keys, files):
     b = read_canonical(data, 4 << 20)
     members(b, "v manifest text request client_keys token issuer_keys certificates positions audit time_stamps" + " order" * ("order" in b))
     members(b["issuer_keys"], "url at body")
-    need(b["v"] == "tekend-evidence/1" and len(b["time_stamps"]) > 0, "version, or no time-stamp")
+    need(b["v"] == "tekend-evidence/1" and len(set(b["time_stamps"])) == len(b["time_stamps"]) > 0, "version, or no time-stamp")
     now = datetime.datetime.now(datetime.timezone.utc)
     m, nonce = manifest(b)
     rows = record(b, m, nonce, trust)

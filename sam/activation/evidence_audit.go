@@ -27,7 +27,10 @@ func (r *Role) addRows(ctx context.Context, b *consent.Bundle, nonce string) err
 			return err
 		}
 		if same {
-			b.Audit.LogKey, b.Audit.WitnessKeys = r.log.VerifierKeys(b.Audit.Checkpoint)
+			var enough bool
+			if b.Audit.LogKey, b.Audit.WitnessKeys, enough = r.log.VerifierKeys(b.Audit.Checkpoint); !enough {
+				return after(sam.CodeNotYet, "the rows of the record are not witnessed yet", proofSoon)
+			}
 			return nil
 		}
 	}
