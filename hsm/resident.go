@@ -184,8 +184,8 @@ func (h keyHandle) is(k kind, pub crypto.PublicKey) error {
 	return nil
 }
 
-// ErrOtherKey means that the pair under a CKA_ID is not of the public key that the record names.
-var ErrOtherKey = errors.New("hsm: the resident key is not the one of the public key")
+// ErrOtherKey means that under the CKA_ID of a record there is no pair, or not the one of its public key.
+var ErrOtherKey = errors.New("hsm: the resident key is not the one of the record")
 
 // find is findObject that tells an absent key from an absent token, of which SoftHSM says the same.
 func (t *Token) find(s *session, o object) (pkcs11.ObjectHandle, error) {
@@ -194,6 +194,7 @@ func (t *Token) find(s *session, o object) (pkcs11.ObjectHandle, error) {
 		if gone := t.alive(s); gone != nil {
 			return 0, gone
 		}
+		return 0, fmt.Errorf("%w: %w", ErrOtherKey, err)
 	}
 	return h, err
 }

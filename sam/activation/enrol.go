@@ -139,7 +139,7 @@ func (r *Role) enrol(ctx context.Context, req sam.EnrolRequest, id string) (*sam
 		if err := r.forget(ctx, tx); err != nil {
 			return err
 		}
-		if err := errors.Join(storeEnrolment(ctx, tx, e, nil), insertQuestion(ctx, tx, q)); err != nil {
+		if err := errors.Join(storeEnrolment(ctx, tx, e, nil), insertQuestion(ctx, tx, q), r.keyIsMade(ctx, tx, e)); err != nil {
 			return err
 		}
 		return r.audit(ctx, tx, "key.generated", id, map[string]string{"spki": digest(e.SPKI), "kind": string(e.Key.Kind), "signatures": "1"})
@@ -150,17 +150,15 @@ func (r *Role) enrol(ctx context.Context, req sam.EnrolRequest, id string) (*sam
 	return r.step(ctx, e)
 }
 
-// newKey makes the person's key, wrapped, and the certificate request that
+// newKey makes the person's key and the certificate request that
 // proves that it is there: the one signature of a user's key that is not a
 // person's (KEY-05). Its intent is in the audit before.
 func (r *Role) newKey(ctx context.Context, e *enrolment) error {
-	err := r.inTx(ctx, func(tx *sql.Tx) error {
-		return r.audit(ctx, tx, "key.generate", e.ID, map[string]string{"kind": string(r.cfg.KeyType)})
-	})
+	name, err := r.intendKey(ctx, e)
 	if err != nil {
 		return err
 	}
-	e.Key, err = r.token.GenerateWrapped(ctx, r.cfg.KEK, r.cfg.KeyType, func(key crypto.Signer) (err error) {
+	e.Key, err = r.generate(ctx, name, func(key crypto.Signer) (err error) {
 		if err := counts(r.cfg.KeyType, key.Public(), r.cfg.Now()); err != nil {
 			return err
 		}

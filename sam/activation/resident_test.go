@@ -127,7 +127,7 @@ func TestBehindTheOracle(t *testing.T) {
 		t.Errorf("%d keys are missing", n)
 	}
 	again := w.confirm(kept, 1)
-	if _, err := w.front.Sign(t.Context(), again.Nonce, again.request(0)); code(err) != sam.CodeHSMFailed {
+	if _, err := w.front.Sign(t.Context(), again.Nonce, again.request(0)); code(err) != sam.CodeCredentialUnknown {
 		t.Errorf("with a missing key: %v", err)
 	}
 	agree(t, w, "all taken away")

@@ -255,8 +255,8 @@ func ended(work []use, err error) error {
 	switch {
 	case !missing:
 		return nil // the values are there, whatever happened afterwards
-	case errors.Is(err, hsm.ErrBlob):
-		return refuse(sam.CodeCredentialUnknown, "the wrapped key cannot be opened")
+	case errors.Is(err, hsm.ErrBlob), errors.Is(err, hsm.ErrOtherKey):
+		return refuse(sam.CodeCredentialUnknown, "the key cannot be opened, or is not in the token")
 	}
 	return tokenTrouble(err)
 }

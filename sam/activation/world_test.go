@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -149,7 +150,7 @@ func (w *world) openToken() {
 		cfg := hsmtest.Config(t)
 		pin := filepath.Join(dirOfUs, "pin") // the test's own folder ends with it
 		must(t, os.WriteFile(pin, got(os.ReadFile(cfg.PINFile))(t), 0o600))
-		cfg.Module, cfg.PINFile = spyModule, pin
+		cfg.Module, cfg.PINFile, cfg.TestOnly = module(), pin, true
 		token := got(hsm.Open(t.Context(), cfg))(t)
 		for _, label := range []string{"itsme-ident-sig", "itsme-confirm-sig"} {
 			got(token.CreateKeyPair(t.Context(), label, hsm.RSA2048))(t)
@@ -401,8 +402,11 @@ func leaf(t testing.TB, c sam.Credential) *x509.Certificate {
 // document is one whose digest is of its text.
 func document(t testing.TB, c sam.Credential, label, text string) sam.Document {
 	t.Helper()
-	sum := sha256.Sum256([]byte(text))
-	return sam.Document{Label: label, Alg: "SHA-256", Digest: sum[:], SignedAttrs: got(cms.SignedAttributes(sum[:], leaf(t, c)))(t)}
+	a := cms.Algorithm(c.Algorithm)
+	h := a.Hash().New()
+	h.Write([]byte(text))
+	alg := map[int]string{32: "SHA-256", 48: "SHA-384"}[h.Size()]
+	return sam.Document{Label: label, Alg: alg, Digest: h.Sum(nil), SignedAttrs: got(a.SignedAttributes(h.Sum(nil), leaf(t, c)))(t)}
 }
 
 func documents(t testing.TB, c sam.Credential, n int) []sam.Document {
@@ -451,13 +455,14 @@ func checkValues(t testing.TB, c sam.Credential, docs []sam.Document, values []s
 	}
 	pub := leaf(t, c).PublicKey
 	for i, v := range values {
-		sum := sha256.Sum256(docs[i].SignedAttrs)
-		ok := false
+		sum, long, ok := sha256.Sum256(docs[i].SignedAttrs), sha512.Sum384(docs[i].SignedAttrs), false
 		switch k := pub.(type) {
 		case *ecdsa.PublicKey:
-			ok = v.Algorithm == sam.ECDSAWithSHA256 && ecdsa.VerifyASN1(k, sum[:], v.Value)
+			ok = v.Algorithm == sam.ECDSAWithSHA256 && k.Curve == elliptic.P256() && ecdsa.VerifyASN1(k, sum[:], v.Value) ||
+				v.Algorithm == sam.ECDSAWithSHA384 && k.Curve == elliptic.P384() && ecdsa.VerifyASN1(k, long[:], v.Value)
 		case *rsa.PublicKey:
-			ok = v.Algorithm == sam.RSAWithSHA256 && rsa.VerifyPKCS1v15(k, crypto.SHA256, sum[:], v.Value) == nil
+			ok = v.Algorithm == sam.RSAWithSHA256 && rsa.VerifyPKCS1v15(k, crypto.SHA256, sum[:], v.Value) == nil ||
+				v.Algorithm == sam.PSSWithSHA256 && rsa.VerifyPSS(k, crypto.SHA256, sum[:], v.Value, &rsa.PSSOptions{SaltLength: 32}) == nil
 		}
 		if v.Position != i || !ok {
 			t.Errorf("value %d does not verify", i)
