@@ -115,8 +115,9 @@ type Dependencies struct {
 	Clients ClientLookup
 	TSA     TSA
 	PKI     PKI
-	// Health tells how the service is; it is asked at most once in two seconds.
-	Health func(ctx context.Context) HealthStatus
+	// Health tells how the service is and, when it is not UP, why, in words for operators that may be public. It is asked
+	// at most once in two seconds.
+	Health func(ctx context.Context) (HealthStatus, string)
 	// Locked is the reason why the front answers nothing but its health, "" for none. May be absent.
 	Locked func() string
 	// ClientName is the name that pages show for a client; without it the client's id.

@@ -110,7 +110,7 @@ func open(t *testing.T, change func(*setup)) *desk {
 		Clients: st,
 		TSA:     api.RelayFunc(func(context.Context, []byte) ([]byte, error) { return nil, io.ErrClosedPipe }),
 		PKI:     ca.NewClient(filepath.Join(dir, "ca.sock"), time.Second), // nobody listens there yet
-		Health:  func(context.Context) api.HealthStatus { return api.UP },
+		Health:  func(context.Context) (api.HealthStatus, string) { return api.UP, "" },
 	}
 	if change != nil {
 		change(s)

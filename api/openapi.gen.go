@@ -282,7 +282,7 @@ type EvidenceV string
 
 // Health defines model for Health.
 type Health struct {
-	// Reason Why it is DOWN, when operators must act.
+	// Reason Why it is not UP, for operators: which roles are not ready; their own reasons are in the log.
 	Reason *string      `json:"reason,omitempty"`
 	Status HealthStatus `json:"status"`
 }

@@ -124,6 +124,7 @@ type healthCache struct {
 	mu     sync.Mutex
 	until  time.Time
 	status HealthStatus
+	reason string
 }
 
 const (
@@ -131,7 +132,7 @@ const (
 	healthLimit = 3 * time.Second // a role that does not answer by then is down
 )
 
-func (s *server) healthNow(ctx context.Context) HealthStatus {
+func (s *server) healthNow(ctx context.Context) (HealthStatus, string) {
 	h := &s.health
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -139,9 +140,10 @@ func (s *server) healthNow(ctx context.Context) HealthStatus {
 		// The answer is for everyone: the first asker's going away must not make it DOWN.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healthLimit)
 		defer cancel()
-		h.status, h.until = s.dep.Health(ctx), now.Add(healthAge)
+		h.status, h.reason = s.dep.Health(ctx)
+		h.until = now.Add(healthAge)
 	}
-	return h.status
+	return h.status, h.reason
 }
 
 // GetHealth tells whether the service works.
@@ -150,11 +152,11 @@ func (s *server) GetHealth(ctx context.Context, _ GetHealthRequestObject) (GetHe
 	if s.dep.Locked != nil && s.dep.Locked() != "" {
 		return s.downBecause(), nil
 	}
-	switch status := s.healthNow(ctx); status {
-	case UP, DEGRADED:
-		return GetHealth200JSONResponse{Status: status}, nil
+	status, reason := s.healthNow(ctx)
+	if status == UP || status == DEGRADED {
+		return GetHealth200JSONResponse{Status: status, Reason: optional(reason)}, nil
 	}
-	return GetHealth503JSONResponse{Status: DOWN}, nil
+	return GetHealth503JSONResponse{Status: DOWN, Reason: optional(reason)}, nil
 }
 
 // GetOpenAPI serves the contract.

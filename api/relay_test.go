@@ -126,9 +126,9 @@ func TestTheCallersLeavingIsHeard(t *testing.T) {
 func TestAPanicIsAProblemAndTellsNothing(t *testing.T) {
 	d := open(t, func(s *setup) {
 		s.dep.TSA = api.RelayFunc(func(context.Context, []byte) ([]byte, error) { panic("boom " + secret) })
-		s.dep.Health = func(context.Context) api.HealthStatus {
+		s.dep.Health = func(context.Context) (api.HealthStatus, string) {
 			var none []api.HealthStatus
-			return none[len(none)]
+			return none[len(none)], ""
 		}
 	})
 	d.post("/tsa", "application/timestamp-query", "x").problem(t, "internal", 500)
@@ -142,9 +142,10 @@ func TestAPanicIsAProblemAndTellsNothing(t *testing.T) {
 func TestHealthIsAskedForOnceInTwoSeconds(t *testing.T) {
 	now := time.Now()
 	status, asked := api.UP, 0
+	why := map[api.HealthStatus]string{api.DEGRADED: "tsa: not ready"}
 	d := open(t, func(s *setup) {
 		s.api.Now = func() time.Time { return now }
-		s.dep.Health = func(context.Context) api.HealthStatus { asked++; return status }
+		s.dep.Health = func(context.Context) (api.HealthStatus, string) { asked++; return status, why[status] }
 	})
 	for _, c := range []struct {
 		status api.HealthStatus
@@ -155,7 +156,7 @@ func TestHealthIsAskedForOnceInTwoSeconds(t *testing.T) {
 		for range 5 {
 			a := d.get("/health")
 			var h api.Health
-			if err := json.Unmarshal(a.body, &h); err != nil || a.status != c.want || string(h.Status) != c.body {
+			if err := json.Unmarshal(a.body, &h); err != nil || a.status != c.want || string(h.Status) != c.body || (h.Reason != nil) != (why[c.status] != "") {
 				t.Errorf("%s: %d %s", c.status, a.status, a.body)
 			}
 		}

@@ -19,6 +19,7 @@ import (
 	"tekend/signer"
 	"tekend/store"
 	"tekend/tsa"
+	"tekend/wire"
 )
 
 type serveCmd struct {
@@ -90,6 +91,7 @@ type front struct {
 	store   *store.Store
 	service *signer.Service
 	sam     *sam.Client
+	roles   *rolesHealth
 	history *history
 	handler http.Handler
 }
@@ -170,8 +172,18 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 	if err != nil {
 		return nil, usage("open the front's data: %w", err)
 	}
-	f := &front{cfg: cfg, store: st, sam: client, history: past}
 	issuer := ca.NewClient(cfg.Sockets.CA, callTimeout)
+	f := &front{cfg: cfg, store: st, sam: client, history: past, roles: &rolesHealth{log: log, roles: []roleHealth{
+		{"sam", func(ctx context.Context) (bool, []string, error) {
+			h, err := client.Health(ctx)
+			return h.Ready, h.Reasons, err
+		}},
+		{"ca", func(ctx context.Context) (bool, []string, error) {
+			h, err := issuer.Health(ctx)
+			return h.Ready, h.Reasons, err
+		}},
+		{"tsa", overSocket(wire.NewClient(cfg.Sockets.TSA, callTimeout))},
+	}}}
 	stamper, err := newStamper(cfg, p.now)
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
@@ -230,17 +242,14 @@ func (f *front) addClients(ctx context.Context) (map[string]string, error) {
 }
 
 // health is UP when requests can be taken and signed, DEGRADED when they are
-// taken and wait for the sam.
-func (f *front) health(ctx context.Context) api.HealthStatus {
+// taken and wait for a role.
+func (f *front) health(ctx context.Context) (api.HealthStatus, string) {
 	if f.store.Ready(ctx) != nil {
-		return api.DOWN
+		return api.DOWN, "the front's database does not work"
 	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2500*time.Millisecond) // api waits 3 s
 	defer cancel()
-	if h, err := f.sam.Health(ctx); err != nil || !h.Ready {
-		return api.DEGRADED
-	}
-	return api.UP
+	return f.roles.now(ctx)
 }
 
 // relayTSA passes a time-stamp request on to the role, unread: it parses
