@@ -87,9 +87,10 @@ func (r *Role) auditUses(ctx context.Context, tx *sql.Tx, nonce string, rows []a
 		if !ok {
 			continue
 		}
-		n := told[kind]
-		if n.documents == 0 {
+		n, ok := told[kind]
+		if !ok {
 			n = notice{seq: seq, kind: kind, concern: c, at: e.At}
+			n.documents = 0
 		}
 		n.documents++
 		told[kind] = n

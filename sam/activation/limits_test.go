@@ -1,0 +1,155 @@
+package activation_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"tekend/sam"
+	"tekend/sam/activation"
+	"tekend/wire"
+)
+
+func limited(open, hour int) func(*activation.Config) {
+	return func(c *activation.Config) { c.Limits = activation.Limits{Open: open, PerHour: hour} }
+}
+
+// tooMany asserts a refusal that says when to come again.
+func (w *world) tooMany(err error, least, most time.Duration) {
+	w.t.Helper()
+	e, ok := errors.AsType[*wire.Error](err)
+	if !ok || e.Code != sam.CodeTooManyQuestions || e.Status != http.StatusTooManyRequests || !e.Retryable {
+		w.t.Fatalf("%v", err)
+	}
+	if after := time.Duration(e.After) * time.Second; after < least || after > most {
+		w.t.Errorf("to be tried again after %v, want %v to %v", after, least, most)
+	}
+}
+
+func (w *world) ask(c sam.Credential, text string) (sam.Prepared, error) {
+	return w.front.Prepare(w.t.Context(), order(c, []sam.Document{document(w.t, c, "A.pdf", text)}))
+}
+
+// TestThreeQuestionsWait is reliability §2 no. 30: no more than three
+// confirmations of one person wait, however many requests the front has.
+func TestThreeQuestionsWait(t *testing.T) {
+	w := newWorld(t, limited(0, 1000))
+	cred, other := w.enrol("approve"), w.enrol("nl-document")
+	var first sam.Prepared
+	for i := range 3 {
+		p := got(w.ask(cred, fmt.Sprint("text ", i)))(t)
+		if i == 0 {
+			first = p
+		}
+	}
+	_, err := w.ask(cred, "text 3")
+	w.tooMany(err, time.Minute, activation.MaxLife)
+	got(w.ask(cred, "text 0"))(t) // the same documents anew: the same confirmation
+	got(w.ask(other, "text 3"))(t)
+	got(w.front.Authorize(t.Context(), first.Nonce, w.at(first.AuthorizationURL, "")))(t)
+	_, err = w.ask(cred, "text 3") // the renewed one waits still
+	w.tooMany(err, time.Minute, activation.MaxLife)
+	w.advance(activation.MaxLife + time.Second)
+	got(w.ask(cred, "text 3"))(t)
+}
+
+// TestTenQuestionsAnHour: answered or not.
+func TestTenQuestionsAnHour(t *testing.T) {
+	w := newWorld(t, limited(100, 0))
+	cred := w.enrol("approve")
+	for i := range 10 {
+		p := got(w.ask(cred, fmt.Sprint("text ", i)))(t)
+		if i%2 == 0 {
+			got(w.front.Authorize(t.Context(), p.Nonce, w.at(p.AuthorizationURL, "")))(t)
+		}
+		w.advance(time.Minute)
+	}
+	_, err := w.ask(cred, "text 10")
+	w.tooMany(err, 49*time.Minute, 51*time.Minute)
+	w.start() // a restart forgets nothing
+	_, err = w.ask(cred, "text 10")
+	w.tooMany(err, 49*time.Minute, 51*time.Minute)
+	w.advance(51 * time.Minute)
+	got(w.ask(cred, "text 10"))(t)
+	got(w.ask(cred, "text 11"))(t)
+}
+
+// TestEnrolmentsOfOnePersonAreLimited: whoever identifies himself again and
+// again is asked nothing further.
+func TestEnrolmentsOfOnePersonAreLimited(t *testing.T) {
+	w := newWorld(t, limited(3, 4))
+	for range 4 {
+		w.toConsent("approve")
+	}
+	st := w.apply()
+	_, err := w.front.Identification(t.Context(), st.ID, w.at(st.AuthorizationURL, "approve"))
+	if code(err) != sam.CodeTooManyQuestions {
+		t.Fatal(err)
+	}
+	w.toConsent("nl-document")
+	w.advance(61 * time.Minute)
+	w.toConsent("approve")
+}
+
+// TestABurstIsOneLineAndANumber: 100 questions too many are one row of the
+// audit, and then one with the number; 500 refusals about as many things that
+// do not exist are few rows; none is lost, also when the process is
+// killed: what was counted is told at the next start.
+func TestABurstIsOneLineAndANumber(t *testing.T) {
+	w := newWorld(t, limited(3, 1000))
+	cred := w.enrol("approve")
+	for i := range 3 {
+		got(w.ask(cred, fmt.Sprint("text ", i)))(t)
+	}
+	r := order(cred, []sam.Document{document(t, cred, "A.pdf", "text 3")})
+	for range 100 {
+		_, err := w.front.Prepare(t.Context(), r)
+		w.tooMany(err, time.Second, activation.MaxLife)
+	}
+	rows := func(kind string) (n int) {
+		for _, r := range w.rows() {
+			if r.kind == kind {
+				n++
+			}
+		}
+		return n
+	}
+	if n := rows("refusal.too_many_questions"); n != 1 || w.count("refusal.too_many_questions") != 100 {
+		t.Errorf("%d rows about %d refusals", n, w.count("refusal.too_many_questions"))
+	}
+	for i := range 500 {
+		_, err := w.front.Credential(t.Context(), fmt.Sprint("cred_", i))
+		if code(err) != sam.CodeCredentialUnknown {
+			t.Fatal(err)
+		}
+	}
+	if n, all := rows("refusal.credential_unknown"), w.count("refusal.credential_unknown"); n > 61 || all != 500 {
+		t.Errorf("%d rows about %d refusals", n, all)
+	}
+	if n := w.counted("refusal.too_many_questions"); n != 99 { // what a kill would leave
+		t.Errorf("%d are counted durably", n)
+	}
+	w.halt()
+	if n, all := rows("refusal.too_many_questions"), w.count("refusal.too_many_questions"); n != 2 || all != 100 || w.counted("refusal.too_many_questions") != 0 {
+		t.Errorf("after the stop %d rows about %d refusals", n, all)
+	}
+	w.exec("INSERT INTO refusals (kind, call, subject, why, since, last, times) VALUES ('refusal.too_many_questions', 'prepare', 'x', 'y', 1, 2, 5)")
+	w.start()
+	if all := w.count("refusal.too_many_questions"); all != 105 || w.counted("refusal.too_many_questions") != 0 {
+		t.Errorf("after a kill %d refusals", all)
+	}
+	if all := w.count("refusal.credential_unknown"); all != 500 {
+		t.Errorf("after the stop %d refusals", all)
+	}
+	_, err := w.front.Credential(t.Context(), "cred_1")
+	if code(err) != sam.CodeCredentialUnknown || w.count("refusal.credential_unknown") != 501 {
+		t.Error("a new refusal has no row")
+	}
+	w.advance(2 * time.Minute)
+	must(t, w.role.SettleRefusals(t.Context()))
+	if w.counted("refusal.credential_unknown") != 0 {
+		t.Error("a count was not told")
+	}
+}
