@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -30,8 +31,9 @@ import (
 //	the next order of the same person works, with nobody's help but the supervisor's;
 //	oracle, audit, values and the front's database agree (world.check), all databases are whole.
 //
-// TEKEND_SWEEP=full sweeps everything ("make sweep"), otherwise a sample is drawn by TEKEND_SEED, which is the day
-// without it. TEKEND_ROLES, TEKEND_FAULTS and TEKEND_POINT repeat a part: "sam,front", "kill,EIO", "417".
+// TEKEND_SWEEP=full sweeps everything ("make sweep"); TEKEND_MOST is then how many points of one role and fault there are
+// at most, evenly spread. Otherwise a sample is drawn by TEKEND_SEED, which is the day without it. TEKEND_ROLES,
+// TEKEND_FAULTS and TEKEND_POINT repeat a part: "sam,front", "kill,EIO", "417".
 
 // sweptRoles take part in a signature, with their share of a hundred points of the sample.
 var sweptRoles = []struct {
@@ -41,10 +43,10 @@ var sweptRoles = []struct {
 
 const (
 	// sampleSize is how many points `make test` has, of all faults together.
-	sampleSize = 72
-	// mostOf is how many points of one role and fault the full sweep has at most, evenly spread: a role that waits in
-	// futex and epoll has many that are alike.
-	mostOf = 400
+	sampleSize = 120
+	// leastOf is how many points of one fault the full sweep has, in all roles: where there are fewer calls they are
+	// gone through again, over databases that have grown meanwhile.
+	leastOf = 520
 	// comparedEvery is after how many points all witnesses are compared.
 	comparedEvery = 20
 	// sweptPerson has been enrolled before the first point.
@@ -121,31 +123,44 @@ func newSweeper(t *testing.T) *sweeper {
 // plan profiles each role and draws the points. The order is mixed, so that no role is tried only on an old database.
 func (s *sweeper) plan(t *testing.T, full bool, seed uint64) []point {
 	t.Helper()
-	var all []point
 	r := rand.New(rand.NewPCG(seed, 0))
+	seen := map[string]map[ptrace.Fault]int{}
 	for _, role := range sweptRoles {
-		seen := s.profile(t, role.role)
-		for _, fault := range ptrace.Faults {
-			l := &line{role: role.role, fault: fault, calls: seen[fault], ended: map[string]int{}}
+		seen[role.role] = s.profile(t, role.role)
+	}
+	var all []point
+	for _, fault := range ptrace.Faults {
+		var once []point
+		for _, role := range sweptRoles {
+			l := &line{role: role.role, fault: fault, calls: seen[role.role][fault], ended: map[string]int{}}
 			s.lines[role.role+fault.String()] = l
-			if !wanted("TEKEND_ROLES", role.role) || !wanted("TEKEND_FAULTS", fault.String()) {
-				continue
-			}
 			count := min(l.calls, max(1, sampleSize*role.share/100/len(ptrace.Faults)))
 			if full {
-				count = min(l.calls, mostOf)
+				count = min(l.calls, int(number(t, "TEKEND_MOST", math.MaxInt)))
 			}
-			if one := int(number(t, "TEKEND_POINT", 0)); one > 0 {
-				all = append(all, point{role.role, fault, one})
-				continue
+			if wanted("TEKEND_ROLES", l.role) && wanted("TEKEND_FAULTS", fault.String()) {
+				once = append(once, spread(t, l, count, r)...)
 			}
-			for i := range count { // one point in each of count equal parts
-				from, to := l.calls*i/count, l.calls*(i+1)/count
-				all = append(all, point{role.role, fault, 1 + from + r.IntN(to-from)})
-			}
+		}
+		all = append(all, once...)
+		for n := len(once); full && len(once) > 0 && n < leastOf && os.Getenv("TEKEND_MOST") == ""; n += len(once) {
+			all = append(all, once...)
 		}
 	}
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all
+}
+
+// spread draws one point in each of count equal parts of the calls.
+func spread(t *testing.T, l *line, count int, r *rand.Rand) (all []point) {
+	t.Helper()
+	if one := int(number(t, "TEKEND_POINT", 0)); one > 0 {
+		return []point{{l.role, l.fault, one}}
+	}
+	for i := range count {
+		from, to := l.calls*i/count, l.calls*(i+1)/count
+		all = append(all, point{l.role, l.fault, 1 + from + r.IntN(to-from)})
+	}
 	return all
 }
 
@@ -220,7 +235,7 @@ func (s *sweeper) detach(t *testing.T, tr *ptrace.Tracer) ptrace.Report {
 	return r
 }
 
-// atCallback makes an order and stops where itsme sends the browser back.
+// atCallback makes an order of two documents, so that a fault may fall between two uses of the key, and stops where itsme sends the browser back.
 func (s *sweeper) atCallback(t *testing.T) (sandboxtest.Request, string) {
 	t.Helper()
 	s.n++
@@ -228,7 +243,7 @@ func (s *sweeper) atCallback(t *testing.T) (sandboxtest.Request, string) {
 	defer cancel()
 	var last error
 	for ; ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
-		r, err := order(ctx, s.flow, "calls-"+sweptPerson, [][]byte{smallPDF(fmt.Sprintf("order %d", s.n))})
+		r, err := order(ctx, s.flow, "calls-"+sweptPerson, [][]byte{smallPDF(fmt.Sprintf("order %d, first", s.n)), smallPDF(fmt.Sprintf("order %d, second", s.n))})
 		if err != nil {
 			last = err
 			continue
