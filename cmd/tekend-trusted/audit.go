@@ -1,17 +1,13 @@
 package main
 
 import (
-	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
-	"path/filepath"
 
 	"go.yaml.in/yaml/v3"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"tekend/audit"
 	"tekend/db"
@@ -23,7 +19,7 @@ type auditCmd struct {
 }
 
 type auditVerifyCmd struct {
-	DB     string `name:"db" xor:"where" required:"" help:"The role's database file." type:"existingfile"`
+	DB     string `name:"db" xor:"where" required:"" help:"The role's database: a file, or a PostgreSQL URL."`
 	Config string `xor:"where" required:"" help:"The role's configuration file, which names the database." type:"existingfile"`
 }
 
@@ -36,17 +32,12 @@ func (c auditVerifyCmd) Run(p *program) error {
 			return err
 		}
 	}
-	abs, err := filepath.Abs(path)
+	d, err := db.OpenReader(p.ctx, path) // beside a running role
 	if err != nil {
-		return err
+		return usage("%w", err)
 	}
-	// Read-only, beside a running role.
-	raw, err := sql.Open("sqlite", "file:"+(&url.URL{Path: abs}).EscapedPath()+"?mode=ro&_pragma=busy_timeout(10000)&_pragma=trusted_schema(0)")
-	if err != nil {
-		return fmt.Errorf("open the database: %w", err)
-	}
-	report, err := audit.Verify(p.ctx, &db.DB{DB: raw})
-	if err := errors.Join(err, raw.Close()); err != nil {
+	report, err := audit.Verify(p.ctx, d)
+	if err := errors.Join(err, d.Close()); err != nil {
 		return usage("%s: %w", path, err)
 	}
 	if report.FirstBad != 0 {

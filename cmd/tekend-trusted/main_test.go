@@ -14,10 +14,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"tekend/audit"
 	"tekend/db"
+	"tekend/db/dbtest"
 )
 
 // asProgram makes the test binary the program itself, so that the tests see real processes.
@@ -279,35 +281,45 @@ func TestABadCeremonyFileIsExplained(t *testing.T) {
 }
 
 func TestAuditVerifySaysWhetherTheRecordIsWhole(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "role.db")
-	raw, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = raw.Close() })
-	ctx := context.Background()
-	if err := audit.Ensure(ctx, &db.DB{DB: raw}); err != nil {
-		t.Fatal(err)
-	}
-	for i := range 3 {
-		tx, err := raw.BeginTx(ctx, nil)
+	nothing := &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}
+	for source, untie := range map[string]string{
+		filepath.Join(t.TempDir(), "role.db"): "DROP TRIGGER audit_no_update",
+		dbtest.Postgres(t):                    "DROP TRIGGER audit_final ON audit",
+	} {
+		ctx := context.Background()
+		d, err := db.Open(ctx, source, fstest.MapFS{"migrations/00001_x.sql": nothing, "migrations/postgres/00001_x.sql": nothing})
 		if err != nil {
 			t.Fatal(err)
 		}
-		at := time.Date(2026, 11, 24, 12, 0, i, 0, time.UTC)
-		if err := errors.Join(audit.Append(ctx, tx, audit.Event{At: at, Kind: "test", Subject: "s"}), tx.Commit()); err != nil {
+		t.Cleanup(func() { _ = d.Close() })
+		if err := audit.Ensure(ctx, d); err != nil {
 			t.Fatal(err)
 		}
+		for i := range 3 {
+			at := time.Date(2026, 11, 24, 12, 0, i, 0, time.UTC)
+			if err := d.InTx(ctx, func(tx *sql.Tx) error {
+				return audit.Append(ctx, tx, audit.Event{At: at, Kind: "test", Subject: "s"})
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if out := must(t, "audit", "verify", "--db", source); !strings.HasPrefix(out, "whole: 3 rows, head ") {
+			t.Error(out)
+		}
+		for _, q := range []string{untie, "UPDATE audit SET subject = 't' WHERE seq = 2"} {
+			if _, err := d.ExecContext(ctx, q); err != nil {
+				t.Fatal(err)
+			}
+		}
+		code, _, stderr := call(t, "audit", "verify", "--db", source)
+		if code != exitNo || !strings.Contains(stderr, "row 2") {
+			t.Errorf("%v: exit %d, %s", d.Engine(), code, stderr)
+		}
 	}
-	if out := must(t, "audit", "verify", "--db", path); !strings.HasPrefix(out, "whole: 3 rows, head ") {
-		t.Error(out)
-	}
-	if _, err := raw.ExecContext(ctx, "DROP TRIGGER audit_no_update; UPDATE audit SET subject = 't' WHERE seq = 2"); err != nil {
-		t.Fatal(err)
-	}
-	code, _, stderr := call(t, "audit", "verify", "--db", path)
-	if code != exitNo || !strings.Contains(stderr, "row 2") {
-		t.Errorf("exit %d, %s", code, stderr)
+	for _, absent := range []string{filepath.Join(t.TempDir(), "none.db"), "postgres://x@/x?host=/nonexistent"} {
+		if code, _, _ := call(t, "audit", "verify", "--db", absent); code != exitUsage {
+			t.Errorf("%s: exit %d", absent, code)
+		}
 	}
 	other := write(t, filepath.Join(t.TempDir(), "x.db"), "not a database")
 	if code, _, _ := call(t, "audit", "verify", "--db", other); code != exitUsage {
