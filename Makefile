@@ -6,7 +6,7 @@ LDFLAGS   = -s -w -X main.version=$(VERSION)
 SANDBOX  ?= .sandbox
 FUZZTIME ?= 30s
 
-.PHONY: build demo demo-stop test test-go test-interop test-sweep sweep test-browser judge bench fuzz judges
+.PHONY: evidence build demo demo-stop test test-go race test-interop test-sweep sweep test-browser judge bench fuzz judges
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/tekend ./cmd/tekend
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/tekend-witness ./cmd/tekend-witness
@@ -29,9 +29,22 @@ test-go:
 	$(GO) vet -tags interop,sweep,browser ./interop/... ./itsme/ ./store/
 	$(GO) test ./...
 	@scripts/figures 'TestOwnedFront' ./sam/activation
+	@TEKEND_ROUNDS=200 scripts/figures 'TestManyCallersTwoInstances|TestLostReplyOfCommit' ./sam/activation
+	@TEKEND_ROUNDS=200 scripts/figures 'TestLostReplyOfCommit|TestUsersHave' ./db
+
+# What happens at the same time, and what is lost on the way, some thousand times: about an hour.
+ROUNDS ?= 10000
+LOST   ?= 1000
+race:
+	TEKEND_ROUNDS=$(ROUNDS) $(GO) test -count=1 -v -timeout 240m -run 'TestManyCallersTwoInstances' ./sam/activation
+	TEKEND_ROUNDS=$(LOST) $(GO) test -count=1 -v -timeout 60m -run 'TestLostReplyOfCommit' ./sam/activation ./db
 
 test-interop: build judges
-	$(GO) test -count=1 -v -tags interop -timeout 20m ./interop/ ./interop/program/ ./itsme/ ./store/
+	$(GO) test -count=1 -v -tags interop -timeout 20m ./interop/ ./interop/evidence/ ./interop/program/ ./itsme/ ./store/
+
+# Both verifiers of evidence on 1000 bundles and every mutant; test-interop takes 200.
+evidence: judges
+	$(GO) test -count=1 -v -tags interop -timeout 40m -run TestVerifiersAgree ./interop/evidence/ -args -bundles 1000
 
 test-sweep: build
 	$(GO) test -count=1 -v -tags sweep -timeout 20m ./interop/sweep/...

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"tekend/consent"
 	"tekend/evidence"
 	"tekend/hsm"
 	"tekend/interop/sandboxtest"
@@ -24,6 +25,18 @@ import (
 )
 
 var bundles = flag.Int("bundles", 200, "how many bundles both verifiers must accept; make evidence takes 1000")
+
+var golden = flag.String("golden", "", "folder to write the test data of package evidence to")
+
+// keepGolden writes a bundle of two documents with what a verifier brings.
+func (j *judges) keepGolden(w *world, b *consent.Bundle) {
+	for name, text := range map[string][]byte{
+		"bundle.json": got(b.Encode())(j.t), "root.pem": got(os.ReadFile(w.path("root.pem")))(j.t), "itsme.jwks": b.IssuerKeys.Body,
+		"log.vkey": []byte(w.logKey + "\n"), "witness.vkey": []byte(w.witness + "\n"), "now": []byte(time.Now().UTC().Format(time.RFC3339) + "\n"),
+	} {
+		must(j.t, os.WriteFile(filepath.Join(*golden, name), text, 0o644))
+	}
+}
 
 type logKey struct {
 	pub ed25519.PublicKey

@@ -229,6 +229,9 @@ func (m *maker) raw(class, name string, out []byte) {
 func (j *judges) mutants(w *world, kind hsm.KeyKind, people []sam.Credential) int {
 	j.t.Helper()
 	one := w.evidence(w.sign(people[0], "one", 2, 0)) // with the provider's signature
+	if *golden != "" && kind == hsm.P256 {
+		j.keepGolden(w, one)
+	}
 	m := &maker{w: w, kind: kind, plain: got(one.Encode())(j.t), all: map[string]mutant{}}
 	m.one = got(parse(m.plain))(j.t)
 	m.json()
