@@ -43,6 +43,7 @@ func (s tokenSection) open(p *program) (*hsm.Token, error) {
 	}
 	cfg := s.Config
 	cfg.OnReinit = func(reason string) { p.log.Warn("token", "event", reason) }
+	cfg.OnStuck = p.tokenStuck
 	token, err := hsm.Open(p.ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open the token: %w", err)

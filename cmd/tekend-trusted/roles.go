@@ -187,12 +187,12 @@ func readChain(paths []string) ([]*x509.Certificate, error) {
 	return chain, nil
 }
 
-// withToken lets health also tell of the token, which the roles ca and tsa know only as a signer. A token that is back is
-// found by the question.
+// withToken lets health also tell of the token, which the roles ca and tsa know only as a signer: a canary key signs, at
+// most once in five seconds. A token that is back is found by the question.
 func withToken(token *hsm.Token, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet && r.URL.Path == "/v1/health" && token.Health(r.Context()) != nil {
-			wire.Reply(w, http.StatusOK, map[string]any{"ready": false, "reasons": []string{"the token cannot be used"}})
+		if r.Method == http.MethodGet && r.URL.Path == "/v1/health" && token.Ready(r.Context()) != nil {
+			wire.Reply(w, http.StatusOK, map[string]any{"ready": false, "reasons": []string{"the token does not sign"}})
 			return
 		}
 		h.ServeHTTP(w, r)

@@ -51,7 +51,7 @@ func (s socketSection) listen() (net.Listener, error) {
 }
 
 func (s socketSection) endpoint(l net.Listener, h http.Handler) endpoint {
-	return endpoint{l, wire.Server(h, wire.Peers{UIDs: s.Peers})}
+	return endpoint{l, wire.Server(withLive(h), wire.Peers{UIDs: s.Peers})}
 }
 
 // openPublic listens on TCP for readers from outside (our key set). address is "127.0.0.1:port", or "fd:3" for a
@@ -108,7 +108,7 @@ func logged(p *program, h http.Handler) http.Handler {
 		s := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		h.ServeHTTP(s, r)
 		level := slog.LevelInfo
-		if r.URL.Path == "/v1/health" && s.status == http.StatusOK {
+		if (r.URL.Path == "/v1/health" || r.URL.Path == "/v1/live") && s.status == http.StatusOK {
 			level = slog.LevelDebug
 		}
 		p.log.Log(r.Context(), level, "request", "method", r.Method, "path", r.URL.Path, "status", s.status,
