@@ -144,6 +144,7 @@ func (w world) path(name string) string { return filepath.Join(w.dir, name) }
 func (w world) write(t *testing.T, role, text string) string {
 	t.Helper()
 	token := fmt.Sprintf("module: /usr/lib/softhsm/libsofthsm2.so, softhsm_conf: D/%[1]s/softhsm2.conf, token_label: tekend-%[1]s, pin_file: D/%[1]s/pin", role)
+	text = fmt.Sprintf("audit: {origin: 127.0.0.1:8080/audit/%[1]s, key_file: D/%[1]s/audit-log.pem}\n", role) + text
 	return write(t, w.path(role+".yaml"), strings.NewReplacer("TOKEN", strings.ReplaceAll(token, "D/", w.dir+"/"), "D/", w.dir+"/").Replace(text))
 }
 
@@ -345,6 +346,9 @@ func TestARoleSaysWhyItDoesNotStart(t *testing.T) {
 		"wrong chain":    {"[D/tsa/tsu.pem", "[D/tsa/root.pem", "certificate of the unit"},
 		"no certificate": {"[D/tsa/tsu.pem", "[D/tsa/pin", "no PEM certificate"},
 		"no socket path": {"socket: D/tsa/run/tsa.sock", "mode: 0600", "socket"},
+		"no audit log":   {"key_file: D/tsa/audit-log.pem", "need: 1", "key_file is missing"},
+		"other log key":  {"D/tsa/audit-log.pem", "D/tsa/tsu.pem", "no PEM private key"},
+		"own anchor":     {"key_file: D/tsa/audit-log.pem", "key_file: D/tsa/audit-log.pem, anchor: {url: \"http://127.0.0.1:9/tsa\", root_file: D/tsa/root.pem}", "our own root"},
 		"no database":    {"db: D/tsa/tsa.db", "accuracy: 1s", "db is missing"},
 	} {
 		old := strings.ReplaceAll(c.old, "D/", w.dir+"/")
