@@ -14,7 +14,8 @@ import (
 	"tekend/db/dbtest"
 )
 
-// rounds is how often a test of chances repeats: TEKEND_ROUNDS, which `make race` sets.
+// rounds is how often a test of chances repeats: TEKEND_ROUNDS, which `make test` sets to some hundreds and
+// `make race` to thousands.
 func rounds(t *testing.T, sample int) int {
 	t.Helper()
 	n, err := strconv.Atoi(os.Getenv("TEKEND_ROUNDS"))
@@ -29,7 +30,7 @@ func rounds(t *testing.T, sample int) int {
 func TestLostReplyOfCommitIsAskedFor(t *testing.T) {
 	proxy := dbtest.NewProxy(t, dbtest.Postgres(t))
 	d := open(t, proxy.URL)
-	n := rounds(t, 120)
+	n := rounds(t, 40)
 	said := map[dbtest.Fate]map[bool]int{}
 	want, wrong := 0, 0
 	for i := range n {

@@ -18,7 +18,8 @@ import (
 	"tekend/wire"
 )
 
-// rounds is how often a test of chances repeats: TEKEND_ROUNDS, which `make race` sets.
+// rounds is how often a test of chances repeats: TEKEND_ROUNDS, which `make test` sets to some hundreds and
+// `make race` to thousands.
 func rounds(t *testing.T, sample int) int {
 	t.Helper()
 	n, err := strconv.Atoi(os.Getenv("TEKEND_ROUNDS"))
@@ -275,7 +276,7 @@ func TestManyCallersTwoInstances(t *testing.T) {
 	_, socket := w.another("b", w.cfg.DB)
 	fronts := []*sam.Client{w.client(w.socket, socket), w.client(socket, w.socket)}
 	const callers = 64
-	n := rounds(t, 200)
+	n := rounds(t, 40)
 	var twice, none int
 	begin := time.Now()
 	for round := range n {
@@ -331,7 +332,7 @@ func TestLostReplyOfCommitAtBurnAndStore(t *testing.T) {
 	proxy := dbtest.NewProxy(t, dbtest.Postgres(t))
 	w := newWorld(t, func(c *activation.Config) { c.DB = proxy.URL })
 	cred := w.enrol("approve")
-	n := rounds(t, 100)
+	n := rounds(t, 24)
 	var double, lost, burn, store int
 	for i := range n {
 		mark, hits := "SET state = 'burnt'", &burn
