@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"net/http/cookiejar"
 	"net/textproto"
 	"net/url"
 	"os"
@@ -27,7 +28,9 @@ type apiClient struct {
 }
 
 func newAPIClient(base, key string) *apiClient {
+	jar, _ := cookiejar.New(nil) // cannot fail; what a browser keeps of the signer's pages
 	return &apiClient{base: base, key: key, http: &http.Client{
+		Jar: jar,
 		// Uploads and downloads take as long as they take; each JSON call has
 		// a deadline of its own.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

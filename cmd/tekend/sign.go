@@ -23,6 +23,7 @@ type signCmd struct {
 	Person string   `help:"Let this magic person of the sandbox answer (approve, refuse, …). Without it the link is printed and the command waits."`
 	Level  string   `default:"B-T" enum:"B-T" help:"Signature level."`
 	Lang   string   `default:"en" enum:"en,nl" help:"Language of the pages and of the text in the app."`
+	Keep   string   `name:"keep-signer" help:"With --person: leave in this file what shows that one is the signer, for 'tekend uses'." type:"path" placeholder:"FILE"`
 	Signer string   `help:"Your own reference of the person; who has signed before under it need not enrol again." placeholder:"REF"`
 }
 
@@ -74,6 +75,11 @@ func (c *signCmd) Run(p *program) error {
 		fmt.Fprintf(p.stdout, "open: %s\n", r.SigningURL)
 	} else if err := answerAs(p.ctx, api, r.SigningURL, c.Person, say); err != nil {
 		return err
+	}
+	if c.Keep != "" {
+		if err := keepSigner(c.Keep, api, r.SigningURL); err != nil {
+			return err
+		}
 	}
 	if err := waitFinished(p.ctx, api, r.ID, say); err != nil {
 		return err

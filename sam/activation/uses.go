@@ -11,6 +11,7 @@ import (
 
 	"tekend/audit"
 	"tekend/consent"
+	"tekend/db"
 	"tekend/sam"
 )
 
@@ -135,7 +136,7 @@ func (r *Role) uses(ctx context.Context, id string, before int64, limit int) (*s
 	if before == 0 {
 		before = 1 << 62
 	}
-	out, err := r.listUses(ctx, id, before, limit+1)
+	out, err := ListUses(ctx, r.db, id, before, limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -146,8 +147,11 @@ func (r *Role) uses(ctx context.Context, id string, before int64, limit int) (*s
 	return page, r.nameDocuments(ctx, page.Uses)
 }
 
-func (r *Role) listUses(ctx context.Context, id string, before int64, n int) ([]sam.Use, error) {
-	rows, err := r.db.QueryContext(ctx, "SELECT seq, nonce, kind, at, position, txn, documents, root FROM uses WHERE credential = ? AND seq < ? ORDER BY seq DESC LIMIT ?", id, before, n)
+// ListUses reads the index to the audit about a credential: at most n rows
+// below before, newest first, without the labels. Operators read it beside the
+// running role; MissingUses tells whether it is whole.
+func ListUses(ctx context.Context, d *db.DB, id string, before int64, n int) ([]sam.Use, error) {
+	rows, err := d.QueryContext(ctx, "SELECT seq, nonce, kind, at, position, txn, documents, root FROM uses WHERE credential = ? AND seq < ? ORDER BY seq DESC LIMIT ?", id, before, n)
 	if err != nil {
 		return nil, fmt.Errorf("read uses: %w", err)
 	}
@@ -173,6 +177,27 @@ func (r *Role) listUses(ctx context.Context, id string, before int64, n int) ([]
 		all = append(all, u)
 	}
 	return all, rows.Err()
+}
+
+// MissingUses compares the index with the audit, which is what counts: it gives
+// the rows about uses of a credential that the index does not list.
+func MissingUses(ctx context.Context, d *db.DB, id string) (missing []int64, err error) {
+	rows, err := d.QueryContext(ctx, `SELECT seq FROM audit a WHERE kind IN ('key.used', 'key.unknown', 'key.not_used')
+		AND subject IN (SELECT subject FROM audit WHERE kind = 'confirmation.authorized' AND detail LIKE ?)
+		AND NOT EXISTS (SELECT 1 FROM uses u WHERE u.seq = a.seq AND u.kind = a.kind AND u.credential = ?) ORDER BY seq`,
+		`%"credential":"`+id+`"%`, id)
+	if err != nil {
+		return nil, fmt.Errorf("compare uses with the audit: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, fmt.Errorf("compare uses with the audit: %w", err)
+		}
+		missing = append(missing, seq)
+	}
+	return missing, rows.Err()
 }
 
 // nameDocuments adds the labels of one document, or of all, from the manifest
