@@ -59,6 +59,10 @@ func (r *Role) take(ctx context.Context, q *question, a sam.Answer, hash string,
 	if a.Error != "" {
 		return r.settle(ctx, q, hash, meaning(a.Error))
 	}
+	// Without a token nothing can come of it: the code stays unused, and the same answer may be brought again.
+	if err := r.token.Health(ctx); err != nil {
+		return tokenTrouble(err)
+	}
 	acc, err := r.redeem(ctx, q, a.Code, hash, t.party)
 	if err == nil {
 		err = t.check(ctx, acc)

@@ -182,8 +182,8 @@ func (r *Role) health(ctx context.Context) sam.Health {
 	case err != nil:
 		h.Reasons = append(h.Reasons, "the database does not work")
 	}
-	if err := r.token.Health(ctx); err != nil {
-		h.Reasons = append(h.Reasons, "the token does not work")
+	if err := r.token.Ready(ctx); err != nil {
+		h.Reasons = append(h.Reasons, "the token does not sign")
 	}
 	if err := r.log.Ready(r.cfg.Now()); err != nil {
 		h.Reasons = append(h.Reasons, err.Error())

@@ -126,6 +126,9 @@ func (r *Role) openKeys(ctx context.Context, hc *http.Client) (err error) {
 	if err != nil {
 		return fmt.Errorf("probe the KEK: %w", err)
 	}
+	if err := r.token.UseCanary(ctx, r.cfg.KEK); err != nil {
+		return err
+	}
 	if _, err := r.token.MAC(ctx, r.cfg.MAC, []byte("tekend: is the MAC key there?")); err != nil {
 		return fmt.Errorf("MAC key: %w", err)
 	}

@@ -212,7 +212,10 @@ func (r *Role) keepOnce(ctx context.Context, s *session, work []use) error {
 				rows = append(rows, e)
 			}
 		}
-		return r.auditUses(ctx, tx, s.Nonce, rows)
+		if err := r.auditUses(ctx, tx, s.Nonce, rows); err != nil {
+			return err
+		}
+		return r.auditWrong(ctx, tx, s, work, at)
 	})
 	if err != nil {
 		return err
@@ -255,6 +258,8 @@ func ended(work []use, err error) error {
 	switch {
 	case !missing:
 		return nil // the values are there, whatever happened afterwards
+	case errors.Is(err, hsm.ErrSuspended):
+		return refuse(sam.CodeCertificateNotGood, "the key once gave a wrong value and is suspended until an operator has acted")
 	case errors.Is(err, hsm.ErrBlob), errors.Is(err, hsm.ErrOtherKey):
 		return refuse(sam.CodeCredentialUnknown, "the key cannot be opened, or is not in the token")
 	}
