@@ -2,7 +2,6 @@ package signer_test
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"testing"
@@ -19,10 +18,10 @@ type uses struct{ burnt, signed, unknown map[string]int }
 
 func (w *world) uses() uses {
 	w.t.Helper()
-	raw, err := sql.Open("sqlite", "file:"+w.path("sam.db")+"?mode=ro")
+	raw, err := db.OpenReader(w.t.Context(), w.samCfg.DB)
 	w.must(err)
 	defer func() { _ = raw.Close() }()
-	rep, err := audit.Verify(w.t.Context(), &db.DB{DB: raw})
+	rep, err := audit.Verify(w.t.Context(), raw)
 	w.must(err)
 	if rep.FirstBad != 0 || rep.Rows == 0 {
 		w.t.Fatalf("the SAM's audit is broken at row %d: %s", rep.FirstBad, rep.Reason)
