@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"tekend/api"
 )
 
 // version is set at build time with -ldflags "-X main.version=…".
@@ -63,9 +66,20 @@ type commands struct {
 	Simulated simulatedCmd `cmd:"" hidden:"" help:"Parts of the sandbox that play outside parties."`
 }
 
-type versionCmd struct{}
+type versionCmd struct {
+	Terms bool `help:"Print version and SHA-256 of the terms that signers accept, for ca.yaml."`
+}
 
-func (versionCmd) Run(p *program) error {
+// Run prints the program's version, or what the ca must be told of the terms.
+func (c versionCmd) Run(p *program) error {
+	if c.Terms {
+		name, digest, err := api.TermsInForce()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(p.stdout, "terms_version: %s\nterms_sha256: %s\n", name, base64.RawURLEncoding.EncodeToString(digest))
+		return err
+	}
 	_, err := fmt.Fprintln(p.stdout, "tekend", version)
 	return err
 }
