@@ -143,8 +143,8 @@ func (w world) path(name string) string { return filepath.Join(w.dir, name) }
 // write writes a role's file; D and TOKEN stand for the directory and the role's token.
 func (w world) write(t *testing.T, role, text string) string {
 	t.Helper()
-	token := fmt.Sprintf("module: /usr/lib/softhsm/libsofthsm2.so, softhsm_conf: D/%[1]s/softhsm2.conf, token_label: tekend-%[1]s, pin_file: D/%[1]s/pin", role)
-	text = fmt.Sprintf("audit: {origin: 127.0.0.1:8080/audit/%[1]s, key_file: D/%[1]s/audit-log.pem}\n", role) + text
+	token := fmt.Sprintf("module: /usr/lib/softhsm/libsofthsm2.so, softhsm_conf: D/%[1]s/softhsm2.conf, token_label: tekend-%[1]s, pin_file: D/%[1]s/pin, test_only: true", role)
+	text = fmt.Sprintf("audit: {origin: 127.0.0.1:8080/audit/%[1]s, key_file: D/%[1]s/audit-log.pem}\nfence: {file: D/%[1]s-fence.json}\n", role) + text
 	return write(t, w.path(role+".yaml"), strings.NewReplacer("TOKEN", strings.ReplaceAll(token, "D/", w.dir+"/"), "D/", w.dir+"/").Replace(text))
 }
 
