@@ -40,7 +40,7 @@ race:
 	TEKEND_ROUNDS=$(LOST) $(GO) test -count=1 -v -timeout 60m -run 'TestLostReplyOfCommit' ./sam/activation ./db
 
 test-interop: build judges
-	$(GO) test -count=1 -v -tags interop -timeout 20m ./interop/ ./interop/evidence/ ./interop/program/ ./itsme/ ./store/
+	$(GO) test -count=1 -v -tags interop -timeout 20m ./interop/ ./interop/deploy/ ./interop/evidence/ ./interop/program/ ./itsme/ ./store/
 
 # Both verifiers of evidence on 1000 bundles and every mutant; test-interop takes 200.
 evidence: judges

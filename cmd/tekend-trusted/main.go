@@ -85,6 +85,10 @@ func main() {
 
 // run is main without the process around it.
 func run(p *program, args []string) int {
+	if err := refusePIN(args); err != nil {
+		fmt.Fprintln(p.stderr, "tekend-trusted:", err)
+		return exitUsage
+	}
 	var c commands
 	parser, err := kong.New(&c,
 		kong.Name("tekend-trusted"),

@@ -278,7 +278,7 @@ func TestConfigurationsFollowTheTable(t *testing.T) {
 				}
 			}
 			if d := table[name].Database; d != "" && strings.HasPrefix(f, "compose/") &&
-				!strings.Contains(text, fmt.Sprintf("postgres:///%s?host=/run/postgresql&user=%s&passfile=/var/lib/tekend/%s/", d, d, name)) {
+				!strings.Contains(text, fmt.Sprintf("postgres://%s@/%s?host=/run/postgresql&passfile=/var/lib/tekend/%s/", d, d, name)) {
 				t.Errorf("%s: is not at its own database", f)
 			}
 		}
