@@ -64,6 +64,7 @@ func (r *Role) certificate(ctx context.Context, id string, in sam.CertificateCha
 	if err != nil {
 		return nil, err
 	}
+	r.out.signal()
 	return r.step(ctx, &next)
 }
 

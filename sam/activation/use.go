@@ -225,6 +225,7 @@ func (r *Role) keepOnce(ctx context.Context, s *session, work []use) error {
 		work[i].value = nil
 	}
 	r.unspend(s, work)
+	r.out.signal()
 	return nil
 }
 
