@@ -389,7 +389,7 @@ func (g *Gate) recordLock(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return audit.Append(ctx, tx, audit.Event{At: at, Kind: kindClosed, Subject: k.ID, Detail: details(k)})
+		return audit.Append(ctx, tx, audit.Event{At: at, Kind: "lock.closed", Subject: k.ID, Detail: details(k)})
 	})
 }
 

@@ -157,6 +157,6 @@ func recordOpening(ctx context.Context, set Setup, d *db.DB, m Mark, good []four
 		if err != nil {
 			return err
 		}
-		return audit.Append(ctx, tx, audit.Event{At: at, Kind: kindOpened, Subject: m.Lock.ID, Detail: detail})
+		return audit.Append(ctx, tx, audit.Event{At: at, Kind: "lock.opened", Subject: m.Lock.ID, Detail: detail})
 	})
 }

@@ -18,11 +18,7 @@ import (
 // A front tells how far its database has come, so that it notices that it was
 // put back. It is no defence against the front itself.
 
-const (
-	kindFrontLocked = "front.locked"
-	kindFrontOpened = "front.opened"
-	linkSize        = 16
-)
+const linkSize = 16 // bytes of a mark's link
 
 // ErrFrontNotLocked: the sam keeps no lock of this front.
 var ErrFrontNotLocked = errors.New("this front is not locked")
@@ -109,7 +105,7 @@ func (r *Role) lockFront(ctx context.Context, tx *sql.Tx, name string, known, to
 	if err := changed(ctx, tx, "UPDATE fronts SET lock = ? WHERE name = ?", text, name); err != nil {
 		return err
 	}
-	return r.audit(ctx, tx, kindFrontLocked, id, map[string]string{"front": name, "lock": digest([]byte(text))})
+	return r.audit(ctx, tx, "front.locked", id, map[string]string{"front": name, "lock": digest([]byte(text))})
 }
 
 // ShowFront gives the text of a front's lock, or ErrFrontNotLocked.
@@ -168,7 +164,7 @@ func unlockFront(ctx context.Context, d *db.DB, name string, ask FrontDecision) 
 		for i, a := range good {
 			detail[fmt.Sprintf("approval%d", i+1)], detail[fmt.Sprintf("operator%d", i+1)] = a.Hash(), a.Key
 		}
-		return audit.Append(ctx, tx, audit.Event{At: ask.Now(), Kind: kindFrontOpened, Subject: name, Detail: detail})
+		return audit.Append(ctx, tx, audit.Event{At: ask.Now(), Kind: "front.opened", Subject: name, Detail: detail})
 	})
 	return text, err
 }
