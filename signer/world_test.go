@@ -292,7 +292,7 @@ func (w *world) startSAM(jwks net.Listener) {
 	}
 	w.samCfg = activation.Config{
 		Limits: activation.Limits{Open: 1000, PerHour: 100000},
-		Now: w.now, Log: w.log(), DB: w.path("sam.db"), Itsme: itsme.Config{Issuer: w.itsme + "/v2"},
+		Now:    w.now, Log: w.log(), DB: w.path("sam.db"), Itsme: itsme.Config{Issuer: w.itsme + "/v2"},
 		Ident: client("ident", "T_IDENT"), Confirm: client("confirm", "T_CONFIRM"),
 		RootFile: w.path("root.pem"), IssuerFile: w.path("issuing.pem"), StatusSocket: w.path("status/s.sock"),
 		KeyType: w.kind,
