@@ -273,6 +273,7 @@ func TestTwoOperatorsOpenALock(t *testing.T) {
 	}
 	w.stop(p)
 	w.keep("locked", "sam", "sam-fence")
+	began := time.Now()
 	if out, code := w.tryUnlock("sam", "", true, an, bo); code != 0 {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
@@ -282,6 +283,7 @@ func TestTwoOperatorsOpenALock(t *testing.T) {
 	w.stop(witness)
 	w.s.Run(t)
 	w.sign("known")
+	again := time.Since(began)
 	w.stillUsed(nonces)
 	w.s.Stop(t)
 	// The locked state and its fence are put back, and the approvals used again: the witness knows better.
@@ -294,7 +296,7 @@ func TestTwoOperatorsOpenALock(t *testing.T) {
 	}
 	w.stop(p)
 	w.stop(witness)
-	fmt.Printf("unlocking: %d wrong ways refused, opened by two operators, signed again; %d confirmations stay used up\n", refused, len(nonces))
+	fmt.Printf("unlocking: %d wrong ways refused, opened by two operators, signed again after %.1f s; %d confirmations stay used up\n", refused, again.Seconds(), len(nonces))
 }
 
 func (w *world) read(path string) string {
