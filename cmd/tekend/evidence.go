@@ -145,6 +145,9 @@ func (c *evidenceVerifyCmd) refused(p *program, path string, err error) error {
 			return err
 		}
 	}
+	if f.Step == evidence.StepFormat {
+		return usage("%s is not an evidence bundle: %s", oneLine(path), oneLine(f.Detail))
+	}
 	return no("%s is REFUSED: %s", oneLine(path), oneLine(f.Error()))
 }
 
