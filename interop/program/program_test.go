@@ -54,6 +54,7 @@ func TestProgram(t *testing.T) {
 	t.Run("answers", w.testAnswers)
 	t.Run("down", w.testDown)
 	t.Run("expired", func(t *testing.T) { w.testExpired(t, short) })
+	t.Run("places", w.testPlaces)
 	t.Run("logs", w.testLogs)
 }
 
