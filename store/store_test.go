@@ -11,12 +11,14 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"tekend/db"
 	"tekend/db/dbtest"
 	"tekend/signer"
 	"tekend/store"
@@ -146,18 +148,24 @@ func TestAnIdempotencyKeyIsTakenOnce(t *testing.T) {
 // TestADatabaseOfTheFirstVersionIsTakenOver: a new migration is a new file.
 func TestADatabaseOfTheFirstVersionIsTakenOver(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir)
-	insert(t, s, "sr_1")
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	d := dbtest.Raw(t, dbtest.Source(t, filepath.Join(dir, "front.db")))
-	for _, q := range []string{`DROP TABLE claims`, `DROP TABLE idempotency_keys`, `DELETE FROM goose_db_version WHERE version_id > 1`} {
-		if _, err := d.ExecContext(t.Context(), q); err != nil {
+	old := fstest.MapFS{}
+	for _, name := range []string{"migrations/00001_front.sql", "migrations/postgres/00001_front.sql"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
 			t.Fatal(err)
 		}
+		old[name] = &fstest.MapFile{Data: text}
 	}
-	s = open(t, dir)
+	d, err := db.Open(t.Context(), dbtest.Source(t, filepath.Join(dir, "front.db")), old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.ExecContext(t.Context(), `INSERT INTO requests (id, client, state, version, token, token_sha256, level, language, reference, redirect_url,
+		created_at, expires_at, next_at, progress) VALUES ('sr_1', 'acme', 'created', 1, 't', ?, 'B-T', 'nl', '', '', 1, 2, 3, '{}')`, []byte{1})
+	if err := errors.Join(err, d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir)
 	load(t, s, signer.Lookup{ID: "sr_1"})
 	r := record("sr_2")
 	r.Once = &signer.Once{Key: "k", Digest: []byte{1}}

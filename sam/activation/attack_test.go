@@ -103,6 +103,7 @@ func (w *world) nonceOf(kind, subject string) (nonce string) {
 func (w *world) sql(fn func(*sql.DB) error) {
 	w.t.Helper()
 	d := dbtest.Raw(w.t, w.cfg.DB)
+	defer func() { _ = d.Close() }() // before the database is put back
 	must(w.t, fn(d))
 }
 
