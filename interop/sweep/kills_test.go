@@ -11,7 +11,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -26,6 +25,7 @@ import (
 // killer hits the processes of a sandbox and waits until the launcher has them back.
 type killer struct {
 	dir      string
+	program  string // tekend-trusted
 	info     sandboxtest.Info
 	launcher int // process id
 	pausing  sync.Mutex
@@ -40,7 +40,7 @@ type killer struct {
 
 func newKiller(t *testing.T, s *sandboxtest.Sandbox) *killer {
 	t.Helper()
-	k := &killer{dir: s.Dir, info: s.Info(t), kills: map[string]int{}, early: map[string]int{}, restores: map[string]int{}}
+	k := &killer{dir: s.Dir, program: sandboxtest.Bin(t, "tekend-trusted"), info: s.Info(t), kills: map[string]int{}, early: map[string]int{}, restores: map[string]int{}}
 	var err error
 	if k.launcher, err = parent(k.info.PIDs["front"]); err != nil {
 		t.Fatal(err)
@@ -215,28 +215,6 @@ func tokenLost(tokens string) (bool, error) {
 		time.Sleep(30 * time.Millisecond)
 	}
 	return true, nil
-}
-
-// restore puts the copy back that was made after the ceremony, with nobody looking.
-func (k *killer) restore(ctx context.Context, role string) error {
-	return k.paused(func() error {
-		pid, err := k.pid(ctx, role, 0)
-		if err != nil {
-			return err
-		}
-		if p, err := parent(pid); err == nil && p == k.launcher { // it may have ended by itself
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-		tokens := filepath.Join(k.dir, role, "tokens")
-		if err := os.RemoveAll(tokens); err != nil {
-			return err
-		}
-		if out, err := exec.Command("cp", "-a", tokens+".copy", tokens).CombinedOutput(); err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		k.add(func() { k.restores[role]++ })
-		return nil
-	})
 }
 
 // paused stops the launcher while fn runs: nothing is started again meanwhile.
