@@ -49,7 +49,7 @@ evidence: judges
 test-sweep: build
 	$(GO) test -count=1 -v -tags sweep -timeout 20m ./interop/sweep/...
 
-# Every system call of a signature, not only a sample: about an hour. TEKEND_MOST=n: at most n of one role and fault.
+# Every system call of a signature, not only a sample: more than an hour. TEKEND_MOST=n: at most n of one role and fault.
 sweep: build
 	TEKEND_SWEEP=full $(GO) test -count=1 -v -tags sweep -timeout 180m -run 'TestEachSystemCall|TestAFailedFsync' ./interop/sweep/
 

@@ -43,10 +43,10 @@ var sweptRoles = []struct {
 
 const (
 	// sampleSize is how many points `make test` has, of all faults together.
-	sampleSize = 120
+	sampleSize = 90
 	// leastOf is how many points of one fault the full sweep has, in all roles: where there are fewer calls they are
 	// gone through again, over databases that have grown meanwhile.
-	leastOf = 520
+	leastOf = 500
 	// comparedEvery is after how many points all witnesses are compared.
 	comparedEvery = 20
 	// sweptPerson has been enrolled before the first point.
@@ -130,22 +130,21 @@ func (s *sweeper) plan(t *testing.T, full bool, seed uint64) []point {
 	}
 	var all []point
 	for _, fault := range ptrace.Faults {
-		var once []point
-		for _, role := range sweptRoles {
-			l := &line{role: role.role, fault: fault, calls: seen[role.role][fault], ended: map[string]int{}}
-			s.lines[role.role+fault.String()] = l
-			count := min(l.calls, max(1, sampleSize*role.share/100/len(ptrace.Faults)))
-			if full {
-				count = min(l.calls, int(number(t, "TEKEND_MOST", math.MaxInt)))
-			}
-			if wanted("TEKEND_ROLES", l.role) && wanted("TEKEND_FAULTS", fault.String()) {
-				once = append(once, spread(t, l, count, r)...)
+		var drawn []point
+		for round := 0; round == 0 || full && len(drawn) > 0 && len(drawn) < leastOf; round++ {
+			for _, role := range sweptRoles {
+				l := &line{role: role.role, fault: fault, calls: seen[role.role][fault], ended: map[string]int{}}
+				s.lines[role.role+fault.String()] = l
+				count := min(l.calls, max(1, sampleSize*role.share/100/len(ptrace.Faults)))
+				if full {
+					count = min(l.calls, int(number(t, "TEKEND_MOST", math.MaxInt)))
+				}
+				if wanted("TEKEND_ROLES", l.role) && wanted("TEKEND_FAULTS", fault.String()) {
+					drawn = append(drawn, spread(t, l, count, r)...)
+				}
 			}
 		}
-		all = append(all, once...)
-		for n := len(once); full && len(once) > 0 && n < leastOf && os.Getenv("TEKEND_MOST") == ""; n += len(once) {
-			all = append(all, once...)
-		}
+		all = append(all, drawn...)
 	}
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all
