@@ -32,6 +32,7 @@ var (
 	errMultipart  = &signer.Error{Code: "multipart_invalid", Detail: "the multipart body is not well-formed", Hint: "send a part request (application/json) and then the parts document (application/pdf)"}
 	errJSON       = &signer.Error{Code: "json_invalid", Detail: "the JSON is not well-formed or can be read in two ways"}
 	errInvalid    = &signer.Error{Code: "request_invalid", Detail: "the request does not keep to the contract", Hint: "see issues, and /docs"}
+	errLocked     = &signer.Error{Code: "locked", Detail: "the service was put back to an older state; two operators must decide how it goes on", Hint: "nothing is signed meanwhile; try again later"}
 	errStamping   = &signer.Error{Code: "tsa_unavailable", Detail: "the time-stamping unit cannot be reached", Hint: "try again in a minute", Retryable: true}
 	errPublishing = &signer.Error{Code: "ca_unavailable", Detail: "the certification authority cannot be reached", Hint: "try again in a minute", Retryable: true}
 )
