@@ -25,6 +25,7 @@ func TestOnPostgres(t *testing.T) {
 		"TestCredentialsAreBoundPerClientAndCanBeForgotten":   TestCredentialsAreBoundPerClientAndCanBeForgotten,
 		"TestDueTellsWhatComesNext":                           TestDueTellsWhatComesNext,
 		"TestClientsAreKnownByTheirKeyOnly":                   TestClientsAreKnownByTheirKeyOnly,
+		"TestMarksGrowAlongOneHistory":                        TestMarksGrowAlongOneHistory,
 		"TestOrphansAreSweptAtStartAndNothingElse":            TestOrphansAreSweptAtStartAndNothingElse,
 	} {
 		t.Run(name, test)

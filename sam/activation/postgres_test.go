@@ -33,6 +33,7 @@ func TestOnPostgres(t *testing.T) {
 		{"TestOwnedFrontD", TestOwnedFrontD},
 		{"TestWrongValue", TestWrongValue},
 		{"TestNoAuditNoAct", TestNoAuditNoAct},
+		{"TestMarksOfFronts", TestMarksOfFronts},
 	} {
 		t.Run(test.name, test.run)
 	}
