@@ -21,7 +21,7 @@ import (
 // Python, together with the signed files; no other file is taken for them.
 func TestEvidenceOfASignature(t *testing.T) {
 	s := sandboxtest.Start(t)
-	w := world{root: sandboxtest.Root(t), trust: s.Info(t).RootPEM, tmp: t.TempDir()}
+	w := world{root: sandboxtest.Root(t), trust: s.Info(t).RootPEM, pki: filepath.Join(s.Dir, "pki"), tmp: t.TempDir()}
 	files := []string{filepath.Join(w.root, "testdata/pdf/fpdf2.pdf"), filepath.Join(w.root, "testdata/pdf/cairo-librsvg.pdf")}
 	for _, f := range files {
 		if _, err := os.Stat(f); err != nil {
@@ -59,6 +59,12 @@ func TestEvidenceOfASignature(t *testing.T) {
 		}
 	}
 	mustVerify(t, w, 1, bundle, signed[0], signed[0])
+	if out, code := s.Tekend(t, "evidence", "verify", bundle, signed[1]); code != 0 { // with the sandbox's roots
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	if out, code := s.Tekend(t, "evidence", "verify", "--trust", w.trust, bundle); code != 1 || !strings.Contains(out, "time_stamps") {
+		t.Errorf("without the root of the foreign time-stamp: exit %d\n%s", code, out)
+	}
 	mustVerify(t, w, 2, signed[0])
 	mustVerify(t, w, 2, filepath.Join(w.tmp, "absent.json"))
 	early(t, s, files[0])
@@ -73,9 +79,12 @@ func signedFiles(t *testing.T, dir string) []string {
 	return files
 }
 
+// foreignRoot is that of the authority of another house, which stamps evidence beside ours.
+func foreignRoot(w world) string { return filepath.Join(filepath.Dir(w.pki), "anchor-root.pem") }
+
 func tekendVerify(t *testing.T, w world, args ...string) (string, int) {
 	t.Helper()
-	cmd := exec.Command(sandboxtest.Bin(t, "tekend"), append([]string{"evidence", "verify", "--trust", w.trust}, args...)...)
+	cmd := exec.Command(sandboxtest.Bin(t, "tekend"), append([]string{"evidence", "verify", "--trust", w.trust, "--trust", foreignRoot(w)}, args...)...)
 	// Offline: in a network namespace of its own there is not even loopback.
 	if path, err := exec.LookPath("unshare"); err == nil && os.Getuid() == 0 {
 		cmd = exec.Command(path, append([]string{"--net"}, cmd.Args...)...)
@@ -109,7 +118,7 @@ func verified(t *testing.T, w world, args ...string) evidence.Report {
 // inPython gives the second verifier's reason, "" for ok.
 func inPython(t *testing.T, w world, bundle string, signed ...string) string {
 	t.Helper()
-	args := []string{filepath.Join(w.root, "interop/python/evidence_verify.py"), "--trust", w.trust}
+	args := []string{filepath.Join(w.root, "interop/python/evidence_verify.py"), "--trust", w.trust, "--trust", foreignRoot(w)}
 	for _, f := range signed {
 		args = append(args, "--signed", f)
 	}

@@ -59,8 +59,9 @@ func (s *sandbox) configureFront(key string) error {
 		"sockets": doc{
 			"sam": s.path("sam", "run", "sam.sock"), "ca": s.path("ca", "run", "ca.sock"), "tsa": s.path("tsa", "run", "tsa.sock"),
 		},
-		"clients": []doc{{"id": "provider", "name": "Demo provider (simulation)", "key_file": s.path("front", "provider.key")}},
-		"store":   doc{"db": s.path("front", "front.db"), "blobs": s.path("front", "blobs")},
+		"evidence_tsas": []doc{{"url": s.url("anchor") + "/tsa", "root_file": s.path("front", "anchor-root.pem")}},
+		"clients":       []doc{{"id": "provider", "name": "Demo provider (simulation)", "key_file": s.path("front", "provider.key")}},
+		"store":         doc{"db": s.path("front", "front.db"), "blobs": s.path("front", "blobs")},
 	})
 }
 

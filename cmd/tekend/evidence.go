@@ -81,7 +81,7 @@ type evidenceVerifyCmd struct {
 	Bundle    string   `arg:"" help:"The evidence bundle." type:"path"`
 	Files     []string `arg:"" optional:"" name:"signed" help:"The signed PDF files." type:"path"`
 	Sandbox   string   `help:"Folder of a sandbox, for its root." default:".sandbox" type:"path" placeholder:"DIR"`
-	Trust     string   `help:"PEM file with the roots to trust, for certificates and time-stamps. Default: the sandbox's." type:"path" placeholder:"root.pem"`
+	Trust     []string `sep:"none" help:"PEM file with roots to trust, for certificates and time-stamps; may be repeated. Default: the sandbox's." type:"path" placeholder:"root.pem"`
 	ItsmeKeys string   `help:"itsme's key set (JWK set) from a source that you trust." type:"path" placeholder:"FILE"`
 	LogKey    string   `help:"Verifier key of the record's log, from a source that you trust." placeholder:"KEY"`
 	Witness   []string `name:"witness-key" help:"Verifier key of a witness that must have cosigned; may be repeated." placeholder:"KEY"`
@@ -122,7 +122,18 @@ func (c *evidenceVerifyCmd) Run(p *program) error {
 }
 
 func (c *evidenceVerifyCmd) trust(p *program) (evidence.Trust, error) {
-	roots, err := (&verifyCmd{Sandbox: c.Sandbox, Trust: c.Trust}).roots()
+	files := c.Trust
+	if len(files) == 0 {
+		s, err := findSandbox(c.Sandbox)
+		if err != nil {
+			return evidence.Trust{}, err
+		}
+		if s == nil {
+			return evidence.Trust{}, usage("which roots are trusted? Give --trust root.pem")
+		}
+		files = []string{s.RootPEM, s.AnchorPEM}
+	}
+	roots, err := loadRoots(files...)
 	if err != nil {
 		return evidence.Trust{}, err
 	}

@@ -292,7 +292,7 @@ func (s *sandbox) writeInfo() error {
 	defer s.mu.Unlock()
 	info := sandboxFile{
 		Front: s.url("front"), Itsme: s.url("itsme") + "/v2", TSA: s.url("front") + "/tsa", PKI: s.url("front") + "/pki",
-		JWKS: s.url("jwks"), Provider: s.url("provider"), RootPEM: "pki/root.pem", APIKeyFile: "provider/api-key",
+		JWKS: s.url("jwks"), Provider: s.url("provider"), RootPEM: "pki/root.pem", AnchorPEM: "anchor-root.pem", APIKeyFile: "provider/api-key",
 		PIDs: map[string]int{}, Version: version,
 	}
 	for _, c := range s.children {

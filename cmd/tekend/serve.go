@@ -44,6 +44,8 @@ type frontConfig struct {
 	Sockets socketsConfig `yaml:"sockets"`
 	// TSAPolicies are the policies accepted in time-stamps; empty accepts any.
 	TSAPolicies []string `yaml:"tsa_policies"`
+	// EvidenceTSAs stamp evidence bundles beside our own authority. Default none.
+	EvidenceTSAs []evidenceTSA `yaml:"evidence_tsas"`
 	// Clients are the service providers.
 	Clients []clientConfig `yaml:"clients"`
 	Store   store.Config   `yaml:"store"`
@@ -188,6 +190,10 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
+	others, err := newEvidenceStampers(cfg.EvidenceTSAs, p.now)
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
 	cfg.Signer.Now, cfg.Signer.Log, cfg.Signer.PublicURL = p.now, log, cfg.PublicURL
 	version, digest, err := api.TermsInForce()
 	if err != nil {
@@ -197,7 +203,7 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 	f.service = signer.New(cfg.Signer, signer.Dependencies{
 		Requests: st, Claims: st, Callbacks: st, Signers: st, Blobs: st,
 		Enrolling: f.sam, Certifying: f.sam, Preparing: f.sam, Activation: f.sam, Uses: f.sam,
-		Issuer: issuer, Stamper: stamper, Evidence: f.sam, Roots: roots,
+		Issuer: issuer, Stamper: stamper, Evidence: f.sam, EvidenceStampers: others, Roots: roots,
 	})
 	names, err := f.addClients(p.ctx)
 	if err != nil {

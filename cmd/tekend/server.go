@@ -18,6 +18,7 @@ type sandboxFile struct {
 	JWKS       string         `json:"jwks"`
 	Provider   string         `json:"provider"`
 	RootPEM    string         `json:"root_pem"`
+	AnchorPEM  string         `json:"anchor_root_pem"` // root of the foreign time-stamping authority
 	APIKeyFile string         `json:"api_key_file"`
 	PIDs       map[string]int `json:"pids"`
 	Version    string         `json:"version"`
@@ -37,6 +38,7 @@ func findSandbox(dir string) (*sandboxFile, error) {
 		return nil, usage("%s/sandbox.json is damaged: %w; start the sandbox again", dir, err)
 	}
 	s.RootPEM = filepath.Join(dir, s.RootPEM)
+	s.AnchorPEM = filepath.Join(dir, s.AnchorPEM)
 	s.APIKeyFile = filepath.Join(dir, s.APIKeyFile)
 	return &s, nil
 }

@@ -77,25 +77,35 @@ func (c *verifyCmd) roots() (*x509.CertPool, error) {
 	return loadRoots(path)
 }
 
-// loadRoots reads a PEM file of trust anchors.
-func loadRoots(path string) (*x509.CertPool, error) {
+// loadRoots reads PEM files of trust anchors.
+func loadRoots(paths ...string) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	for _, path := range paths {
+		if err := addRoots(pool, path); err != nil {
+			return nil, err
+		}
+	}
+	return pool, nil
+}
+
+func addRoots(pool *x509.CertPool, path string) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, usage("read the trusted roots: %w", err)
+		return usage("read the trusted roots: %w", err)
 	}
-	pool, n := x509.NewCertPool(), 0
+	n := 0
 	for block, rest := pem.Decode(b); block != nil; block, rest = pem.Decode(rest) {
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, usage("%s: certificate %d cannot be read: %w", path, n+1, err)
+			return usage("%s: certificate %d cannot be read: %w", path, n+1, err)
 		}
 		pool.AddCert(cert)
 		n++
 	}
 	if n == 0 {
-		return nil, usage("%s holds no PEM certificate", path)
+		return usage("%s holds no PEM certificate", path)
 	}
-	return pool, nil
+	return nil
 }
 
 func verifyFile(p *program, path string, roots *x509.CertPool) (*validate.Report, error) {

@@ -1,6 +1,6 @@
 """A second verifier of evidence bundles, written from docs/evidence.md and nothing else; § are its sections.
 
-Usage: evidence_verify.py --trust ROOTS.pem [--itsme-keys FILE] [--log-key KEY] [--witness-key KEY]... [--signed FILE]... BUNDLE...
+Usage: evidence_verify.py --trust ROOTS.pem... [--itsme-keys FILE] [--log-key KEY] [--witness-key KEY]... [--signed FILE]... BUNDLE...
 Prints a line a bundle: file, ok or refused, reason. Exit code 1 when one was refused."""
 import argparse, base64, datetime, hashlib, json, re, struct, sys
 from urllib.parse import urlsplit
@@ -282,11 +282,11 @@ def verify(data, trust, roots, own_keys, files):
     documents(files, b)
 def main():
     ap, bad = argparse.ArgumentParser(), 0
-    ap.add_argument("--trust", required=True), ap.add_argument("--itsme-keys"), ap.add_argument("--log-key"), ap.add_argument("bundle", nargs="+")
+    ap.add_argument("--trust", required=True, action="append"), ap.add_argument("--itsme-keys"), ap.add_argument("--log-key"), ap.add_argument("bundle", nargs="+")
     ap.add_argument("--witness-key", action="append", default=[]), ap.add_argument("--signed", action="append", default=[])
     args = ap.parse_args()
     load = lambda name: open(name, "rb").read()
-    roots, own_keys = x509.load_pem_x509_certificates(load(args.trust)), args.itsme_keys and load(args.itsme_keys)
+    roots, own_keys = x509.load_pem_x509_certificates(b"".join(map(load, args.trust))), args.itsme_keys and load(args.itsme_keys)
     for name in args.bundle:
         try:
             verify(load(name), args, roots, own_keys, [load(f) for f in args.signed])
