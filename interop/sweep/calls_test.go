@@ -5,6 +5,7 @@ package sweep_test
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -333,24 +334,24 @@ func (s *sweeper) hit(t *testing.T, p point) {
 	}
 }
 
-// state reads the request as its provider does, and why it failed from the front's database.
+// state reads how the request ended, and why if it failed.
 func (s *sweeper) state(t *testing.T, r sandboxtest.Request) string {
 	t.Helper()
-	all, err := readFront(s.Dir)
+	db, err := openDB(filepath.Join(s.Dir, "front", "front.db"))
 	if err != nil {
-		t.Error(err)
-		return "unreadable"
+		t.Fatal(err)
 	}
-	for _, own := range all {
-		if own.id == r.ID {
-			if own.progress.Failure != nil {
-				return own.state + " " + own.progress.Failure.Code
-			}
-			return own.state
-		}
+	defer func() { _ = db.Close() }()
+	own := request{}
+	var progress string
+	err = db.QueryRow("SELECT state, progress FROM requests WHERE id = ?", r.ID).Scan(&own.state, &progress)
+	if err = errors.Join(err, json.Unmarshal([]byte(progress), &own.progress)); err != nil {
+		t.Errorf("request %s: %v", r.ID, err)
 	}
-	t.Errorf("request %s is gone", r.ID)
-	return "gone"
+	if own.progress.Failure != nil {
+		return own.state + " " + own.progress.Failure.Code
+	}
+	return own.state
 }
 
 // compare holds the witnesses against each other; each violation is put to the account of its point.
