@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"tekend/audit"
 	"tekend/hsm"
 )
 
@@ -114,7 +115,7 @@ func (r *Role) settleResidents(ctx context.Context, tx *sql.Tx, found []hsm.Resi
 			_, err = tx.ExecContext(ctx, `INSERT INTO resident_keys (key_id, state, enrolment, boot, created) VALUES (?,?,'',?,?)
 				ON CONFLICT (key_id) DO NOTHING`, k.ID, keyOrphan, r.boot, r.cfg.Now().UnixMicro())
 			if err == nil {
-				err = r.toldOfKey(ctx, tx, k.ID, "key.orphan", "it has no row")
+				err = r.toldOfKey(ctx, tx, k.ID, keyOrphan, "it has no row")
 			}
 		case row.state == "": // another instance is at it
 		case !k.Whole():
@@ -186,14 +187,24 @@ func (r *Role) settleKey(ctx context.Context, tx *sql.Tx, row residentKey, state
 	if err != nil {
 		return fmt.Errorf("settle resident key: %w", err)
 	}
-	kinds := map[string]string{
-		keyMade: "key.found", keyAbsent: "key.absent", keyOrphan: "key.orphan", keyMissing: "key.missing", keyUnused: "key.unused",
-	}
-	return r.toldOfKey(ctx, tx, row.id, kinds[state], why)
+	return r.toldOfKey(ctx, tx, row.id, state, why)
 }
 
-func (r *Role) toldOfKey(ctx context.Context, tx *sql.Tx, id []byte, kind, why string) error {
-	name := b64.EncodeToString(id)
-	r.cfg.Log.Warn("a resident key at the start", "key", name, "audit", kind, "why", why)
-	return r.audit(ctx, tx, kind, name, map[string]string{"why": why})
+// toldOfKey writes log and audit of a key's new state.
+func (r *Role) toldOfKey(ctx context.Context, tx *sql.Tx, id []byte, state, why string) error {
+	e := audit.Event{At: r.cfg.Now(), Subject: b64.EncodeToString(id), Detail: map[string]string{"why": why}}
+	switch state {
+	case keyMade:
+		e.Kind = "key.found"
+	case keyAbsent:
+		e.Kind = "key.absent"
+	case keyMissing:
+		e.Kind = "key.missing"
+	case keyUnused:
+		e.Kind = "key.unused"
+	default:
+		e.Kind = "key.orphan"
+	}
+	r.cfg.Log.Warn("a resident key at the start", "key", e.Subject, "audit", e.Kind, "why", why)
+	return audit.Append(ctx, tx, e)
 }
