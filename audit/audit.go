@@ -228,8 +228,8 @@ func Verify(ctx context.Context, d *db.DB) (Report, error) {
 // batch is how many rows are read at once; a row has at most some 17 kB.
 const batch = 500
 
-// querier is a database or a transaction.
-type querier interface {
+// Querier is a database or a transaction, to read from.
+type Querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
@@ -237,7 +237,7 @@ type querier interface {
 // readRows gives the next rows, at most batch, behind seq after, and before
 // seq upTo+1 unless that is 0. At the start it also finds rows before the
 // first, which must not be there.
-func readRows(ctx context.Context, q querier, after, upTo int64) ([]row, error) {
+func readRows(ctx context.Context, q Querier, after, upTo int64) ([]row, error) {
 	if after == 0 {
 		after = -1 << 62
 	}

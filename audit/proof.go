@@ -83,7 +83,7 @@ func Checkpoint(ctx context.Context, d *db.DB, size int64) (string, error) {
 	return text, nil
 }
 
-func cosignatures(ctx context.Context, q querier, size int64) (lines []string, err error) {
+func cosignatures(ctx context.Context, q Querier, size int64) (lines []string, err error) {
 	rows, err := q.QueryContext(ctx, "SELECT line FROM audit_cosignatures WHERE size = ? ORDER BY witness", size)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)

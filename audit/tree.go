@@ -70,7 +70,7 @@ func rootOf(r *compact.Range) ([]byte, error) {
 var errNode = errors.New("audit: a node of the tree is missing or malformed")
 
 // readNodes gives the stored hashes of ids, in their order.
-func readNodes(ctx context.Context, q querier, ids []compact.NodeID) ([][]byte, error) {
+func readNodes(ctx context.Context, q Querier, ids []compact.NodeID) ([][]byte, error) {
 	hashes := make([][]byte, len(ids))
 	for i, id := range ids {
 		err := q.QueryRowContext(ctx, "SELECT hash FROM audit_nodes WHERE pos = ?", position(id)).Scan(&hashes[i])
@@ -85,7 +85,7 @@ func readNodes(ctx context.Context, q querier, ids []compact.NodeID) ([][]byte, 
 }
 
 // readTree gives the tree of the first size leaves from its stored nodes.
-func readTree(ctx context.Context, q querier, size uint64) (*compact.Range, error) {
+func readTree(ctx context.Context, q Querier, size uint64) (*compact.Range, error) {
 	hashes, err := readNodes(ctx, q, compact.RangeNodes(0, size, nil))
 	if err != nil {
 		return nil, err
@@ -117,16 +117,16 @@ func insertNodes(ctx context.Context, tx *sql.Tx, nodes []node) error {
 }
 
 // inclusion gives the audit path of leaf index in the tree of size leaves (RFC 6962 §2.1.1).
-func inclusion(ctx context.Context, q querier, index, size uint64) ([][]byte, error) {
+func inclusion(ctx context.Context, q Querier, index, size uint64) ([][]byte, error) {
 	return path(ctx, q, func() (proof.Nodes, error) { return proof.Inclusion(index, size) })
 }
 
 // consistency gives the proof between two sizes (RFC 6962 §2.1.2); empty from size 0.
-func consistency(ctx context.Context, q querier, from, to uint64) ([][]byte, error) {
+func consistency(ctx context.Context, q Querier, from, to uint64) ([][]byte, error) {
 	return path(ctx, q, func() (proof.Nodes, error) { return proof.Consistency(from, to) })
 }
 
-func path(ctx context.Context, q querier, plan func() (proof.Nodes, error)) ([][]byte, error) {
+func path(ctx context.Context, q Querier, plan func() (proof.Nodes, error)) ([][]byte, error) {
 	nodes, err := plan()
 	if err != nil {
 		return nil, fmt.Errorf("audit: proof: %w", err)
