@@ -33,6 +33,16 @@ func TestOnPostgres(t *testing.T) {
 		{"TestOwnedFrontD", TestOwnedFrontD},
 		{"TestWrongValue", TestWrongValue},
 		{"TestNoAuditNoAct", TestNoAuditNoAct},
+		{"TestEveryUseIsListedWithItsProof", TestEveryUseIsListedWithItsProof},
+		{"TestUnknownUsesAreListed", TestUnknownUsesAreListed},
+		{"TestThreeQuestionsWait", TestThreeQuestionsWait},
+		{"TestTenQuestionsAnHour", TestTenQuestionsAnHour},
+		{"TestEnrolmentsOfOnePersonAreLimited", TestEnrolmentsOfOnePersonAreLimited},
+		{"TestABurstIsOneLineAndANumber", TestABurstIsOneLineAndANumber},
+		{"TestPeopleAreToldByTheSamItself", TestPeopleAreToldByTheSamItself},
+		{"TestNoticesOutliveAnOutage", TestNoticesOutliveAnOutage},
+		{"TestAResidentKeySigns", TestAResidentKeySigns},
+		{"TestMarksOfFronts", TestMarksOfFronts},
 		{"TestMarksOfFronts", TestMarksOfFronts},
 	} {
 		t.Run(test.name, test.run)
