@@ -6,7 +6,7 @@ LDFLAGS   = -s -w -X main.version=$(VERSION)
 SANDBOX  ?= .sandbox
 FUZZTIME ?= 30s
 
-.PHONY: evidence build demo demo-stop test test-go race test-interop test-sweep sweep test-browser judge bench fuzz judges
+.PHONY: evidence model build demo demo-stop test test-go race test-interop test-sweep sweep test-browser judge bench fuzz judges
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/tekend ./cmd/tekend
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/tekend-witness ./cmd/tekend-witness
@@ -29,6 +29,8 @@ test-go:
 	$(GO) vet -tags interop,sweep,browser ./interop/... ./itsme/ ./store/
 	$(GO) test ./...
 	@scripts/figures 'TestOwnedFront' ./sam/activation
+	@TEKEND_TRIES=1000 scripts/figures 'TestTamperingAtRandom|TestSequencersRace' ./audit
+	@scripts/figures 'TestModel' ./signer
 	@TEKEND_ROUNDS=200 scripts/figures 'TestManyCallersTwoInstances|TestLostReplyOfCommit' ./sam/activation
 	@TEKEND_ROUNDS=200 scripts/figures 'TestLostReplyOfCommit|TestUsersHave' ./db
 
@@ -38,6 +40,11 @@ LOST   ?= 1000
 race:
 	TEKEND_ROUNDS=$(ROUNDS) $(GO) test -count=1 -v -timeout 240m -run 'TestManyCallersTwoInstances' ./sam/activation
 	TEKEND_ROUNDS=$(LOST) $(GO) test -count=1 -v -timeout 60m -run 'TestLostReplyOfCommit' ./sam/activation ./db
+
+# Sequences of what people, providers, restarts and clocks can do, against a model: a day or two for a million steps.
+STEPS ?= 1000000
+model:
+	$(GO) test -count=1 -v -timeout 96h -run TestModel ./signer -model-steps $(STEPS)
 
 test-interop: build judges
 	$(GO) test -count=1 -v -tags interop -timeout 20m ./interop/ ./interop/deploy/ ./interop/evidence/ ./interop/program/ ./itsme/ ./store/

@@ -11,7 +11,19 @@ import (
 
 	"tekend/audit"
 	"tekend/db"
+	"tekend/db/dbtest"
 )
+
+// TestOnPostgres runs on PostgreSQL what does not look into an SQLite file.
+func TestOnPostgres(t *testing.T) {
+	for name, test := range map[string]func(*testing.T){
+		"RecordIsWhole": TestRecordIsWhole, "RowsAreFinalForHonestCode": TestRowsAreFinalForHonestCode,
+		"ClockBackIsRefusedAndTheActWithIt": TestClockBackIsRefusedAndTheActWithIt, "EveryRowIsProven": TestEveryRowIsProven,
+		"AWitnessThatIsAwayStopsActsAfterALimit": TestAWitnessThatIsAwayStopsActsAfterALimit, "LogIsInspected": TestLogIsInspected,
+	} {
+		t.Run(name, test)
+	}
+}
 
 var start = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
@@ -122,8 +134,8 @@ func filled(t testing.TB, n int) *db.DB {
 // bare opens a database without tables.
 func bare(t testing.TB, path string) *db.DB {
 	t.Helper()
-	none := fstest.MapFS{"migrations/00001_none.sql": {Data: []byte("-- +goose Up\nSELECT 1;\n")}}
-	d, err := db.Open(context.Background(), path, none)
+	none := &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}
+	d, err := db.Open(context.Background(), dbtest.Source(t, path), fstest.MapFS{"migrations/00001_none.sql": none, "migrations/postgres/00001_none.sql": none})
 	if err != nil {
 		t.Fatal(err)
 	}

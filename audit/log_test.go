@@ -231,6 +231,49 @@ func TestAWitnessThatIsAwayStopsActsAfterALimit(t *testing.T) {
 	check(t, err)
 }
 
+// TestLogIsInspected: what a running log leaves is whole, also when it was
+// opened again and when rows are not covered yet.
+func TestLogIsInspected(t *testing.T) {
+	f := newFixture(t, filled(t, 3), 2)
+	for range 4 {
+		check(t, f.log.Flush(t.Context()))
+		add(t, f.d, audit.Event{At: f.now, Kind: "act"})
+		f.open(t)
+	}
+	held, err := f.cfg.Witnesses[0].Held(t.Context(), origin, f.verifier)
+	check(t, err)
+	got, err := audit.Inspect(t.Context(), f.d, audit.Against{Log: f.verifier, Witnesses: f.witnesses, Need: 2, Held: []audit.Held{*held}})
+	if err != nil || len(got.Problems) > 0 || got.Rows != 7 || got.Checkpoints != 4 || got.Cosignatures != 8 || got.Size != 6 || got.Witnessed != 6 {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
+// TestEpochs: after a lock was opened the log goes on under another origin with
+// the same key, and both parts are proven.
+func TestEpochs(t *testing.T) {
+	f := newFixture(t, filled(t, 3), 1)
+	check(t, f.log.Flush(t.Context()))
+	f.cfg.Under = origin + "/2"
+	f.open(t)
+	add(t, f.d, audit.Event{At: f.now, Kind: "act"})
+	check(t, f.log.Flush(t.Context()))
+	p, err := audit.Prove(t.Context(), f.d, 1)
+	check(t, err)
+	if _, err := p.Verify(f.verifier, f.witnesses, 1); err != nil || p.Origin != origin+"/2" {
+		t.Errorf("%s: %v", p.Origin, err)
+	}
+	got, err := audit.Inspect(t.Context(), f.d, audit.Against{Log: f.verifier, Witnesses: f.witnesses, Need: 1})
+	if err != nil || len(got.Problems) > 0 {
+		t.Errorf("%+v %v", got, err)
+	}
+	for _, bad := range []string{origin + "/0", origin + "/01", origin + "/x", "other", origin + "/"} {
+		f.cfg.Under = bad
+		if _, err := audit.OpenLog(t.Context(), f.d, f.cfg); err == nil {
+			t.Errorf("%s is taken for an epoch", bad)
+		}
+	}
+}
+
 // TestAnOldCopyIsNoticed: the database is put back; the witness has seen more.
 func TestAnOldCopyIsNoticed(t *testing.T) {
 	for name, more := range map[string]bool{"and nothing happened since": false, "and rows were written since": true} {
