@@ -169,4 +169,5 @@ type Lookup struct {
 	Key       string // idempotency key of Client
 	Client    string // with Key only
 	Works     bool   // load Documents[].Work too
+	Work      int    // load the Work of this document, from 1, and of no other: each is as large as the update of a PDF
 }

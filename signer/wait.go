@@ -79,7 +79,7 @@ func (s *Service) Wait(ctx context.Context, client, id string, d time.Duration) 
 
 // Document opens the signed document n (from 1) of a finished request.
 func (s *Service) Document(ctx context.Context, client, id string, n int) (*Content, error) {
-	rec, err := s.mine(ctx, client, Lookup{ID: id, Works: true})
+	rec, err := s.mine(ctx, client, Lookup{ID: id, Work: n})
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (s *Service) Document(ctx context.Context, client, id string, n int) (*Cont
 // PageDocument opens document n (from 1) as the person with the page's token may read it: as uploaded,
 // then prepared (exactly what will be signed), then signed.
 func (s *Service) PageDocument(ctx context.Context, token string, n int) (*Content, error) {
-	rec, err := s.load(ctx, Lookup{Token: token, Works: true})
+	rec, err := s.load(ctx, Lookup{Token: token, Work: n})
 	if err != nil {
 		return nil, err
 	}

@@ -200,7 +200,7 @@ func (s *Store) Load(ctx context.Context, l signer.Lookup) (*signer.Record, erro
 	if l.Token != "" && subtle.ConstantTimeCompare([]byte(l.Token), []byte(r.Token)) != 1 {
 		return nil, signer.ErrNotFound
 	}
-	if err := loadDocuments(ctx, tx, r, l.Works); err != nil {
+	if err := loadDocuments(ctx, tx, r, l); err != nil {
 		return nil, err
 	}
 	return r, loadEvents(ctx, tx, r)
@@ -241,12 +241,15 @@ func loadRow(ctx context.Context, tx *sql.Tx, l signer.Lookup) (*signer.Record, 
 	return &r, nil
 }
 
-func loadDocuments(ctx context.Context, tx *sql.Tx, r *signer.Record, works bool) error {
-	column := "NULL"
-	if works {
+func loadDocuments(ctx context.Context, tx *sql.Tx, r *signer.Record, l signer.Lookup) error {
+	column, args := "NULL", []any{r.ID}
+	switch {
+	case l.Works:
 		column = "work"
+	case l.Work > 0:
+		column, args = "CASE WHEN n = ? THEN work END", []any{l.Work - 1, r.ID}
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT id, name, label, size, sha256, blob, `+column+` FROM documents WHERE request = ? ORDER BY n`, r.ID)
+	rows, err := tx.QueryContext(ctx, `SELECT id, name, label, size, sha256, blob, `+column+` FROM documents WHERE request = ? ORDER BY n`, args...)
 	if err != nil {
 		return err
 	}

@@ -99,6 +99,12 @@ func TestARequestComesBackAsItWasStoredAlsoAfterARestart(t *testing.T) {
 	if light := load(t, s, signer.Lookup{ID: "sr_1"}); light.Documents[0].Work != nil {
 		t.Error("the works were loaded though nobody asked")
 	}
+	if one := load(t, s, signer.Lookup{ID: "sr_1", Work: 1}); one.Documents[0].Work == nil {
+		t.Error("the work that was asked for was not loaded")
+	}
+	if none := load(t, s, signer.Lookup{ID: "sr_1", Work: 2}); none.Documents[0].Work != nil {
+		t.Error("another work was loaded than the one asked for")
+	}
 }
 
 // TestAnIdempotencyKeyIsTakenOnce: for each client, also after a restart and by callers at once.

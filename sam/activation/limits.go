@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"tekend/audit"
@@ -171,7 +172,7 @@ func (r *Role) settleTally(ctx context.Context, tx *sql.Tx, before, at time.Time
 		if err := rows.Scan(&kind, &call, &subject, &why, &since, &last, &times); err != nil {
 			return fmt.Errorf("tally: %w", err)
 		}
-		all = append(all, audit.Event{At: at, Kind: kind, Subject: subject, Detail: map[string]string{
+		all = append(all, audit.Event{At: at, Kind: "refusal." + strings.TrimPrefix(kind, "refusal."), Subject: subject, Detail: map[string]string{
 			"call": call, "why": why, "times": strconv.FormatInt(times, 10),
 			"since": time.UnixMicro(since).UTC().Format(time.RFC3339), "until": time.UnixMicro(last).UTC().Format(time.RFC3339),
 		}})
