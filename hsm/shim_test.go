@@ -33,7 +33,7 @@ func behindShim(t *testing.T) bool {
 	if os.Getenv(shimChild) != "" {
 		return true
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=5m")
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=15m")
 	cmd.Env = append(os.Environ(), shimChild+"=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
