@@ -122,10 +122,10 @@ func steps() []string {
 	return []string{signer.StepTerms, signer.StepIdentify, signer.StepConsent, signer.StepConfirm, signer.StepWait, signer.StepDone, signer.StepRefused, signer.StepExpired, signer.StepFailed}
 }
 
-// orderOnly are codes that only programs see, in answers to an order.
+// orderOnly are codes that only programs see, in answers to an order or about its evidence.
 var orderOnly = []string{
 	"no_documents", "document_twice", "too_many_documents", "document_too_large", "request_too_large", "document_name_invalid", "level_not_supported",
-	"reference_invalid", "redirect_url_invalid", "lifetime_invalid", "multipart_invalid", "unauthorized", "idempotency_key_invalid", "idempotency_key_reused",
+	"reference_invalid", "redirect_url_invalid", "lifetime_invalid", "multipart_invalid", "unauthorized", "idempotency_key_invalid", "idempotency_key_reused", "evidence_not_ready",
 }
 
 // is422 are refusals of an order or a document, which answers leaves to its default.
