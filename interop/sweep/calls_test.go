@@ -48,8 +48,8 @@ const (
 	// leastOf is how many points of one fault the full sweep has, in all roles: where there are fewer calls they are
 	// gone through again, over databases that have grown meanwhile.
 	leastOf = 500
-	// comparedEvery is after how many points all witnesses are compared.
-	comparedEvery = 20
+	// comparedEvery is after how many points all witnesses are compared: all that they ever saw is read again.
+	comparedEvery = 50
 	// sweptPerson has been enrolled before the first point.
 	sweptPerson = "approve"
 	// endsWithin is when a request whose person goes on must have ended; longer is called stuck.
@@ -132,7 +132,8 @@ func (s *sweeper) plan(t *testing.T, full bool, seed uint64) []point {
 	var all []point
 	for _, fault := range ptrace.Faults {
 		var drawn []point
-		for round := 0; round == 0 || full && len(drawn) > 0 && len(drawn) < leastOf; round++ {
+		for round := 0; round == 0 || full && len(drawn) < leastOf; round++ {
+			var once []point
 			for _, role := range sweptRoles {
 				l := &line{role: role.role, fault: fault, calls: seen[role.role][fault], ended: map[string]int{}}
 				s.lines[role.role+fault.String()] = l
@@ -141,8 +142,16 @@ func (s *sweeper) plan(t *testing.T, full bool, seed uint64) []point {
 					count = min(l.calls, int(number(t, "TEKEND_MOST", math.MaxInt)))
 				}
 				if wanted("TEKEND_ROLES", l.role) && wanted("TEKEND_FAULTS", fault.String()) {
-					drawn = append(drawn, spread(t, l, count, r)...)
+					once = append(once, spread(t, l, count, r)...)
 				}
+			}
+			if round > 0 { // a part of it will do
+				r.Shuffle(len(once), func(i, j int) { once[i], once[j] = once[j], once[i] })
+				once = once[:min(len(once), leastOf-len(drawn))]
+			}
+			drawn = append(drawn, once...)
+			if len(once) == 0 {
+				break
 			}
 		}
 		all = append(all, drawn...)
