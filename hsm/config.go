@@ -7,7 +7,7 @@
 //   - a signature is never sent twice. Only what happens before C_Sign was sent (opening a session, unwrapping,
 //     C_SignInit) is repeated, once, after the module was started again;
 //   - no value leaves the package before the public key has verified it;
-//   - users' keys exist in clear only inside the token, as session objects, for one use;
+//   - users' keys exist in clear only inside the token: wrapped ones as session objects, for one use; resident ones for good;
 //   - C_FindObjects is called when a key is first named and after a restart of the module, not on the way of a request.
 //
 // A function given to UseWrapped or GenerateWrapped holds a session: it must not call the same Token again.
