@@ -3,6 +3,7 @@ package token
 import (
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -19,6 +20,10 @@ var (
 	contentEncryptions = []jose.ContentEncryption{jose.A128CBC_HS256, jose.A256GCM}
 	signingAlgorithms  = []jose.SignatureAlgorithm{jose.RS256}
 )
+
+// kinds are the typ that an ID token of itsme may have, if it has one (specs/itsme.md §1.5): a token of another kind that
+// itsme may sign with the same key is none (RFC 8725 §3.11).
+var kinds = []string{"JWT", "JOSE"}
 
 // maxHeader bounds a decoded JOSE header; itsme's are below 200 bytes.
 const maxHeader = 4 << 10
@@ -83,6 +88,12 @@ func readHeader(encoded string) (header, error) {
 			return h, refuse(BadHeader)
 		}
 		*to = s
+	}
+	if v, ok := members["typ"]; ok {
+		typ, ok := text(v)
+		if !ok || !slices.Contains(kinds, strings.ToUpper(typ)) {
+			return h, refuse(BadHeader)
+		}
 	}
 	_, h.hasKID = members["kid"]
 	return h, nil

@@ -73,6 +73,7 @@ type world struct {
 	caDown atomic.Bool
 	status atomic.Value // http.HandlerFunc in place of the ca's, for defects
 	issuer certs.Issuer
+	http   *http.Client // of the sam to itsme; nil: its own
 }
 
 func must(t testing.TB, err error) {
@@ -161,7 +162,9 @@ func (w *world) openToken() {
 	if theToken.cfg.Module == "" {
 		t.Fatal("the token could not be made")
 	}
-	w.token = got(hsm.Open(context.Background(), theToken.cfg))(t)
+	cfg := theToken.cfg
+	cfg.Module = module()
+	w.token = got(hsm.Open(context.Background(), cfg))(t)
 	t.Cleanup(func() { _ = w.token.Close() })
 	w.spyAt = spySize(t)
 }
@@ -293,7 +296,7 @@ func (w *world) start() {
 }
 
 func (w *world) tryStart() error {
-	role, err := activation.New(context.Background(), w.cfg, activation.Dependencies{Token: w.token})
+	role, err := activation.New(context.Background(), w.cfg, activation.Dependencies{Token: w.token, HTTP: w.http})
 	if err != nil {
 		return err
 	}
