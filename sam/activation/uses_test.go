@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"tekend/audit"
+	"tekend/db"
 	"tekend/sam"
 	"tekend/sam/activation"
 )
@@ -137,6 +139,30 @@ func TestUnknownUsesAreListed(t *testing.T) {
 	u := got(w.front.Uses(t.Context(), cred.ID, 0, 100))(t).Uses[0]
 	if u.Kind != "key.unknown" || *u.Position != 1 || u.Nonce != c.Nonce {
 		t.Errorf("%+v", u)
+	}
+}
+
+// TestALineTakenOutOfTheListIsFound: the list is an index; the audit counts.
+func TestALineTakenOutOfTheListIsFound(t *testing.T) {
+	w := newWorld(t)
+	cred, other := w.enrol("approve"), w.enrol("nl-document")
+	for _, c := range []sam.Credential{cred, other} {
+		k := w.confirm(c, 2)
+		got(w.front.Sign(t.Context(), k.Nonce, k.request(0, 1)))(t)
+	}
+	d := got(db.OpenReader(t.Context(), w.cfg.DB))(t)
+	defer func() { _ = d.Close() }()
+	if missing := got(activation.MissingUses(t.Context(), d, cred.ID))(t); len(missing) != 0 {
+		t.Fatalf("%v", missing)
+	}
+	gone := got(w.front.Uses(t.Context(), cred.ID, 0, 1))(t).Uses[0]
+	w.exec("DELETE FROM uses WHERE seq = " + strconv.FormatInt(gone.Seq, 10))
+	if missing := got(activation.MissingUses(t.Context(), d, cred.ID))(t); len(missing) != 1 || missing[0] != gone.Seq {
+		t.Errorf("%v", missing)
+	}
+	w.exec("UPDATE uses SET credential = '" + other.ID + "' WHERE credential = '" + cred.ID + "'")
+	if missing := got(activation.MissingUses(t.Context(), d, cred.ID))(t); len(missing) != 2 {
+		t.Errorf("%v", missing)
 	}
 }
 
