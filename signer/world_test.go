@@ -93,14 +93,16 @@ func (w *world) sleep(d time.Duration) { w.ahead.Add(int64(d)) }
 
 func newWorld(t testing.TB) *world { return newWorldOf(t, hsm.P256) }
 
-func newWorldOf(t testing.TB, kind hsm.KeyKind) *world {
+func newWorldOf(t testing.TB, kind hsm.KeyKind) *world { return newWorldOn(t, kind, hsmtest.Token(t)) }
+
+func newWorldOn(t testing.TB, kind hsm.KeyKind, token *hsm.Token) *world {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "w") // short: socket paths have 107 characters
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	w := &world{t: t, dir: dir, token: hsmtest.Token(t), kind: kind}
+	w := &world{t: t, dir: dir, token: token, kind: kind}
 	w.ceremony()
 	jwks := listen(t)
 	w.startItsme(jwks.Addr().String())
