@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	tlog "github.com/transparency-dev/formats/log"
 	"github.com/transparency-dev/merkle/proof"
@@ -81,6 +82,18 @@ func Checkpoint(ctx context.Context, d *db.DB, size int64) (string, error) {
 		text += l
 	}
 	return text, nil
+}
+
+// NewestOrigin gives the origin under which the log goes on, "" before its
+// first checkpoint.
+func NewestOrigin(ctx context.Context, q Querier) (string, error) {
+	h, err := readHead(ctx, q)
+	if err != nil || h.size == 0 {
+		return "", err
+	}
+	text, err := readNote(ctx, q, h.size)
+	origin, _, _ := strings.Cut(text, "\n")
+	return origin, err
 }
 
 func cosignatures(ctx context.Context, q Querier, size int64) (lines []string, err error) {
