@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	_ "modernc.org/sqlite" // the driver "sqlite", without cgo
+	"modernc.org/sqlite" // without cgo
 )
 
 // pragmas: WAL so that readers never wait; synchronous FULL so that a commit
@@ -46,10 +46,12 @@ func readFile(path string) (*DB, error) {
 }
 
 func file(abs, settings string) (*DB, error) {
-	raw, err := sql.Open("sqlite", "file:"+(&url.URL{Path: abs}).EscapedPath()+"?"+settings)
+	to, err := sqlite.NewConnector("file:" + (&url.URL{Path: abs}).EscapedPath() + "?" + settings)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	raw := sql.OpenDB(keeping{to})
 	raw.SetMaxOpenConns(maxConns)
+	raw.SetMaxIdleConns(maxConns)
 	return &DB{DB: raw, engine: SQLite, writer: make(chan struct{}, 1)}, nil
 }
