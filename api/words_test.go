@@ -126,12 +126,13 @@ func steps() []string {
 var orderOnly = []string{
 	"no_documents", "document_twice", "too_many_documents", "document_too_large", "request_too_large", "document_name_invalid", "level_not_supported",
 	"reference_invalid", "redirect_url_invalid", "lifetime_invalid", "multipart_invalid", "unauthorized", "idempotency_key_invalid", "idempotency_key_reused", "evidence_not_ready",
+	"signed_order_invalid",
 }
 
 // is422 are refusals of an order or a document, which answers leaves to its default.
 var is422 = []string{
 	"no_documents", "document_twice", "too_many_documents", "document_name_invalid", "level_not_supported", "language_not_supported", "reference_invalid",
-	"redirect_url_invalid", "lifetime_invalid", "cms_too_large",
+	"redirect_url_invalid", "lifetime_invalid", "cms_too_large", "signed_order_invalid",
 }
 
 // TestEveryCodeHasAStatusAndWords reads the codes out of the sources, so that a new one cannot be forgotten.
