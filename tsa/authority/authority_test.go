@@ -140,7 +140,11 @@ func (w *world) open(t testing.TB) {
 	var err error
 	w.role, err = authority.New(context.Background(), authority.Config{Now: w.clock.now, DB: w.path}, w.dep)
 	check(t, err)
-	w.srv = httptest.NewServer(w.role.Handler())
+	w.serve(t, w.role)
+}
+
+func (w *world) serve(t testing.TB, role *authority.Role) {
+	w.role, w.srv = role, httptest.NewServer(role.Handler())
 	t.Cleanup(w.close)
 }
 
