@@ -6,7 +6,7 @@ LDFLAGS   = -s -w -X main.version=$(VERSION)
 SANDBOX  ?= .sandbox
 FUZZTIME ?= 30s
 
-.PHONY: evidence model build demo demo-stop test test-go race test-interop test-sweep sweep test-browser judge bench fuzz judges
+.PHONY: evidence model race-detector reproducible build demo demo-stop test test-go race test-interop test-sweep sweep test-browser judge bench fuzz judges
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/tekend ./cmd/tekend
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/tekend-witness ./cmd/tekend-witness
@@ -45,6 +45,13 @@ race:
 STEPS ?= 1000000
 model:
 	$(GO) test -count=1 -v -timeout 96h -run TestModel ./signer -model-steps $(STEPS)
+
+# The parts in which much happens at once, under the race detector.
+race-detector:
+	$(GO) test -race -count=1 -timeout 60m ./db ./audit ./witness ./fence ./store ./wire ./hsm ./sam/activation ./signer
+
+reproducible:
+	@scripts/reproducible
 
 test-interop: build judges
 	$(GO) test -count=1 -v -tags interop -timeout 20m ./interop/ ./interop/deploy/ ./interop/evidence/ ./interop/program/ ./itsme/ ./store/
