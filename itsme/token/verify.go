@@ -151,6 +151,8 @@ func (t *claims) matches(e Expect) error {
 		return refuse(NotYetValid)
 	case !e.AllowExpired && !e.Now.Before(t.Expires.Add(e.Skew)):
 		return refuse(Expired)
+	case !t.Expires.After(t.IssuedAt): // it never was valid, also for whom AllowExpired is
+		return refuse(Malformed)
 	case t.IssuedAt.Before(e.Now.Add(-e.MaxAge)):
 		return refuse(TooOld)
 	case !equal(t.Nonce, e.Nonce):

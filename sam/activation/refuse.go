@@ -43,8 +43,9 @@ var statuses = map[string]int{
 	sam.CodeTooManyQuestions: http.StatusTooManyRequests,
 	sam.CodeNotYet:           http.StatusServiceUnavailable,
 	sam.CodeClock:            http.StatusServiceUnavailable, sam.CodeItsmeUnreachable: http.StatusServiceUnavailable,
-	sam.CodeFrontBehind: http.StatusConflict,
-	sam.CodeHSMBusy:     http.StatusServiceUnavailable, sam.CodeHSMFailed: http.StatusServiceUnavailable,
+	sam.CodeFrontBehind:   http.StatusConflict,
+	sam.CodeOrderRequired: http.StatusForbidden, sam.CodeOrderRefused: http.StatusUnprocessableEntity,
+	sam.CodeHSMBusy: http.StatusServiceUnavailable, sam.CodeHSMFailed: http.StatusServiceUnavailable,
 }
 
 // refuse makes a refusal that stays one.
