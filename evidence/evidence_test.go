@@ -76,7 +76,8 @@ func TestWhatIsProvenAndWhatRestsOnTrust(t *testing.T) {
 			t.Errorf("it does not say that %q is proven", part)
 		}
 	}
-	for _, part := range []string{"--itsme-keys", "--log-key", "--witness-key", "rests on itsme", "certification authority", "revoked"} {
+	for _, part := range []string{"--itsme-keys", "--log-key", "--witness-key", "rests on itsme", "certification authority", "revoked",
+		"the operators, who registered it"} {
 		if !has(rep.Trusted, part) {
 			t.Errorf("it does not say that %q rests on trust", part)
 		}
