@@ -25,6 +25,8 @@ type proxy struct {
 	rules []*rule
 	calls []string // "METHOD /path" in the order of arrival
 	down  bool
+
+	messages []message // whole, for owned_test.go
 }
 
 type fault int
@@ -98,6 +100,9 @@ func (p *proxy) serve(hc *http.Client, w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	p.mu.Lock()
+	p.messages = append(p.messages, message{method: r.Method, path: r.URL.RequestURI(), media: r.Header.Get("Content-Type"), body: body})
+	p.mu.Unlock()
 	// The role finishes what it was asked, whatever happens to the caller.
 	out, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, "http://role"+r.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
