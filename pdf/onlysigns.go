@@ -32,8 +32,20 @@ func OnlySigns(baseSize int64, before, after []byte) error {
 			break
 		}
 	}
-	if r.sigs != 1 {
-		return refusedUpdate("%d signatures", r.sigs)
+	return r.counted()
+}
+
+// counted: what a signature needs is there once, and nothing stands for something else.
+func (r *updateReader) counted() error {
+	switch n := &r.counts; {
+	case n.sigs != 1 || n.fields != 1:
+		return refusedUpdate("%d signatures in %d fields", n.sigs, n.fields)
+	case n.pages > 1 || n.forms > 1 || n.catalogs > 1:
+		return refusedUpdate("more than one page, form or catalog")
+	case r.value != r.sig:
+		return refusedUpdate("the field holds another value than the signature")
+	case n.catalogs == 1 && r.catalog != r.root:
+		return refusedUpdate("the catalog is not the root")
 	}
 	return nil
 }
@@ -68,7 +80,10 @@ type updateReader struct {
 	pos       int
 	w         writer // collects the rows that the cross-reference section must have
 	rows      map[int]bool
-	sigs      int
+	counts    struct{ sigs, fields, pages, forms, catalogs int }
+
+	sig, value    string // references: to the signature, and of the field to its value
+	catalog, root string // to the catalog that is written again, and of the section to the root
 }
 
 // maxUpdateObjects: catalog, form, its array, page, its array, field, signature.
@@ -108,87 +123,6 @@ func (r *updateReader) next() (done bool, err error) {
 	r.w.rows = append(r.w.rows, written{num, gen, o.off})
 	r.pos = p.pos + len(end)
 	return false, r.allowed(o.val())
-}
-
-// allowed holds one object to what a signature needs.
-func (r *updateReader) allowed(v val) error {
-	switch v.kind() {
-	case kArray: // the form's /Fields or a page's /Annots
-		return references(v)
-	case kDict:
-		if err := v.uniqueKeys(); err != nil {
-			return err
-		}
-	default:
-		return refusedUpdate("object %d is neither dictionary nor array", v.o.num)
-	}
-	typ, err := v.direct("Type")
-	if err != nil {
-		return err
-	}
-	switch typ.name() {
-	case "Sig":
-		r.sigs++
-		return r.signature(v)
-	case "Page":
-		return inner(v, "Annots")
-	case "Catalog":
-		form, err := v.direct("AcroForm")
-		if err != nil || form.kind() != kDict {
-			return err
-		}
-		return inner(form, "Fields")
-	case "", "Annot":
-		return fieldOrForm(v)
-	}
-	return refusedUpdate("object %d is of another type", v.o.num)
-}
-
-// references wants an array of nothing but references: what stands in the array itself could be an annotation that shows.
-func references(v val) error {
-	for i := range v.n.kids {
-		if v.kid(i).kind() != kRef {
-			return refusedUpdate("an array of object %d holds more than references", v.o.num)
-		}
-	}
-	return nil
-}
-
-// inner is references for the array of a key, if it stands there.
-func inner(v val, key string) error {
-	a, err := v.direct(key)
-	if err != nil || a.kind() != kArray {
-		return err
-	}
-	return references(a)
-}
-
-// fieldOrForm allows a signature field with its widget, and the form's dictionary.
-func fieldOrForm(v val) error {
-	fields, err := v.direct("Fields")
-	if err != nil {
-		return err
-	}
-	if fields.kind() != kNull {
-		return inner(v, "Fields")
-	}
-	for key, want := range map[string]string{"FT": "Sig", "Subtype": "Widget"} {
-		e, err := v.direct(key)
-		if err != nil {
-			return err
-		}
-		if e.kind() != kNull && e.name() != want {
-			return refusedUpdate("object %d is a field or annotation of another kind", v.o.num)
-		}
-	}
-	value, err := v.direct("V")
-	if err != nil {
-		return err
-	}
-	if value.kind() != kRef {
-		return refusedUpdate("object %d is no signature field", v.o.num)
-	}
-	return nil
 }
 
 // signatureKeys are all that [Prepare] writes.
@@ -291,6 +225,9 @@ func (r *updateReader) section(start int, mark string) (*update, string, error) 
 	if n, ok := prev.int(); !ok || n < 0 || n >= r.base {
 		return nil, "", refusedUpdate("a cross-reference section that does not go on with the base's")
 	}
+	if err := r.leads(v); err != nil {
+		return nil, "", err
+	}
 	if mark == "" {
 		mark = fmt.Sprintf("/Size %d", size.num())
 	}
@@ -300,6 +237,30 @@ func (r *updateReader) section(start int, mark string) (*update, string, error) 
 		return nil, "", refusedUpdate("a cross-reference section of another form")
 	}
 	return &update{next: int(size.num())}, text[at+len(mark) : len(text)-2], nil
+}
+
+// leads: the section points at root and information; neither stands in it.
+func (r *updateReader) leads(section val) error {
+	for key, want := range map[string]kind{"Root": kRef, "Info": kRef, "ID": kArray} {
+		e, err := section.direct(key)
+		switch {
+		case err != nil:
+			return err
+		case key == "Root":
+			r.root = string(e.raw())
+		case e.kind() == kNull:
+			continue
+		}
+		if e.kind() != want {
+			return refusedUpdate("the cross-reference section holds /%s itself", key)
+		}
+		for i := range e.n.kids {
+			if k := e.kid(i).kind(); key == "ID" && k != kHex && k != kString {
+				return refusedUpdate("the identifier is no text")
+			}
+		}
+	}
+	return nil
 }
 
 var sectionKeys = []string{"Type", "W", "Index", "Size", "Length", "Prev", "Root", "ID", "Info"}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +116,116 @@ func TestOnlySignsRefusesWhatShows(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestOnlySignsRefusesWhatShowsInWholeUpdates: an owned front would make the cross-reference section right again too, so
+// that only what stands in the objects can give it away.
+func TestOnlySignsRefusesWhatShowsInWholeUpdates(t *testing.T) {
+	f := table(t)
+	base, before, after := parts(t, f)
+	line := bytes.Index(before, []byte("<</Type/Sig"))
+	line = bytes.LastIndexByte(before[:line-1], '\n') + 1 // "n 0 obj"
+	insert := func(text string) []byte { return slices.Concat(before[:line], []byte(text), before[line:]) }
+	replace := func(old, new string) []byte {
+		if bytes.Count(before, []byte(old)) != 1 {
+			t.Fatalf("%s: not once in the update: %s", f, old)
+		}
+		return bytes.Replace(before, []byte(old), []byte(new), 1)
+	}
+	trailer := func(old, new string) []byte {
+		return regexp.MustCompile(old).ReplaceAll(after, []byte(new))
+	}
+	judge := func(b, a []byte) error {
+		b, a = renewed(t, base, b, a)
+		return pdf.OnlySigns(base, b, a)
+	}
+	for name, b := range map[string][]byte{
+		"as it is":              before,
+		"an array":              insert("900 0 obj\n[1 0 R]\nendobj\n"),
+		"a tooltip":             replace("/FT/Sig", "/FT/Sig/TU(Sign here)"),
+		"resources of the base": replace("/FT/Sig", "/FT/Sig/DR<</Font<</F 7 0 R/G<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>"),
+		"a turn to a page":      replace("/FT/Sig", "/FT/Sig/A<</S/GoTo/D[1 0 R/Fit]>>"),
+	} {
+		if err := judge(b, after); err != nil {
+			t.Fatalf("%s is refused: %v", name, err)
+		}
+	}
+	for name, b := range map[string][]byte{
+		// Types that are not what the object is: viewers go by /Subtype.
+		"an annotation that says it is a page":    insert("900 0 obj\n<</Type/Page/Subtype/FreeText/DA(/Helv 9 Tf)/Rect[0 0 9 9]>>\nendobj\n"),
+		"a second page":                           insert("900 0 obj\n<</Type/Page>>\nendobj\n"),
+		"an annotation that says it is a catalog": insert("900 0 obj\n<</Type/Catalog/Subtype/FreeText/Rect[0 0 9 9]>>\nendobj\n"),
+		"another catalog":                         insert("900 0 obj\n<</Type/Catalog/Pages 1 0 R>>\nendobj\n"),
+		"an annotation that says it is a form":    insert("900 0 obj\n<</Fields[]/Subtype/FreeText/Rect[0 0 9 9]>>\nendobj\n"),
+		"an annotation with fields":               insert("900 0 obj\n<</Type/Annot/Fields[]/Subtype/FreeText/Rect[0 0 9 9]>>\nendobj\n"),
+		"a second form":                           insert("900 0 obj\n<</Fields[]>>\nendobj\n"),
+		"a second field":                          insert("900 0 obj\n<</Type/Annot/Subtype/Widget/Parent 1 0 R/V 5 0 R>>\nendobj\n"),
+		"a field with another value":              regexp.MustCompile(`/V \d+ 0 R`).ReplaceAll(before, []byte("/V 1 0 R")),
+		// What an object that is written again could hold.
+		"a caption":            replace("/FT/Sig", "/MK<</CA(I owe you)>>/FT/Sig"),
+		"choices":              replace("/FT/Sig", "/Opt[(I owe you)]/FT/Sig"),
+		"a script":             replace("/FT/Sig", "/FT/Sig/A<</S/GoTo/JS(app.alert(1))>>"),
+		"an action":            replace("/FT/Sig", "/FT/Sig/A<</S/#55RI/URI(https://x.example)>>"),
+		"an action elsewhere":  replace("/FT/Sig", "/FT/Sig/A<</S 1 0 R/D[1 0 R/Fit]>>"),
+		"a further action":     replace("/FT/Sig", "/FT/Sig/AA<</E<</S/GoTo/D[1 0 R/Fit]>>>>"),
+		"an annotation inside": replace("/FT/Sig", "/FT/Sig/Kids[<</Rect[0 0 9 9]>>]"),
+		"one in an array":      replace("/FT/Sig", "/FT/Sig/X[[<</Subtype/FreeText>>]]"),
+		"a key twice inside":   replace("/FT/Sig", "/FT/Sig/X<</Y 1/Y 2>>"),
+		"other shapes":         replace("/FT/Sig", "/FT/Sig/DR<</Font<</F<</Type/Font/Subtype/Type1/Encoding<</Differences[49/nine]>>>>>>>>"),
+		"a font that draws":    replace("/FT/Sig", "/FT/Sig/DR<</Font<</F<</Type/Font/Subtype/Type3>>>>>>"),
+	} {
+		if err := judge(b, after); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+	for name, a := range map[string][]byte{
+		"a root of its own": trailer(`/Root \d+ \d+ R`, "/Root<</Type/Catalog/Pages<</Kids[<</Annots[<</Subtype/FreeText>>]>>]>>>>"),
+		"another root":      trailer(`/Root \d+ \d+ R`, "/Root 900 0 R"),
+		"no root":           trailer(`/Root \d+ \d+ R`, ""),
+		"information":       trailer(`(/Info \d+ \d+ R)?>>\nstartxref`, "/Info<<>>>>\nstartxref"),
+		"an identifier":     trailer(`/ID\[`, "/ID[<</Type/Page>>"),
+	} {
+		if err := judge(before, a); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}
+
+// renewed makes ByteRange, table and startxref right for changed bytes.
+func renewed(t *testing.T, base int64, before, after []byte) (b, a []byte) {
+	t.Helper()
+	hole := bytes.Repeat([]byte{'0'}, 18002)
+	at, trailer := bytes.Index(after, []byte("xref\n")), bytes.Index(after, []byte("trailer\n"))
+	if at < 0 || trailer < 0 {
+		t.Fatal("no table")
+	}
+	var rows []string
+	for _, m := range regexp.MustCompile(`(?m)^(\d+) (\d+) obj$`).FindAllSubmatchIndex(before, -1) {
+		rows = append(rows, fmt.Sprintf("%010s %010d %05s", before[m[2]:m[3]], base+int64(m[0]), before[m[4]:m[5]]))
+	}
+	slices.Sort(rows)
+	var table strings.Builder
+	table.WriteString("xref\n")
+	for i := 0; i < len(rows); {
+		first, n := number(rows[i]), 1
+		for i+n < len(rows) && number(rows[i+n]) == first+n {
+			n++
+		}
+		fmt.Fprintf(&table, "%d %d\n", first, n)
+		for ; n > 0; n-- {
+			table.WriteString(rows[i][11:] + " n\r\n")
+			i++
+		}
+	}
+	start := base + int64(len(before)+len(hole)+at)
+	end := regexp.MustCompile(`startxref\n\d+\n`).ReplaceAll(after[trailer:], fmt.Appendf(nil, "startxref\n%d\n", start))
+	a = slices.Concat(after[:at], []byte(table.String()), end)
+	return fixed(base, before, a), a
+}
+
+func number(row string) int {
+	n, _ := strconv.Atoi(row[:10])
+	return n
 }
 
 // fixed makes the first two numbers of the ByteRange right for other bytes before the space.
