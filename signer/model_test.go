@@ -288,7 +288,9 @@ func (m *model) ask(rt *rapid.T, o *ordered, p *signer.Page, who, defect string)
 	}
 	m.asked[a.state].note("life %d: %s at itsme, defect %q: code %.4s error %q", m.lives, who, defect, a.code, a.err)
 	if _, known := m.said[a.code]; a.code != "" && !known { // itsme answers a link once; then it says the same again
-		m.said[a.code] = said{state: a.state, who: who, honest: defect == ""}
+		// Whoever identifies is not known before: there no sub is wrong.
+		honest := defect == "" || defect == sandbox.DefectWrongSub && p.Step == signer.StepIdentify
+		m.said[a.code] = said{state: a.state, who: who, honest: honest}
 	}
 	return a, true
 }
