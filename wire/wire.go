@@ -13,6 +13,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 
 	"tekend/strictjson"
 )
@@ -23,13 +24,14 @@ import (
 const MaxBody = 256 << 10
 
 // Error is a refusal as it travels: a status and
-// {"code":…,"detail":…,"retryable":…}. Detail is for operators and developers
+// {"code":…,"detail":…,"retryable":…,"after":…}. Detail is for operators and developers
 // and holds no personal data.
 type Error struct {
 	Status    int    `json:"-"`
 	Code      string `json:"code"`
 	Detail    string `json:"detail"`
 	Retryable bool   `json:"retryable"`
+	After     int    `json:"after,omitempty"` // seconds until it is worth trying again, also as Retry-After; 0: not known
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Detail }
@@ -96,6 +98,9 @@ func Fail(w http.ResponseWriter, err error) {
 	b, err := json.Marshal(e)
 	if err != nil {
 		b = []byte(`{"code":"internal","detail":"","retryable":false}`)
+	}
+	if e.After > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(e.After))
 	}
 	send(w, e.Status, b)
 }
