@@ -95,7 +95,7 @@ func (d *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the database: %w", ctx.Err())
 	}
-	tx, err := d.BeginTx(ctx, nil)
+	tx, err := d.BeginTx(d.calm(ctx), nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
@@ -105,10 +105,23 @@ func (d *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	if err := fn(tx); err != nil {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
+	if err := ctx.Err(); err != nil { // nobody waits for it: nothing is done
+		return errors.Join(fmt.Errorf("before commit: %w", err), ignoreDone(tx.Rollback()))
+	}
 	if err := tx.Commit(); err != nil {
 		return d.outcome(ctx, d.tell(fmt.Errorf("commit: %w", err)))
 	}
 	return nil
+}
+
+// calm is the context of a transaction itself; its statements have the caller's. On SQLite nothing in it
+// waits but BEGIN, for another process's writer and not longer than busy_timeout, and a COMMIT that has
+// begun is better ended than interrupted; to watch a context costs three goroutines a transaction.
+func (d *DB) calm(ctx context.Context) context.Context {
+	if d.engine == SQLite {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
 }
 
 // ignoreDone: a transaction whose context ended, or whose connection is gone, is rolled back already.

@@ -11,6 +11,11 @@ import (
 // SQLite compiles a statement each time it is given as text, which costs more than running it: a third of
 // the CPU of a signature went there. So each connection keeps the statements that it has seen, as pgx does
 // for PostgreSQL. Callers go on giving text.
+//
+// A kept statement that has begun is not interrupted when its context ends: the driver would start a
+// goroutine for each to watch for that, which costs as much as the statement. In WAL mode readers wait for
+// nobody, and a writer has its turn before its first statement, so there is no wait to be ended; database/sql
+// still ends the reading of rows.
 
 // keepStatements bounds the statements of one connection. Ours are constants, fewer than these.
 const keepStatements = 256
@@ -129,7 +134,10 @@ func (k *keeper) ExecContext(ctx context.Context, query string, args []driver.Na
 	if s == nil {
 		return k.sqliteConn.ExecContext(ctx, query, args)
 	}
-	return s.ExecContext(ctx, args)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return s.ExecContext(context.WithoutCancel(ctx), args)
 }
 
 // QueryContext implements driver.QueryerContext.
@@ -141,7 +149,10 @@ func (k *keeper) QueryContext(ctx context.Context, query string, args []driver.N
 	if s == nil {
 		return k.sqliteConn.QueryContext(ctx, query, args)
 	}
-	rows, err := s.QueryContext(ctx, args)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	rows, err := s.QueryContext(context.WithoutCancel(ctx), args)
 	if err != nil {
 		return nil, err
 	}

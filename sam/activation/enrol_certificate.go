@@ -87,7 +87,7 @@ func (r *Role) newLink(ctx context.Context, e *enrolment, in [][]byte) (*link, e
 		l.Chain = append(l.Chain, der...)
 	}
 	l.leaf = l.chain[0]
-	if err := r.checkCertificate(l.chain, l.SPKI, r.cfg.Now()); err != nil {
+	if _, err := r.checkCertificate(l.chain, l.SPKI, r.cfg.Now()); err != nil {
 		return nil, err
 	}
 	if err := isPerson(l.leaf, e.Person); err != nil {

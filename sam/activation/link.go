@@ -32,6 +32,7 @@ type link struct {
 
 	leaf  *x509.Certificate
 	chain []*x509.Certificate // with the leaf
+	read  *chain              // what is known of a stored Chain
 }
 
 // fields are what the MAC covers: every column, in order.
@@ -97,9 +98,10 @@ func (r *Role) credential(ctx context.Context, id string) (*link, error) {
 	if !hmac.Equal(mac, l.MAC) {
 		return nil, refuse(sam.CodeCredentialUnknown, "the record of the credential was changed")
 	}
-	if l.chain, err = x509.ParseCertificates(l.Chain); err != nil || len(l.chain) == 0 {
+	if l.read, err = r.chains.read(l.Chain); err != nil || len(l.read.certs) == 0 {
 		return nil, refuse(sam.CodeCertificateNotGood, "the stored certificate cannot be read")
 	}
+	l.chain = l.read.certs
 	l.leaf = l.chain[0]
 	return l, nil
 }
@@ -121,8 +123,12 @@ func (r *Role) usableNow(ctx context.Context, l *link) error {
 	if l.State != sam.CredentialActive {
 		return refuse(sam.CodeCertificateNotGood, "the credential is not active")
 	}
-	if err := r.checkCertificate(l.chain, l.SPKI, r.cfg.Now()); err != nil {
-		return err
+	if now := r.cfg.Now(); !l.read.holds(l.SPKI, now) {
+		path, err := r.checkCertificate(l.chain, l.SPKI, now)
+		if err != nil {
+			return err
+		}
+		l.read.path.Store(&path)
 	}
 	if err := counts(l.Key.Kind, l.leaf.PublicKey, r.cfg.Now()); err != nil {
 		return refuse(sam.CodeCertificateNotGood, "the key's algorithm no longer counts")
@@ -138,21 +144,22 @@ func (r *Role) usableNow(ctx context.Context, l *link) error {
 	return nil
 }
 
-// checkCertificate is the part of usableNow that needs no network.
-func (r *Role) checkCertificate(chain []*x509.Certificate, spkiDER []byte, now time.Time) error {
+// checkCertificate is the part of usableNow that needs no network. It gives
+// the path to our root.
+func (r *Role) checkCertificate(chain []*x509.Certificate, spkiDER []byte, now time.Time) ([]*x509.Certificate, error) {
 	leaf := chain[0]
 	if !bytes.Equal(leaf.RawSubjectPublicKeyInfo, spkiDER) {
-		return refuse(sam.CodeCertificateNotGood, "the certificate is of another key")
+		return nil, refuse(sam.CodeCertificateNotGood, "the certificate is of another key")
 	}
 	path, err := certs.BuildPath(leaf, chain[1:], r.roots, now, certs.Signing)
 	if err != nil || len(path) < 2 {
-		return refuse(sam.CodeCertificateNotGood, "the certificate has no valid path to our root")
+		return nil, refuse(sam.CodeCertificateNotGood, "the certificate has no valid path to our root")
 	}
 	if !path[1].Equal(r.issuer) {
-		return refuse(sam.CodeCertificateNotGood, "another CA issued the certificate")
+		return nil, refuse(sam.CodeCertificateNotGood, "another CA issued the certificate")
 	}
 	if err := certs.IsQualifiedNaturalPerson(leaf); err != nil {
-		return refuse(sam.CodeCertificateNotGood, "the certificate is not a qualified one of a natural person")
+		return nil, refuse(sam.CodeCertificateNotGood, "the certificate is not a qualified one of a natural person")
 	}
-	return nil
+	return path, nil
 }

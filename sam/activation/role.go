@@ -77,6 +77,7 @@ type Role struct {
 	gate    *fence.Gate
 	log     *audit.Log // checkpoints over the record; nil: none
 	sets    sets
+	chains  chains
 
 	running sync.WaitGroup
 	mu      sync.Mutex

@@ -43,11 +43,12 @@ func (r *Role) sign(ctx context.Context, nonce string, req sam.SignRequest) (*sa
 		return nil, refuse(sam.CodeBurnt, "a position was used and its value is not known; nothing more is signed with this confirmation")
 	}
 	if len(free) > 0 {
-		if err := r.activate(ctx, q, s, free); err != nil {
+		work, err := r.activate(ctx, q, s, free)
+		if err != nil {
 			return nil, err
 		}
-		if all, err = r.positions(ctx, nonce); err != nil {
-			return nil, err
+		for _, u := range work {
+			all[u.position] = position{sam.PositionSigned, u.value}
 		}
 	}
 	out := &sam.Signed{Values: []sam.Value{}}
@@ -151,7 +152,11 @@ func (r *Role) settlePositions(ctx context.Context, tx *sql.Tx) error {
 		}})
 	}
 	for _, nonce := range slices.Sorted(maps.Keys(lost)) {
-		if err := r.auditUses(ctx, tx, nonce, lost[nonce]); err != nil {
+		c, err := confirmed(ctx, tx, nonce)
+		if err != nil {
+			return err
+		}
+		if err := r.auditUses(ctx, tx, c, lost[nonce]); err != nil {
 			return err
 		}
 	}

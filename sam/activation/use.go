@@ -18,66 +18,58 @@ import (
 
 // activate uses the owner's key for the free positions. The order decides
 // everything (house §3): check, burn and record durably, use the key, store.
-func (r *Role) activate(ctx context.Context, q *question, s *session, free []int) error {
+// With no error there is a value in each use, and all are stored.
+func (r *Role) activate(ctx context.Context, q *question, s *session, free []int) ([]use, error) {
 	// 1. All that must be true now. Nothing is used up if something is not.
-	l, work, err := r.permitted(ctx, q, s, free)
+	l, m, err := r.permitted(ctx, q, s)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	work, err := usesOf(m, free, l.digestName())
+	if err != nil {
+		return nil, err
 	}
 	// 2. Burn. When this returns nil it is on the disk.
 	still := r.still(ctx)
 	if err := r.burn(ctx, s, work); err != nil {
-		return err
+		return nil, err
 	}
 	// 3. The only use of a user's key for documents in the program.
 	err = r.token.UseWrapped(ctx, l.Key, l.leaf.PublicKey, func(key crypto.Signer) error {
 		return signAll(key, l, work, still)
 	})
 	// 4. Store, whatever became of the caller.
-	if stored := r.keep(s, work); stored != nil {
-		return fmt.Errorf("store values: %w", stored)
+	if stored := r.keep(s, concernOf(q.Nonce, m), work); stored != nil {
+		return nil, fmt.Errorf("store values: %w", stored)
 	}
-	return ended(work, err)
+	return work, ended(work, err)
 }
 
 // permitted checks everything once more: question and session are of this
 // process and not over, the manifest is what the nonce commits to, the
-// credential is the one that was confirmed and good at this moment, the token
-// works.
-func (r *Role) permitted(ctx context.Context, q *question, s *session, free []int) (*link, []use, error) {
+// credential is the one that was confirmed and good at this moment. The record's
+// MAC comes from the token, so a token that is away is noticed here.
+func (r *Role) permitted(ctx context.Context, q *question, s *session) (l *link, m consent.Manifest, err error) {
 	if err := r.usable(ctx, q); err != nil {
-		return nil, nil, err
+		return nil, m, err
 	}
 	if err := r.usableSession(s); err != nil {
-		return nil, nil, err
+		return nil, m, err
 	}
-	l, err := r.credential(ctx, s.Credential)
-	if err != nil {
-		return nil, nil, err
+	if l, err = r.credential(ctx, s.Credential); err != nil {
+		return nil, m, err
 	}
-	m, err := q.manifest()
+	m, err = q.manifest()
 	if err != nil || m.Op != consent.OpSign || len(m.Docs) != s.Positions || m.Cred.ID != l.ID || m.Sub != l.ConfirmSub {
-		return nil, nil, refuse(sam.CodeNotAuthorized, "the stored question was changed")
+		return nil, m, refuse(sam.CodeNotAuthorized, "the stored question was changed")
 	}
 	if l.Generation != s.Generation {
-		return nil, nil, refuse(sam.CodeCertificateNotGood, "the credential changed since it was confirmed")
+		return nil, m, refuse(sam.CodeCertificateNotGood, "the credential changed since it was confirmed")
 	}
 	if err := sameCertificate(m, l); err != nil {
-		return nil, nil, err
+		return nil, m, err
 	}
-	if err := r.usableNow(ctx, l); err != nil {
-		return nil, nil, err
-	}
-	if err := r.token.Health(ctx); err != nil {
-		return nil, nil, tokenTrouble(err)
-	}
-	work := make([]use, len(free))
-	for i, p := range free {
-		if work[i], err = newUse(p, m.Docs[p], l.digestName()); err != nil {
-			return nil, nil, err
-		}
-	}
-	return l, work, nil
+	return l, m, r.usableNow(ctx, l)
 }
 
 // use is one use of the key.
@@ -88,6 +80,18 @@ type use struct {
 	sent     bool   // the key was asked; from here on the outcome is unknown until there is a value
 	value    []byte
 	err      error
+}
+
+// usesOf are the uses of the key for some positions of a manifest.
+func usesOf(m consent.Manifest, positions []int, alg string) ([]use, error) {
+	work := make([]use, len(positions))
+	for i, p := range positions {
+		var err error
+		if work[i], err = newUse(p, m.Docs[p], alg); err != nil {
+			return nil, err
+		}
+	}
+	return work, nil
 }
 
 func newUse(p int, d consent.Doc, alg string) (use, error) {
@@ -168,14 +172,22 @@ func signAll(key crypto.Signer, l *link, work []use, still func() error) error {
 // keepTime bounds the storing of values; it goes on when the call is over.
 const keepTime = 10 * time.Second
 
-// keep stores the values and what is known of the others. The key was used, so
-// neither a caller who left nor a clock put back may be in the way, and a
-// database that is busy is asked again.
-func (r *Role) keep(s *session, work []use) error {
+// keep stores the values and what is known of the others, for a confirmation
+// about c. The key was used, so neither a caller who left nor a clock put back
+// may be in the way, and a database that is busy is asked again.
+func (r *Role) keep(s *session, c concern, work []use) error {
 	ctx, cancel := context.WithTimeout(context.Background(), keepTime)
 	defer cancel()
+	at := r.cfg.Now()
 	for pause := 50 * time.Millisecond; ; pause *= 4 {
-		err := r.keepOnce(ctx, s, work)
+		err := r.keepOnce(ctx, s, c, work, at)
+		if errors.Is(err, audit.ErrClockBack) { // then the record's own time
+			high, unread := audit.HighWater(ctx, r.db)
+			if unread == nil {
+				at = high
+				err = r.keepOnce(ctx, s, c, work, at)
+			}
+		}
 		if err == nil || pause > time.Second {
 			return err
 		}
@@ -187,16 +199,9 @@ func (r *Role) keep(s *session, work []use) error {
 	}
 }
 
-func (r *Role) keepOnce(ctx context.Context, s *session, work []use) error {
-	at, err := audit.HighWater(ctx, r.db)
-	if err != nil {
-		return err
-	}
-	if now := r.cfg.Now(); now.After(at) {
-		at = now
-	}
+func (r *Role) keepOnce(ctx context.Context, s *session, c concern, work []use, at time.Time) error {
 	var late []int // of work
-	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
+	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
 		var rows []audit.Event
 		late = nil
 		for i, u := range work {
@@ -212,7 +217,7 @@ func (r *Role) keepOnce(ctx context.Context, s *session, work []use) error {
 				rows = append(rows, e)
 			}
 		}
-		if err := r.auditUses(ctx, tx, s.Nonce, rows); err != nil {
+		if err := r.auditUses(ctx, tx, c, rows); err != nil {
 			return err
 		}
 		return r.auditWrong(ctx, tx, s, work, at)

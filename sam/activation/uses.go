@@ -70,13 +70,10 @@ func confirmed(ctx context.Context, tx *sql.Tx, nonce string) (concern, error) {
 // auditUses writes the rows about positions of one confirmation, their lines
 // for the person, and the notices to him: one about those that were used, one
 // about those of which nobody knows.
-func (r *Role) auditUses(ctx context.Context, tx *sql.Tx, nonce string, rows []audit.Event) error {
-	c, err := confirmed(ctx, tx, nonce)
-	if err != nil {
-		return err
-	}
+func (r *Role) auditUses(ctx context.Context, tx *sql.Tx, c concern, rows []audit.Event) error {
 	told := map[string]notice{}
 	for _, e := range rows {
+		var err error
 		if c.position, err = strconv.Atoi(e.Detail["position"]); err != nil {
 			return fmt.Errorf("a use without a position: %w", err)
 		}
