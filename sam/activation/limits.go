@@ -117,12 +117,12 @@ const (
 // cannot fill the disk: the first one has its row at once; equal ones within a
 // minute are counted, durably, and one row tells their number afterwards. When
 // more than tallySubjects things were refused alike, the others share one
-// count. No refusal is lost, and each is on the disk before it is told.
+// count, whatever the reasons. No refusal is lost, and each is on the disk before it is told.
 func (r *Role) tally(ctx context.Context, tx *sql.Tx, e audit.Event) error {
 	if err := r.settleTally(ctx, tx, e.At.Add(-tallyTime), e.At); err != nil {
 		return err
 	}
-	call, why, now := e.Detail["call"], e.Detail["why"], e.At.UnixMicro()
+	call, now := e.Detail["call"], e.At.UnixMicro()
 	counted, err := countOne(ctx, tx, e)
 	if err != nil || counted {
 		return err
@@ -132,12 +132,12 @@ func (r *Role) tally(ctx context.Context, tx *sql.Tx, e audit.Event) error {
 		return fmt.Errorf("tally: %w", err)
 	}
 	if others >= tallySubjects {
-		e.Subject = ""
+		e.Subject, e.Detail = "", map[string]string{"call": call, "why": "several things, or for several reasons"}
 		if counted, err = countOne(ctx, tx, e); err != nil || counted {
 			return err
 		}
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO refusals (kind, call, subject, why, since, last, times) VALUES (?,?,?,?,?,?,0)", e.Kind, call, e.Subject, why, now, now)
+	_, err = tx.ExecContext(ctx, "INSERT INTO refusals (kind, call, subject, why, since, last, times) VALUES (?,?,?,?,?,?,0)", e.Kind, call, e.Subject, e.Detail["why"], now, now)
 	if err != nil {
 		return fmt.Errorf("tally: %w", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -151,5 +153,71 @@ func TestABurstIsOneLineAndANumber(t *testing.T) {
 	must(t, w.role.SettleRefusals(t.Context()))
 	if w.counted("refusal.credential_unknown") != 0 {
 		t.Error("a count was not told")
+	}
+}
+
+// TestWhatComesInStaysOutOfTheAudit: an error about a message names members of
+// it, so a caller could write anything into the audit, make rows without end, or
+// a row too long to be written. The caller still hears which member it was.
+func TestWhatComesInStaysOutOfTheAudit(t *testing.T) {
+	w := newWorld(t)
+	raw := wire.NewClient(w.socket, 10*time.Second)
+	const n = 200
+	for i := range n {
+		name := fmt.Sprint("Alice-Peeters-", i, strings.Repeat("x", 100*i)) // up to 20 kB, more than a row may have
+		body := fmt.Appendf(nil, `{%q:1}`, name)
+		err := raw.Do(t.Context(), http.MethodPut, "/v1/preparations/"+wire.BodyHash(body), body, nil)
+		e, ok := errors.AsType[*wire.Error](err)
+		if !ok || e.Code != sam.CodeBadRequest || !strings.Contains(e.Detail, name) {
+			t.Fatal(err)
+		}
+	}
+	rows := 0
+	for _, r := range w.rows() {
+		if strings.Contains(r.raw, "Peeters") {
+			t.Fatalf("the audit repeats what came in: %.200s", r.raw)
+		}
+		if r.kind == "refusal."+sam.CodeBadRequest {
+			rows++
+		}
+	}
+	if all := w.count("refusal." + sam.CodeBadRequest); rows > 61 || all != n {
+		t.Errorf("%d rows about %d of %d refusals", rows, all, n)
+	}
+}
+
+// TestReasonsAreNoWayAroundTheQuota: equal refusals for many reasons share one
+// count as those about many subjects do.
+func TestReasonsAreNoWayAroundTheQuota(t *testing.T) {
+	w := newWorld(t)
+	cred := w.enrol("approve")
+	doc := document(t, cred, "A.pdf", "A")
+	n := 0
+	for at := range 40 { // document 0 to 39 is wrong, in three ways each
+		for _, wrong := range []func(*sam.Document){
+			func(d *sam.Document) { d.SignedAttrs = []byte("x") },
+			func(d *sam.Document) { d.Label = "\x00" },
+			func(d *sam.Document) { d.Digest = slices.Repeat([]byte{7}, len(d.Digest)) },
+		} {
+			docs := make([]sam.Document, at+1)
+			for i := range docs {
+				docs[i] = document(t, cred, "A.pdf", fmt.Sprint(i))
+			}
+			docs[at] = doc
+			wrong(&docs[at])
+			if _, err := w.front.Prepare(t.Context(), order(cred, docs)); code(err) != sam.CodeAttributesRefused {
+				t.Fatal(err)
+			}
+			n++
+		}
+	}
+	rows := 0
+	for _, r := range w.rows() {
+		if r.kind == "refusal."+sam.CodeAttributesRefused {
+			rows++
+		}
+	}
+	if all := w.count("refusal." + sam.CodeAttributesRefused); rows > 61 || all != n {
+		t.Errorf("%d rows about %d of %d refusals", rows, all, n)
 	}
 }

@@ -18,7 +18,10 @@ import (
 // A front tells how far its database has come, so that it notices that it was
 // put back. It is no defence against the front itself.
 
-const linkSize = 16 // bytes of a mark's link
+const (
+	linkSize  = 16 // bytes of a mark's link
+	maxFronts = 64 // names, which the caller chooses: each is a row for ever
+)
 
 // ErrFrontNotLocked: the sam keeps no lock of this front.
 var ErrFrontNotLocked = errors.New("this front is not locked")
@@ -86,6 +89,15 @@ func (r *Role) tellMark(ctx context.Context, name string, in sam.MarkRequest, _ 
 			ref.recorded = true // ordinary, with several processes
 			refused = ref
 			return nil
+		}
+		if f.mark.Number == 0 {
+			var known int
+			if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM fronts").Scan(&known); err != nil {
+				return fmt.Errorf("count the fronts: %w", err)
+			}
+			if known >= maxFronts {
+				return refuse(sam.CodeBadRequest, "as many fronts as allowed have a mark")
+			}
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO fronts (name, number, link, lock) VALUES (?, ?, ?, '')
 			ON CONFLICT (name) DO UPDATE SET number = excluded.number, link = excluded.link`, name, in.Mark.Number, in.Mark.Link)

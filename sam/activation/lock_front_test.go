@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -88,6 +89,24 @@ func TestMarksOfFronts(t *testing.T) {
 	if n := w.count("front.opened"); n != 1 {
 		t.Errorf("%d rows of one opening", n)
 	}
+}
+
+// TestFrontsAreFew: names of fronts are the caller's, so they are bounded; those
+// that are known go on.
+func TestFrontsAreFew(t *testing.T) {
+	w := newWorld(t)
+	link := bytes.Repeat([]byte{1}, 16)
+	tell := func(front string, n int64) error {
+		_, err := w.front.TellMark(t.Context(), front, sam.MarkRequest{Mark: sam.Mark{Number: n, Link: link}, After: link})
+		return err
+	}
+	for i := range 64 {
+		must(t, tell(fmt.Sprint("front-", i), 1))
+	}
+	if err := tell("one-more", 1); code(err) != sam.CodeBadRequest {
+		t.Error(err)
+	}
+	must(t, tell("front-63", 2))
 }
 
 // approved makes two operators and their approvals of a text.

@@ -14,12 +14,13 @@ import (
 )
 
 // refusal is an answer "no". Its code and detail go to the front and into the
-// audit; both are texts of ours, never something that came in.
+// audit; both are texts of ours, never something that came in, unless it is foreign.
 type refusal struct {
 	Code, Detail string
 	Status       int  // HTTP
 	Retryable    bool // nothing was used up: the same call may succeed later
 	recorded     bool // its row of the audit was written with the act, or earlier
+	foreign      bool // Detail may hold what came in, and is not for the audit
 
 	After time.Duration // until it is worth trying again; 0: not known
 }
@@ -80,8 +81,8 @@ func why(err error) *refusal {
 	switch {
 	case errors.As(err, &r):
 		return r
-	case errors.As(err, &w): // of package wire, about the message
-		return &refusal{Code: w.Code, Detail: w.Detail, Status: w.Status, Retryable: w.Retryable}
+	case errors.As(err, &w): // of package wire, about the message: it names members of it
+		return &refusal{Code: w.Code, Detail: w.Detail, Status: w.Status, Retryable: w.Retryable, foreign: true}
 	case shut(err) != nil:
 		return shut(err)
 	case errors.Is(err, audit.ErrClockBack):
@@ -103,6 +104,10 @@ func (r *Role) record(ctx context.Context, call, subject string, ref *refusal) e
 			at = high
 		}
 	}
-	e := audit.Event{At: at, Kind: "refusal." + ref.Code, Subject: subject, Detail: map[string]string{"call": call, "why": ref.Detail}}
+	why := ref.Detail
+	if ref.foreign {
+		why = "the message is not of the contract"
+	}
+	e := audit.Event{At: at, Kind: "refusal." + ref.Code, Subject: subject, Detail: map[string]string{"call": call, "why": why}}
 	return r.db.InTx(ctx, func(tx *sql.Tx) error { return r.tally(ctx, tx, e) })
 }
