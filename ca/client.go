@@ -92,7 +92,7 @@ type StatusClient struct{ wire *wire.Client }
 
 // NewStatusClient calls the status socket of the role.
 func NewStatusClient(socket string, timeout time.Duration) *StatusClient {
-	return &StatusClient{wire.NewClient(socket, timeout)}
+	return &StatusClient{wire.NewReader(socket, timeout)}
 }
 
 // Status asks for a serial number, lower-case hexadecimal. Only an answer with
