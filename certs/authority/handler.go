@@ -15,7 +15,7 @@ func (r *Role) Handler() http.Handler {
 	mux.HandleFunc("PUT /v1/certificates/{hash}", func(w http.ResponseWriter, req *http.Request) {
 		order, body, err := wire.DecodeHashed[ca.IssueRequest](w, req)
 		if err != nil {
-			wire.Fail(w, err)
+			r.reply(w, nil, r.malformed(req, err))
 			return
 		}
 		out, err := r.issue(req.Context(), req.PathValue("hash"), body, order)
@@ -30,6 +30,14 @@ func (r *Role) Handler() http.Handler {
 		wire.Reply(w, http.StatusOK, r.Health(req.Context()))
 	})
 	return mux
+}
+
+// malformed audits that a message which is not of the contract was refused. Its path is not written down as it is.
+func (r *Role) malformed(req *http.Request, cause error) error {
+	if err := r.shut(); err != nil {
+		return err
+	}
+	return r.refused(req.Context(), wire.BodyHash([]byte(req.PathValue("hash"))), cause)
 }
 
 // serialHex is a serial number in a path.

@@ -93,7 +93,7 @@ var itsmeKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.Gene
 
 // world is one role with everything around it.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	cfg    authority.Config
 	clock  atomic.Int64 // nanoseconds
@@ -142,7 +142,7 @@ func subject(cn string) certs.Subject {
 }
 
 // newWorld makes a ceremony and starts the role behind its two sockets.
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), key: &caKey{Signer: ecKey(t)}, idp: got(itsmeKey())(t)}
 	w.keys = &itsmeKeys{keys: map[string]*rsa.PublicKey{"s1": &w.idp.PublicKey}}
