@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,38 +21,66 @@ import (
 	"tekend/hsm/hsmtest/shim"
 )
 
-// shimChild is set in the process of a test that runs behind the shim: SoftHSM can be in one process only once, directly
-// or behind something, so such a test starts itself again in a process of its own.
+// shimChild is set in the process of a test that runs behind the shim, to the path of the compiled shim. A module can be in
+// one process only once, directly or behind something, so such a test starts itself again in a process of its own.
 const shimChild = "HSM_TEST_SHIM_CHILD"
+
+// moduleNames are the modules that stand behind the shim, as the names of subtests.
+var moduleNames = []string{"SoftHSM", "NSS"}
 
 var figures = regexp.MustCompile(`(?m)^figures: .*$`)
 
-// behindShim is true in the process in which the test shall run. In the first process it runs that one, repeats its
-// figures and is false.
-func behindShim(t *testing.T) bool {
+// eachModule runs a test once behind each module, in processes of their own and beside other tests. A test that is named
+// parts has them as subtests, each of which gets a process.
+func eachModule(t *testing.T, test func(t *testing.T), parts ...string) {
 	t.Helper()
-	if os.Getenv(shimChild) != "" {
-		return true
+	for _, module := range moduleNames {
+		switch {
+		case inChild():
+			t.Run(module, test)
+			continue
+		case module == moduleNames[0]:
+			t.Parallel()
+		}
+		t.Run(module, func(t *testing.T) {
+			t.Parallel()
+			if len(parts) == 0 {
+				repeat(t, module)
+			}
+			for _, part := range parts {
+				t.Run(part, func(t *testing.T) { t.Parallel(); repeat(t, module) })
+			}
+		})
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=15m")
-	cmd.Env = append(os.Environ(), shimChild+"=1")
+}
+
+func inChild() bool { return os.Getenv(shimChild) != "" }
+
+// repeat runs the test that t is again, in a process of its own, and repeats the figures that it tells.
+func repeat(t *testing.T, module string) {
+	t.Helper()
+	pattern := "^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$"
+	cmd := exec.Command(os.Args[0], "-test.run="+pattern, "-test.timeout=15m")
+	cmd.Env = append(os.Environ(), shimChild+"="+shim.Build(t))
+	if module == "NSS" {
+		cmd.Env = append(cmd.Env, hsmtest.EnvNSS+"=1")
+	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if !bytes.Contains(out, []byte("PASS")) {
+	if !bytes.Contains(out, []byte("PASS")) || bytes.Contains(out, []byte("no tests to run")) {
 		t.Fatalf("no test ran:\n%s", out)
 	}
 	for _, line := range figures.FindAllString(string(out), -1) {
-		t.Log(strings.TrimPrefix(line, "figures: "))
+		t.Log(module + ": " + strings.TrimPrefix(line, "figures: "))
 	}
-	return false
 }
 
 // tell prints a line that the first process repeats.
 func tell(format string, a ...any) { fmt.Printf("figures: "+format+"\n", a...) }
 
-// rig is a token of SoftHSM behind the shim.
+// rig is a token behind the shim: NSS's in a process of NSS's, else SoftHSM's.
 type rig struct {
 	t      *testing.T
 	cfg    hsm.Config
@@ -61,16 +90,16 @@ type rig struct {
 	read   int64 // where the oracle's lines were read to
 }
 
-// newRig opens a token behind the shim; change may alter how. With restart pauses of a millisecond when impatient.
+// newRig opens a token behind the shim; change may alter how.
 func newRig(t *testing.T, change func(*hsm.Config)) *rig {
 	t.Helper()
 	cfg := hsmtest.Config(t)
 	dir := t.TempDir()
 	r := &rig{t: t, oracle: filepath.Join(dir, "oracle.log"), faults: shim.Faults(filepath.Join(dir, "faults"))}
-	t.Setenv(shim.EnvModule, hsmtest.Module)
+	t.Setenv(shim.EnvModule, cfg.Module)
 	t.Setenv(shim.EnvOracle, r.oracle)
 	t.Setenv(shim.EnvFaults, string(r.faults))
-	cfg.Module, cfg.TestOnly = shim.Build(t), true
+	cfg.Module, cfg.TestOnly = os.Getenv(shimChild), true
 	if change != nil {
 		change(&cfg)
 	}
@@ -168,4 +197,47 @@ func (r *rig) heal(w hsm.Wrapped, pub crypto.PublicKey) (time.Duration, []reques
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// faultDifferences are the places in which a module may answer a fault in its own way. All others must be the same.
+var faultDifferences = []struct{ what, softHSM, nss, mean string }{
+	{"a token whose files were moved away while it is in use", "unavailable", "works",
+		"NSS has its database open and needs the name again at its next start only"},
+}
+
+// differs holds an outcome against the table.
+func differs(t *testing.T, what string, err error) {
+	t.Helper()
+	does := "works"
+	switch {
+	case errors.Is(err, hsm.ErrUnavailable):
+		does = "unavailable"
+	case err != nil:
+		does = err.Error()
+	}
+	for _, d := range faultDifferences {
+		known := d.softHSM
+		if hsmtest.NSS() {
+			known = d.nss
+		}
+		switch {
+		case d.what != what:
+			continue
+		case does != known:
+			t.Errorf("%s: %s, known is %s", what, does, known)
+		}
+		tell("%s: %s (SoftHSM %s, NSS %s: %s)", what, does, d.softHSM, d.nss, d.mean)
+		return
+	}
+	t.Errorf("%s is not in the table", what)
+}
+
+// files is the directory that holds the token.
+func (r *rig) files() string {
+	if !hsmtest.NSS() {
+		return hsmtest.Directory(r.t)
+	}
+	_, after, _ := strings.Cut(r.cfg.InitArgs, "sql:")
+	dir, _, _ := strings.Cut(after, "'")
+	return dir
 }
