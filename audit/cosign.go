@@ -179,7 +179,7 @@ func (l *Log) ask(ctx context.Context, p *peer, h head, text string) (line strin
 			if now, err := readHead(ctx, l.db); err != nil || known <= now.size {
 				return "", errors.Join(err, fmt.Errorf("witness %s is already at %d", p.name, known))
 			}
-			return "", fmt.Errorf("%w: witness %s cosigned %d rows, here are %d: this is an old copy", ErrInconsistent, p.name, known, h.size)
+			return "", l.accused(ctx, p, fmt.Sprintf("it cosigned %d rows, here are %d", known, h.size))
 		}
 		p.size = known
 	}
@@ -216,13 +216,28 @@ func (l *Log) submit(ctx context.Context, p *peer, h head, text string) (line st
 			return "", 0, fmt.Errorf("witness %s: no size in its answer", p.name)
 		}
 		if known == h.size && p.size == h.size {
-			return "", 0, fmt.Errorf("%w: witness %s cosigned another root for %d rows", ErrInconsistent, p.name, h.size)
+			return "", 0, l.accused(ctx, p, fmt.Sprintf("it cosigned another root for %d rows", h.size))
 		}
 		return "", known, nil
 	case status == http.StatusUnprocessableEntity:
-		return "", 0, fmt.Errorf("%w: witness %s: our checkpoint of %d rows does not extend the one of %d that it cosigned", ErrInconsistent, p.name, h.size, p.size)
+		return "", 0, l.accused(ctx, p, fmt.Sprintf("our checkpoint of %d rows does not extend the one of %d that it cosigned", h.size, p.size))
 	}
 	return "", 0, fmt.Errorf("witness %s answers %d", p.name, status)
+}
+
+// accused gives the error for a witness that says it cosigned something that is
+// not here. An answer of HTTP is not signed, and a fault stops the role: so it is
+// one only if what the witness holds, which it and the log have signed, is not
+// ours. Otherwise the rows go unwitnessed.
+func (l *Log) accused(ctx context.Context, p *peer, claim string) error {
+	held, err := heldAt(ctx, p, l.cfg.Under, l.verifier)
+	if err == nil && held != nil {
+		err = l.compare(ctx, *held)
+	}
+	if errors.Is(err, ErrInconsistent) {
+		return fmt.Errorf("witness %s: %w", p.name, err)
+	}
+	return errors.Join(fmt.Errorf("witness %s says that %s, and does not show it", p.name, claim), err)
 }
 
 // exchange sends req and reads the answer, which is short.
@@ -308,20 +323,24 @@ func (w Witness) Held(ctx context.Context, origin string, log note.Verifier) (*H
 		return nil, err
 	}
 	defer hc.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/checkpoint?origin="+url.QueryEscape(origin), nil)
+	return heldAt(ctx, &peer{name: v.Name(), verifier: v, base: base, http: hc}, origin, log)
+}
+
+func heldAt(ctx context.Context, p *peer, origin string, log note.Verifier) (*Held, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.base+"/checkpoint?origin="+url.QueryEscape(origin), nil)
 	if err != nil {
-		return nil, fmt.Errorf("ask witness %s: %w", v.Name(), err)
+		return nil, fmt.Errorf("ask witness %s: %w", p.name, err)
 	}
-	status, _, text, err := exchange(hc, req)
+	status, _, text, err := exchange(p.http, req)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("ask witness %s: %w", v.Name(), err)
+		return nil, fmt.Errorf("ask witness %s: %w", p.name, err)
 	case status == http.StatusNoContent:
 		return nil, nil
 	case status != http.StatusOK:
-		return nil, fmt.Errorf("ask witness %s: it answers %d", v.Name(), status)
+		return nil, fmt.Errorf("ask witness %s: it answers %d", p.name, status)
 	}
-	return ReadHeld(text, origin, log, v)
+	return ReadHeld(text, origin, log, p.verifier)
 }
 
 // ReadHeld reads a checkpoint of origin that must be signed by the log and

@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -312,6 +314,46 @@ func TestAnOldCopyIsNoticed(t *testing.T) {
 			if err := f.log.Ready(f.now); !errors.Is(err, audit.ErrInconsistent) {
 				t.Errorf("ready: %v", err)
 			}
+		})
+	}
+}
+
+// TestALieAboutAWitnessStopsNothing: answers of HTTP are not signed. Somebody on
+// the way, or a witness that is not needed, who says that more or other rows were
+// cosigned, and cannot show it, makes no fault, which would last until a restart.
+func TestALieAboutAWitnessStopsNothing(t *testing.T) {
+	for name, lie := range map[string]http.HandlerFunc{
+		"more rows": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/x.tlog.size")
+			w.WriteHeader(http.StatusConflict)
+			_, _ = io.WriteString(w, "1000000\n")
+		},
+		"other rows": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnprocessableEntity) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, filled(t, 5), 2)
+			f.cfg.Need = 1
+			f.open(t)
+			check(t, f.log.Flush(t.Context()))
+			honest := f.stations[1].server.Config.Handler
+			f.stations[1].server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost {
+					lie(w, r)
+					return
+				}
+				honest.ServeHTTP(w, r)
+			})
+			add(t, f.d, audit.Event{At: f.now, Kind: "act"})
+			check(t, f.log.Flush(t.Context())) // the other one has cosigned
+			check(t, f.log.Ready(f.now))
+			f.cfg.Need = 2
+			f.open(t)
+			add(t, f.d, audit.Event{At: f.now, Kind: "act"})
+			if err := f.log.Flush(t.Context()); !errors.Is(err, audit.ErrUnwitnessed) || errors.Is(err, audit.ErrInconsistent) {
+				t.Errorf("both are needed: %v", err)
+			}
+			f.stations[1].server.Config.Handler = honest
+			check(t, f.log.Flush(t.Context()))
 		})
 	}
 }
