@@ -33,6 +33,7 @@ func TestTheSameTestsRunOnNSS(t *testing.T) {
 	if hsmtest.NSS() {
 		t.Fatal("the list must not hold this test")
 	}
+	t.Parallel() // another process does the work
 	cmd := exec.Command(os.Args[0], "-test.v", "-test.run", "^("+strings.Join(onBoth, "|")+")$")
 	cmd.Env = append(os.Environ(), hsmtest.EnvNSS+"=1")
 	out, err := cmd.CombinedOutput()
