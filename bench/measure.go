@@ -97,17 +97,23 @@ func atof(s string) float64 {
 // peak is the process's highest resident size since resetPeak, in bytes. It is
 // read from the kernel's account of this address space alone: the peak that
 // wait4 reports carries the parent's over exec.
-func peak(pid int) int64 {
+func peak(pid int) int64 { return statusOf(pid, "VmHWM:") }
+
+// statusOf is a size in /proc/PID/status, in bytes.
+func statusOf(pid int, name string) int64 {
 	b := need(os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)))
 	for line := range bytes.Lines(b) {
-		if v, ok := bytes.CutPrefix(line, []byte("VmHWM:")); ok {
+		if v, ok := bytes.CutPrefix(line, []byte(name)); ok {
 			kB, _, _ := strings.Cut(strings.TrimSpace(string(v)), " ")
 			return int64(atof(kB)) << 10
 		}
 	}
-	must(fmt.Errorf("no VmHWM of process %d", pid))
+	must(fmt.Errorf("no %s of process %d", name, pid))
 	return 0
 }
+
+// resident is the process's resident size now, in bytes.
+func resident(pid int) int64 { return statusOf(pid, "VmRSS:") }
 
 // resetPeak makes the highest resident size the present one (proc(5), clear_refs).
 func resetPeak(pid int) {

@@ -22,6 +22,7 @@ import (
 // bench is what the groups share.
 type bench struct {
 	tmp    string // for documents; removed at the end
+	long   bool   // -long
 	shared *sandboxtest.Sandbox
 	tb     *tb
 	info   sandboxtest.Info
@@ -119,31 +120,38 @@ func settle() { time.Sleep(20 * time.Millisecond) }
 // can be measured alone.
 type credential struct {
 	sam   *sam.Client
+	pid   int // of the sam
 	flow  *sandboxtest.Flow
 	id    string
 	chain [][]byte
 	count int
 }
 
-// enrolled walks both legs as the front does, with its contracts.
+// enrolled is a person of the sandbox that the groups share.
 func (b *bench) enrolled(ctx context.Context) *credential {
-	if b.cred != nil {
-		return b.cred
+	if b.cred == nil {
+		s := b.sandbox()
+		b.cred = enrol(ctx, s, b.tb)
 	}
+	return b.cred
+}
+
+// enrol walks both legs as the front does, with its contracts.
+func enrol(ctx context.Context, s *sandboxtest.Sandbox, t *tb) *credential {
 	version, digest, err := api.TermsInForce()
 	must(err)
-	c := &credential{sam: sam.NewClient(b.socket("sam", "run", "sam.sock"), time.Minute), flow: b.sandbox().Flow(b.tb)}
+	socket := func(role string) string { return filepath.Join(s.Dir, role, "run", role+".sock") }
+	c := &credential{sam: sam.NewClient(socket("sam"), time.Minute), flow: s.Flow(t), pid: s.Info(t).PIDs["sam"]}
 	step := need(c.sam.Enrol(ctx, sam.EnrolRequest{V: sam.Version, Txn: "bench", Language: "en", TermsVersion: version, TermsSHA256: digest}))
 	step = need(c.sam.Identification(ctx, step.ID, c.answer(ctx, step.AuthorizationURL)))
 	if step.Step == sam.StepConsent {
 		step = need(c.sam.Consent(ctx, step.ID, c.answer(ctx, step.AuthorizationURL)))
 		demand(step.Order != nil, "the enrolment stands at %s", step.Step)
-		issued := need(ca.NewClient(b.socket("ca", "run", "ca.sock"), time.Minute).Issue(ctx, ca.IssueRequest(*step.Order)))
+		issued := need(ca.NewClient(socket("ca"), time.Minute).Issue(ctx, ca.IssueRequest(*step.Order)))
 		step = need(c.sam.Certificate(ctx, step.ID, issued.Chain))
 	}
 	demand(step.Credential != nil, "the enrolment ended at %s", step.Step)
 	c.id, c.chain = step.Credential.ID, step.Credential.Chain
-	b.cred = c
 	return c
 }
 

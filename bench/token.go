@@ -13,10 +13,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
 	"github.com/miekg/pkcs11"
+	"golang.org/x/sync/errgroup"
 
 	"tekend/hsm"
 	"tekend/hsm/hsmtest"
@@ -71,16 +73,16 @@ func (b *bench) tokens() *tokens {
 func (t *tokens) close() {
 	for _, w := range []*worker{t.raw, t.hsm} {
 		if w != nil {
-			_ = w.in.Close()
-			_ = w.cmd.Wait()
+			w.stop()
 		}
 	}
 	_ = os.RemoveAll(t.dir)
 }
 
-// start waits for the worker's first line.
-func (t *tokens) start(kind string) *worker {
-	cmd := exec.Command(need(os.Executable()), "token", kind, t.dir)
+// start waits for the worker's first line. before are words before the command.
+func (t *tokens) start(kind string, before ...string) *worker {
+	line := append(before, need(os.Executable()), "token", kind, t.dir)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), "SOFTHSM2_CONF="+filepath.Join(t.dir, "softhsm2.conf"))
 	cmd.Stderr = os.Stderr
 	w := &worker{cmd: cmd, in: need(cmd.StdinPipe())}
@@ -95,16 +97,25 @@ func (w *worker) wait() {
 	must(w.cmd.Wait())
 }
 
+func (w *worker) stop() {
+	_ = w.in.Close()
+	_ = w.cmd.Wait()
+}
+
 // measure has n operations done.
-func (w *worker) measure(op string, n int) figure {
-	_, err := fmt.Fprintf(w.in, "%s %d\n", op, n)
+func (w *worker) measure(op string, n int) figure { return w.together(op, n, 1) }
+
+// together has n operations done by some goroutines.
+func (w *worker) together(op string, n, goroutines int) figure {
+	_, err := fmt.Fprintf(w.in, "%s %d %d\n", op, n, goroutines)
 	must(err)
 	var f figure
 	must(json.Unmarshal([]byte(need(w.out.ReadString('\n'))), &f))
 	return f
 }
 
-// tokenWorker is the other process: "token make|raw|hsm DIR".
+// tokenWorker is the other process: "token make|raw|hsm|long DIR". Long is hsm
+// that starts the module again as often as the program does.
 func tokenWorker(args []string) error {
 	kind, dir := args[0], args[1]
 	cfg := hsm.Config{
@@ -120,6 +131,9 @@ func tokenWorker(args []string) error {
 		ops, err = rawOperations(dir)
 	case "hsm":
 		ops, err = hsmOperations(cfg, dir)
+	case "long":
+		cfg.ReinitEvery = 0 // the default
+		ops, err = hsmOperations(cfg, dir)
 	}
 	if err != nil {
 		return err
@@ -127,15 +141,13 @@ func tokenWorker(args []string) error {
 	fmt.Println("ready")
 	for {
 		var op string
-		var n int
-		if _, err := fmt.Scanln(&op, &n); err != nil {
+		var n, goroutines int
+		if _, err := fmt.Scanln(&op, &n, &goroutines); err != nil {
 			return nil // the parent has gone
 		}
 		cpu, at := rusage(syscall.RUSAGE_SELF), time.Now()
-		for range n {
-			if err := ops[op](); err != nil {
-				return fmt.Errorf("%s: %w", op, err)
-			}
+		if err := repeat(ops[op], n, goroutines); err != nil {
+			return fmt.Errorf("%s: %w", op, err)
 		}
 		wall, used := time.Since(at), rusage(syscall.RUSAGE_SELF)-cpu
 		b, err := json.Marshal(figure{wall.Seconds() / float64(n), used.Seconds() / float64(n)})
@@ -144,6 +156,22 @@ func tokenWorker(args []string) error {
 		}
 		fmt.Println(string(b))
 	}
+}
+
+// repeat does an operation n times in all.
+func repeat(op func() error, n, goroutines int) error {
+	var g errgroup.Group
+	for range goroutines {
+		g.Go(func() error {
+			for range n / goroutines {
+				if err := op(); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
 }
 
 func makeToken(cfg hsm.Config, dir string) error {
@@ -158,7 +186,7 @@ func makeToken(cfg hsm.Config, dir string) error {
 	if err := t.CreateKEK(ctx, "kek"); err != nil {
 		return err
 	}
-	for label, kind := range map[string]hsm.KeyKind{"p256": hsm.P256, "rsa3072": hsm.RSA3072} {
+	for label, kind := range map[string]hsm.KeyKind{"p256": hsm.P256, "rsa2048": hsm.RSA2048, "rsa3072": hsm.RSA3072} {
 		if _, err := t.CreateKeyPair(ctx, label, kind); err != nil {
 			return err
 		}
@@ -217,7 +245,10 @@ func hsmOperations(cfg hsm.Config, dir string) (map[string]func() error, error) 
 			})
 		}
 	}
-	ops := map[string]func() error{"cycle": several(1), "cycle70": several(70)}
+	ops := map[string]func() error{
+		"cycle": several(1), "cycle70": several(70),
+		"rest": func() error { debug.FreeOSMemory(); return nil }, // Go's own garbage is no leak
+	}
 	for _, label := range []string{"p256", "rsa3072"} {
 		s, err := t.Signer(ctx, label)
 		if err != nil {
@@ -261,7 +292,7 @@ func rawOperations(dir string) (map[string]func() error, error) {
 	for label, m := range map[string]struct {
 		mechanism uint
 		data      []byte
-	}{"p256": {pkcs11.CKM_ECDSA, digest[:]}, "rsa3072": {pkcs11.CKM_RSA_PKCS, info}} {
+	}{"p256": {pkcs11.CKM_ECDSA, digest[:]}, "rsa2048": {pkcs11.CKM_RSA_PKCS, info}, "rsa3072": {pkcs11.CKM_RSA_PKCS, info}} {
 		key, err := r.find(label, pkcs11.CKO_PRIVATE_KEY)
 		if err != nil {
 			return nil, err
