@@ -142,7 +142,7 @@ func TestOwnedFrontCannotReachWhatSigns(t *testing.T) {
 	t.Logf("%d forbidden attempts failed, %d allowed ones succeeded", len(forbidden), len(allowed))
 }
 
-// attempts lists everything below the trusted roles' folders and processes.
+// attempts lists everything in the sandbox's folder that is not the front's, and the processes of the others.
 func attempts(t *testing.T, s *sandboxtest.Sandbox) (forbidden, allowed []attempt) {
 	t.Helper()
 	meant := map[string]bool{
@@ -151,36 +151,49 @@ func attempts(t *testing.T, s *sandboxtest.Sandbox) (forbidden, allowed []attemp
 		filepath.Join(s.Dir, "tsa/run/tsa.sock"): true,
 	}
 	seen := map[string]int{}
-	for _, role := range []string{"sam", "ca", "tsa", "itsme", "provider"} {
-		err := filepath.WalkDir(filepath.Join(s.Dir, role), func(path string, d fs.DirEntry, err error) error {
-			switch {
-			case err != nil:
-				return err
-			case d.Type()&fs.ModeSocket != 0:
-				seen["socket"]++
-				if meant[path] {
-					allowed = append(allowed, attempt{"connect", path})
-				} else {
-					forbidden = append(forbidden, attempt{"connect", path})
-				}
-			case d.IsDir():
-				// The folder with the socket may be listed, nothing may be put there.
-				if filepath.Base(path) != "run" {
-					forbidden = append(forbidden, attempt{"list", path})
-				}
-				forbidden = append(forbidden, attempt{"create in", path})
-			default:
-				seen[filepath.Ext(path)]++
-				if strings.Contains(filepath.Base(path), "pin") {
-					seen["pin"]++
-				}
-				forbidden = append(forbidden, attempt{"read", path}, attempt{"write", path})
-			}
-			return nil
-		})
+	err := filepath.WalkDir(s.Dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
+		name, err := filepath.Rel(s.Dir, path)
+		if err != nil {
+			return err
+		}
+		top, _, _ := strings.Cut(name, "/")
+		public := top == "pki" || top == "anchor-root.pem" || top == "sandbox.json" || name == "."
+		seen[top]++
+		switch {
+		case name == "front": // its own
+			return fs.SkipDir
+		case d.Type()&fs.ModeSocket != 0:
+			seen["socket"]++
+			if meant[path] {
+				allowed = append(allowed, attempt{"connect", path})
+			} else {
+				forbidden = append(forbidden, attempt{"connect", path})
+			}
+		case d.IsDir():
+			// The folder with the socket may be listed, nothing may be put there.
+			if filepath.Base(path) != "run" && !public {
+				forbidden = append(forbidden, attempt{"list", path})
+			}
+			forbidden = append(forbidden, attempt{"create in", path})
+		default:
+			seen[filepath.Ext(path)]++
+			if strings.Contains(filepath.Base(path), "pin") {
+				seen["pin"]++
+			}
+			forbidden = append(forbidden, attempt{"write", path})
+			if !public {
+				forbidden = append(forbidden, attempt{"read", path})
+			} else if top == "pki" {
+				allowed = append(allowed, attempt{"read", path})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	for role, pid := range s.Info(t).PIDs {
 		if role == "front" {
@@ -196,6 +209,11 @@ func attempts(t *testing.T, s *sandboxtest.Sandbox) (forbidden, allowed []attemp
 		forbidden = append(forbidden, attempt{"signal", fmt.Sprint(pid)}, attempt{"trace", fmt.Sprint(pid)})
 	}
 	// The test must have met what it is about.
+	for _, top := range []string{"sam", "ca", "tsa", "itsme", "provider", "witness", "anchor", "operators", "sam-fence", "ca-fence", "tsa-fence"} {
+		if seen[top] < 2 {
+			t.Errorf("nothing was found below %s", top)
+		}
+	}
 	if seen["socket"] < 4 || seen["pin"] < 3 || seen[".object"] < 6 || seen[".db"] < 3 {
 		t.Fatalf("the trusted folders do not hold what they should: %v", seen)
 	}
