@@ -125,11 +125,14 @@ func (r *Role) leftBy() []any { return []any{r.boot, r.cfg.Now().Add(-gone).Unix
 const fresh = time.Second
 
 // still gives what signAll asks before each use of the key. The burning begins
-// now: whatever it waits for counts.
+// now: whatever it waits for counts. Two clocks are asked, because the monotonic
+// one stands still with a machine that sleeps, and the other one can be set: a
+// doubt costs one query.
 func (r *Role) still(ctx context.Context) func() error {
 	last := r.cfg.Now()
 	return func() error {
-		if now := r.cfg.Now(); now.Sub(last) > fresh {
+		now := r.cfg.Now()
+		if now.Sub(last) > fresh || now.Round(0).Sub(last.Round(0)).Abs() > fresh {
 			last = now
 			return r.ours(ctx)
 		}

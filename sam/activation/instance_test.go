@@ -182,6 +182,7 @@ func TestProcessThatStoodStill(t *testing.T) {
 		code  string
 	}{
 		"longer than a second": {2 * time.Second, 0, "false", sam.CodeElsewhere},
+		"the clock set back":   {-2 * time.Second, 0, "false", sam.CodeElsewhere},
 		"for a moment":         {0, 1, "true", sam.CodeBurnt},
 	} {
 		t.Run(name, func(t *testing.T) {
