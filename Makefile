@@ -29,6 +29,9 @@ test-go:
 	$(GO) vet -tags interop,sweep,browser ./interop/... ./itsme/ ./store/
 	$(GO) test ./...
 	@scripts/figures 'TestOwnedFront' ./sam/activation
+	@scripts/figures 'TestOwnedFront' ./certs/authority
+	@scripts/figures 'TestOwnedFront' ./tsa/authority
+	@scripts/figures 'TestOwnedFront' ./signer
 	@TEKEND_TRIES=1000 scripts/figures 'TestTamperingAtRandom|TestSequencersRace' ./audit
 	@scripts/figures 'TestModel' ./signer
 	@TEKEND_ROUNDS=200 scripts/figures 'TestManyCallersTwoInstances|TestLostReplyOfCommit' ./sam/activation
