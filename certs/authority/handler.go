@@ -32,12 +32,17 @@ func (r *Role) Handler() http.Handler {
 	return mux
 }
 
-// malformed audits that a message which is not of the contract was refused. Its path is not written down as it is.
+// malformed audits that a message which is not of the contract was refused. Neither its path nor what is said about it
+// is written down: both repeat what came in, names of members for one.
 func (r *Role) malformed(req *http.Request, cause error) error {
 	if err := r.shut(); err != nil {
 		return err
 	}
-	return r.refused(req.Context(), wire.BodyHash([]byte(req.PathValue("hash"))), cause)
+	detail := map[string]string{"code": "internal"}
+	if e, ok := errors.AsType[*wire.Error](cause); ok {
+		detail["code"] = e.Code
+	}
+	return r.auditRefusal(req.Context(), wire.BodyHash([]byte(req.PathValue("hash"))), detail, cause)
 }
 
 // serialHex is a serial number in a path.

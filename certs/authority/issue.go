@@ -173,6 +173,11 @@ func (r *Role) refused(ctx context.Context, hash string, cause error) error {
 	if e, ok := errors.AsType[*wire.Error](cause); ok {
 		detail = map[string]string{"code": e.Code, "detail": e.Detail}
 	}
+	return r.auditRefusal(ctx, hash, detail, cause)
+}
+
+// auditRefusal writes the row about cause, and gives cause.
+func (r *Role) auditRefusal(ctx context.Context, hash string, detail map[string]string, cause error) error {
 	ctx = context.WithoutCancel(ctx)
 	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
 		return audit.Append(ctx, tx, audit.Event{At: r.cfg.Now(), Kind: "certificate.refused", Subject: hash, Detail: detail})
