@@ -25,7 +25,8 @@ import (
 
 // Witness is somebody else's process that speaks C2SP tlog-witness.
 type Witness struct {
-	// URL is the submission prefix; `/add-checkpoint` is added. With Socket only its path counts. Example: https://witness.example/w1
+	// URL is the submission prefix; `/add-checkpoint` is added. With Socket only its path counts. Example: https://witness.example/w1.
+	// What a witness says is signed, but not that it is the newest: http is for a network that is trusted as a wire is.
 	URL string `yaml:"url"`
 	// Socket is a Unix socket to reach it by. Default none: URL is dialled.
 	Socket string `yaml:"socket"`
