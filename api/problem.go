@@ -216,6 +216,11 @@ func (s *server) fail(c *gin.Context, err error) {
 	case http.StatusRequestEntityTooLarge:
 		h.Set("Connection", "close") // the rest of the body is not read
 	}
+	if c.Request.Context().Err() != nil {
+		// A read of the connection failed, so the server took the client for gone. If it is not (the error was of a moment),
+		// net/http cancels every further request on this connection: the client must take another.
+		h.Set("Connection", "close")
+	}
 	if cl.page() && !cl.json {
 		s.problemPage(c, cl, p)
 		return
