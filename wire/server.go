@@ -143,6 +143,10 @@ func Server(h http.Handler, p Peers) *http.Server {
 			Fail(w, Refuse(http.StatusForbidden, "peer_refused", "this user may not call this role"))
 			return
 		}
+		if r.Context().Err() != nil {
+			// A read failed while an earlier request was answered. All that come on this connection are cancelled.
+			w.Header().Set("Connection", "close")
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, MaxBody)
 		h.ServeHTTP(w, r)
 	})
