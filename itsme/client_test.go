@@ -180,7 +180,7 @@ func TestExchangeSendsWhatItsmeDemands(t *testing.T) {
 		_, _ = io.WriteString(w, `{"access_token":"a","token_type":"Bearer","id_token":"x.y.z.a.b","expires_in":3600}`)
 	})
 	for range 2 {
-		if raw, err := c.Exchange(context.Background(), "CODE", "VERIFIER"); err != nil || raw != "x.y.z.a.b" {
+		if raw, err := c.Exchange(context.Background(), "CODE", "VERIFIER", nil); err != nil || raw != "x.y.z.a.b" {
 			t.Fatal(raw, err)
 		}
 	}
@@ -214,7 +214,7 @@ func TestExchangeErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t)
 			f.set("/v2/token", test.handle)
-			_, err := newClient(t, f).Exchange(context.Background(), "CODE", "VERIFIER")
+			_, err := newClient(t, f).Exchange(context.Background(), "CODE", "VERIFIER", nil)
 			if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "CODE") {
 				t.Fatal(err)
 			}
@@ -244,7 +244,7 @@ func TestCodeExchangeIsSentOnce(t *testing.T) {
 	f := newFake(t)
 	c := newClient(t, f)
 	f.set("/v2/token", answer(200, `{"token_type":"Bearer","id_token":"x"}`))
-	if _, err := c.Exchange(context.Background(), "one", "v"); err != nil {
+	if _, err := c.Exchange(context.Background(), "one", "v", nil); err != nil {
 		t.Fatal(err)
 	}
 	f.set("/v2/token", func(w http.ResponseWriter, _ *http.Request) {
@@ -253,7 +253,7 @@ func TestCodeExchangeIsSentOnce(t *testing.T) {
 			_ = conn.Close()
 		}
 	})
-	if _, err := c.Exchange(context.Background(), "two", "v"); !errors.Is(err, ErrUnreachable) {
+	if _, err := c.Exchange(context.Background(), "two", "v", nil); !errors.Is(err, ErrUnreachable) {
 		t.Error(err)
 	}
 	if n := f.count("/v2/token"); n != 2 {

@@ -38,10 +38,14 @@ type assertion struct {
 
 // Exchange redeems a code for the ID token, encrypted as it came. The request
 // is sent once: a code is good for one exchange, so nobody may repeat this,
-// and after an error that is not *Error the code may be used up.
+// and after an error that is not *Error the code may be used up. Before that,
+// when all is made that can fail on our side, the signature of our own proof
+// above all, it calls last (may be nil): after an error of last, or without a
+// call of last, the code was not sent.
 //
-// Errors: *Error when itsme refused; ErrUnreachable otherwise; the signer's.
-func (c *Client) Exchange(ctx context.Context, code, verifier string) (rawIDToken string, err error) {
+// Errors: *Error when itsme refused; ErrUnreachable otherwise; the signer's;
+// that of last.
+func (c *Client) Exchange(ctx context.Context, code, verifier string, last func() error) (rawIDToken string, err error) {
 	ends, err := c.p.Endpoints(ctx)
 	if err != nil {
 		return "", err
@@ -64,6 +68,11 @@ func (c *Client) Exchange(ctx context.Context, code, verifier string) (rawIDToke
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 	req.GetBody = nil // net/http must not be able to send it again
+	if last != nil {
+		if err := last(); err != nil {
+			return "", err
+		}
+	}
 	resp, err := c.p.http.Do(req)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrUnreachable, err)

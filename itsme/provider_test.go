@@ -236,7 +236,7 @@ func TestStartDoesNotNeedItsme(t *testing.T) {
 	if _, _, err := c.AuthorizationURL(context.Background(), request(f.Now())); !errors.Is(err, ErrUnreachable) {
 		t.Error(err)
 	}
-	if _, err := c.Exchange(context.Background(), "code", "verifier"); !errors.Is(err, ErrUnreachable) {
+	if _, err := c.Exchange(context.Background(), "code", "verifier", nil); !errors.Is(err, ErrUnreachable) {
 		t.Error(err)
 	}
 	if err := p.Check(context.Background()); !errors.Is(err, ErrUnreachable) {

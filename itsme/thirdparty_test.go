@@ -135,7 +135,7 @@ func TestCertifiedProvider(t *testing.T) {
 		return r, verifier, q.Get("code")
 	}
 	r, verifier, code := ask()
-	raw, err := c.Exchange(context.Background(), code, verifier)
+	raw, err := c.Exchange(context.Background(), code, verifier, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,12 +155,12 @@ func TestCertifiedProvider(t *testing.T) {
 	if _, err := token.Verify(context.Background(), inner, p, e); token.ReasonOf(err) != token.WrongNonce {
 		t.Error(err)
 	}
-	if _, err := c.Exchange(context.Background(), code, verifier); !isCode(err, "invalid_grant") {
+	if _, err := c.Exchange(context.Background(), code, verifier, nil); !isCode(err, "invalid_grant") {
 		t.Errorf("a used code: %v", err)
 	}
 	_, _, code = ask()
 	other, _ := NewVerifier()
-	if _, err := c.Exchange(context.Background(), code, other); !isCode(err, "invalid_grant") {
+	if _, err := c.Exchange(context.Background(), code, other, nil); !isCode(err, "invalid_grant") {
 		t.Errorf("a wrong verifier: %v", err)
 	}
 }

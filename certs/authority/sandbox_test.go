@@ -80,7 +80,7 @@ func (i *idp) leg(c *itsme.Client, person string, m consent.Manifest, manifest [
 	if code == "" {
 		t.Fatalf("%s: status %d, error %s", person, resp.StatusCode, back.Query().Get("error"))
 	}
-	raw := got(c.Exchange(context.WithoutCancel(t.Context()), code, verifier))(t)
+	raw := got(c.Exchange(context.WithoutCancel(t.Context()), code, verifier, nil))(t)
 	return got(token.Decrypt(raw, []jose.JSONWebKey{{Key: i.enc, KeyID: "e1"}}))(t)
 }
 

@@ -321,7 +321,7 @@ func (w *world) exchange(a asked) (string, error) {
 	if q.Get("state") != a.req.State || len(q.Get("code")) != 36 {
 		w.t.Fatalf("answer %v", q)
 	}
-	return a.client.Exchange(context.Background(), q.Get("code"), a.verifier)
+	return a.client.Exchange(context.Background(), q.Get("code"), a.verifier, nil)
 }
 
 func decryptionKeys() []jose.JSONWebKey {

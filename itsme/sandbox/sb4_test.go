@@ -51,33 +51,33 @@ func TestSB41CodesLiveOnceAndThreeMinutes(t *testing.T) {
 	}
 	a, c := get()
 	w.clock.Add(179 * time.Second)
-	if _, err := w.confirm.Exchange(ctx, c, a.verifier); err != nil {
+	if _, err := w.confirm.Exchange(ctx, c, a.verifier, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.confirm.Exchange(ctx, c, a.verifier); code(err) != "invalid_grant" {
+	if _, err := w.confirm.Exchange(ctx, c, a.verifier, nil); code(err) != "invalid_grant" {
 		t.Errorf("second use: %v", err)
 	}
 	a, c = get()
 	w.clock.Add(180 * time.Second)
-	if _, err := w.confirm.Exchange(ctx, c, a.verifier); code(err) != "invalid_grant" {
+	if _, err := w.confirm.Exchange(ctx, c, a.verifier, nil); code(err) != "invalid_grant" {
 		t.Errorf("old: %v", err)
 	}
 	_, c = get()
 	other, _ := itsme.NewVerifier()
-	if _, err := w.confirm.Exchange(ctx, c, other); code(err) != "invalid_grant" {
+	if _, err := w.confirm.Exchange(ctx, c, other, nil); code(err) != "invalid_grant" {
 		t.Errorf("verifier: %v", err)
 	}
 	a, c = get()
 	cfg := w.confirm.Config()
 	cfg.RedirectURI += "?x=1"
-	if _, err := w.client(cfg).Exchange(ctx, c, a.verifier); code(err) != "invalid_grant" {
+	if _, err := w.client(cfg).Exchange(ctx, c, a.verifier, nil); code(err) != "invalid_grant" {
 		t.Errorf("redirect URI: %v", err)
 	}
 	a, c = get()
-	if _, err := w.ident.Exchange(ctx, c, a.verifier); code(err) != "invalid_grant" {
+	if _, err := w.ident.Exchange(ctx, c, a.verifier, nil); code(err) != "invalid_grant" {
 		t.Errorf("another client: %v", err)
 	}
-	if _, err := w.confirm.Exchange(ctx, c, a.verifier); err != nil {
+	if _, err := w.confirm.Exchange(ctx, c, a.verifier, nil); err != nil {
 		t.Errorf("another client used a code up: %v", err)
 	}
 }

@@ -132,13 +132,11 @@ func meaning(code string) *refusal {
 
 // redeem exchanges the code and verifies the token. Before the code is sent,
 // that is written down durably, so that it is never sent again; what can fail
-// without using the code up is done before.
+// without using the code up is done before: above all the HSM signs the client
+// assertion, so that a confirmation does not get lost with the HSM.
 func (r *Role) redeem(ctx context.Context, q *question, code, hash string, p *party) (*accepted, error) {
 	if err := r.provider.Check(ctx); err != nil {
 		return nil, itsmeTrouble(err)
-	}
-	if err := r.token.Health(ctx); err != nil { // it signs the client assertion
-		return nil, tokenTrouble(err)
 	}
 	m, err := q.manifest()
 	if err != nil {
@@ -147,22 +145,11 @@ func (r *Role) redeem(ctx context.Context, q *question, code, hash string, p *pa
 	if err := r.matches(q, m, p); err != nil {
 		return nil, err
 	}
-	if !r.spent.first("answer "+q.Nonce, r.cfg.Now()) {
-		return nil, refuse(sam.CodeReplayed, "an answer was taken before; the database was put back")
-	}
-	err = r.inTx(ctx, func(tx *sql.Tx) error {
-		if err := changed(ctx, tx, "UPDATE questions SET status = 'exchanging', answer = ? WHERE nonce = ? AND status = 'prepared' AND answer = ''", hash, q.Nonce); err != nil {
-			return err
-		}
-		return r.audit(ctx, tx, "answer.exchange", q.Nonce, map[string]string{"kind": q.Kind})
-	})
-	if err != nil {
-		r.spent.again("answer " + q.Nonce) // nothing was sent, nothing was stored
-		return nil, err
-	}
-	q.Status, q.Answer = exchanging, hash
-	raw, err := p.Exchange(ctx, code, q.Verifier)
-	if err != nil {
+	raw, err := p.Exchange(ctx, code, q.Verifier, func() error { return r.exchange(ctx, q, hash) })
+	switch {
+	case err != nil && q.Status != exchanging:
+		return nil, itsmeTrouble(err) // the code was not sent
+	case err != nil:
 		return nil, exchangeRefusal(err)
 	}
 	inner, err := token.Decrypt(raw, p.decrypt)
@@ -183,6 +170,25 @@ func (r *Role) redeem(ctx context.Context, q *question, code, hash string, p *pa
 		return nil, refuse(sam.CodeOngoingCall, "the person is in a call")
 	}
 	return &accepted{IDToken: t, inner: inner, m: m, keys: keys.Snapshot()}, nil
+}
+
+// exchange writes down that the code is sent now.
+func (r *Role) exchange(ctx context.Context, q *question, hash string) error {
+	if !r.spent.first("answer "+q.Nonce, r.cfg.Now()) {
+		return refuse(sam.CodeReplayed, "an answer was taken before; the database was put back")
+	}
+	err := r.inTx(ctx, func(tx *sql.Tx) error {
+		if err := changed(ctx, tx, "UPDATE questions SET status = 'exchanging', answer = ? WHERE nonce = ? AND status = 'prepared' AND answer = ''", hash, q.Nonce); err != nil {
+			return err
+		}
+		return r.audit(ctx, tx, "answer.exchange", q.Nonce, map[string]string{"kind": q.Kind})
+	})
+	if err != nil {
+		r.spent.again("answer " + q.Nonce) // nothing was sent, nothing was stored
+		return err
+	}
+	q.Status, q.Answer = exchanging, hash
+	return nil
 }
 
 // matches compares the manifest with what is used now (specs/itsme.md §9.4
@@ -211,8 +217,7 @@ func exchangeRefusal(err error) error {
 	case errors.As(err, &e):
 		return refuse(sam.CodeBadToken, "itsme refused the exchange: "+e.Code)
 	}
-	// Also when the token failed under the client assertion: the code may or
-	// may not be used up, and a second sending is never tried.
+	// The code may or may not be used up, and a second sending is never tried.
 	return lost()
 }
 

@@ -68,7 +68,7 @@ func tokenTrouble(err error) error {
 	switch {
 	case errors.Is(err, hsm.ErrBusy):
 		return later(sam.CodeHSMBusy, "all sessions of the token are busy")
-	case errors.Is(err, hsm.ErrUnavailable), errors.As(err, &e):
+	case errors.Is(err, hsm.ErrUnavailable), errors.Is(err, hsm.ErrWrongValue), errors.As(err, &e):
 		return later(sam.CodeHSMFailed, "the token does not work")
 	}
 	return err
