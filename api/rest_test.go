@@ -3,12 +3,14 @@ package api_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"mime"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime/metrics"
 	"strconv"
@@ -476,6 +478,20 @@ func TestADamagedStoreShowsNothingOfItself(t *testing.T) {
 	}
 	if !strings.Contains(d.log.String(), "database is closed") {
 		t.Errorf("the log does not say why:\n%s", d.log.String())
+	}
+}
+
+// See the end of problem.go's fail; package wire has the same test with a real connection.
+func TestAConnectionWhoseRequestsAreCancelledIsClosed(t *testing.T) {
+	var s *setup
+	d := open(t, func(x *setup) { s = x })
+	r, _ := d.order(`{}`)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w := httptest.NewRecorder()
+	s.server.Handler.ServeHTTP(w, d.request(http.MethodGet, orders+"/"+r.Id, nil).WithContext(ctx))
+	if w.Code != http.StatusInternalServerError || w.Header().Get("Connection") != "close" {
+		t.Errorf("%d %v", w.Code, w.Header())
 	}
 }
 
