@@ -84,6 +84,9 @@ func TestOwnedFrontEditsItsDatabase(t *testing.T) {
 	after, states := m.tally(t), map[signer.State]int{}
 	for _, o := range m.requests {
 		if r, err := m.w.front.Get(t.Context(), "acme", o.id); err == nil {
+			if len(r.State) > 20 {
+				r.State = "nonsense" // an edit
+			}
 			states[r.State]++
 		}
 	}
