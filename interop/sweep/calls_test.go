@@ -47,7 +47,7 @@ const (
 	sampleSize = 90
 	// leastOf is how many points of one fault the full sweep has, in all roles: where there are fewer calls they are
 	// gone through again, over databases that have grown meanwhile.
-	leastOf = 500
+	leastOf = 560
 	// comparedEvery is after how many points all witnesses are compared: all that they ever saw is read again.
 	comparedEvery = 50
 	// sweptPerson has been enrolled before the first point.
