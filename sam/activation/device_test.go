@@ -40,6 +40,7 @@ func TestFaultyToken(t *testing.T) {
 	faults := shim.Faults(os.Getenv(shim.EnvFaults))
 	t.Run("a wrong value", func(t *testing.T) { wrongValue(t, faults) })
 	t.Run("a token that is away", func(t *testing.T) { tokenAway(t, faults) })
+	t.Run("a token that does not sign", func(t *testing.T) { tokenDoesNotSign(t, faults) })
 }
 
 // sent are the values that reached the token, those of canaries apart.
@@ -96,6 +97,40 @@ func wrongValue(t *testing.T, faults shim.Faults) {
 	}
 	if n, _ := sent(t); n != before+1 || !w.ready() {
 		t.Errorf("%d values more; ready %t", n-before-1, w.ready())
+	}
+}
+
+// tokenDoesNotSign: the token answers, and signs nothing. A confirmation is not used up: the code is not sent to itsme
+// before the client assertion is signed.
+func tokenDoesNotSign(t *testing.T, faults shim.Faults) {
+	w := newWorld(t)
+	cred := w.enrol("approve")
+	for _, call := range []string{"C_SignInit", "C_Sign"} {
+		docs := documents(t, cred, 1)
+		p := w.prepare(cred, docs)
+		answer := w.at(p.AuthorizationURL, "")
+		exchanges := w.count("answer.exchange")
+		must(t, faults.Set(shim.Always(call, shim.RV(pkcs11.CKR_DEVICE_ERROR))))
+		for range 3 {
+			if _, err := w.front.Authorize(t.Context(), p.Nonce, answer); code(err) != sam.CodeHSMFailed || !retryable(err) {
+				t.Errorf("%s: authorize: %v", call, err)
+			}
+		}
+		must(t, faults.Set())
+		if n := w.count("answer.exchange"); n != exchanges {
+			t.Errorf("%s: %d codes were sent", call, n-exchanges)
+		}
+		var s *sam.Session
+		for end := time.Now().Add(30 * time.Second); s == nil; time.Sleep(20 * time.Millisecond) {
+			one, err := w.front.Authorize(t.Context(), p.Nonce, answer)
+			if err == nil {
+				s = &one
+			} else if !retryable(err) || time.Now().After(end) {
+				t.Fatalf("%s: the same answer afterwards: %v", call, err)
+			}
+		}
+		signed := got(w.front.Sign(t.Context(), p.Nonce, sam.SignRequest{Session: s.ID, Positions: []int{0}}))(t)
+		checkValues(t, cred, docs, signed.Values)
 	}
 }
 
