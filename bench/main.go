@@ -63,6 +63,7 @@ var measurements = []measurement{
 	{"batch", (*bench).batch},
 	{"workers", (*bench).workers},
 	{"growth", (*bench).growth},
+	{"growth-sam", (*bench).samGrowth},
 	{"people", (*bench).people},
 	{"timestamp", (*bench).timestamp},
 	{"rss", (*bench).rss},

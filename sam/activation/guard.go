@@ -2,6 +2,7 @@ package activation
 
 import (
 	"context"
+	"crypto/sha256"
 	"sync"
 	"time"
 )
@@ -52,27 +53,37 @@ func (l *locks) take(ctx context.Context, name string) (release func(), err erro
 // what they name is too old to be used: twice MaxLife.
 type spent struct {
 	mu    sync.Mutex
-	until map[string]time.Time
+	until map[spentName]int64 // microseconds since 1970
+}
+
+// spentName is half a SHA-256 of a name: there may be 100 000 of them. Two
+// equal ones would be a refusal, never a second use.
+type spentName [sha256.Size / 2]byte
+
+func spentNameOf(name string) spentName {
+	sum := sha256.Sum256([]byte(name))
+	return spentName(sum[:])
 }
 
 // first tells whether name is used for the first time, and remembers it.
 func (s *spent) first(name string, now time.Time) bool {
+	short, at := spentNameOf(name), now.UnixMicro()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.until == nil {
-		s.until = map[string]time.Time{}
+		s.until = map[spentName]int64{}
 	}
 	if len(s.until) > 100_000 { // two days of one person a second would need less
 		for k, t := range s.until {
-			if now.After(t) {
+			if at > t {
 				delete(s.until, k)
 			}
 		}
 	}
-	if _, used := s.until[name]; used {
+	if _, used := s.until[short]; used {
 		return false
 	}
-	s.until[name] = now.Add(2 * MaxLife)
+	s.until[short] = now.Add(2 * MaxLife).UnixMicro()
 	return true
 }
 
@@ -80,5 +91,5 @@ func (s *spent) first(name string, now time.Time) bool {
 func (s *spent) again(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.until, name)
+	delete(s.until, spentNameOf(name))
 }
