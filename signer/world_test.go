@@ -93,7 +93,28 @@ func (w *world) sleep(d time.Duration) { w.ahead.Add(int64(d)) }
 
 func newWorld(t testing.TB) *world { return newWorldOf(t, hsm.P256) }
 
-func newWorldOf(t testing.TB, kind hsm.KeyKind) *world { return newWorldOn(t, kind, hsmtest.Token(t)) }
+func newWorldOf(t testing.TB, kind hsm.KeyKind) *world { return newWorldOn(t, kind, openToken(t)) }
+
+// tokenConfig is the one token of the worlds. Its RSA keys, and those of itsme, take longer to make than the rest of a world.
+var tokenConfig *hsm.Config
+
+// openToken opens it for the length of the test.
+func openToken(t testing.TB) *hsm.Token {
+	t.Helper()
+	if tokenConfig == nil {
+		cfg := hsmtest.Config(t)
+		pin, err := os.ReadFile(cfg.PINFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.PINFile = filepath.Join(filepath.Dir(hsmtest.Directory(t)), "pin") // the test's own folder ends with it
+		if err := os.WriteFile(cfg.PINFile, pin, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		tokenConfig = &cfg
+	}
+	return hsmtest.Open(t, *tokenConfig)
+}
 
 func newWorldOn(t testing.TB, kind hsm.KeyKind, token *hsm.Token) *world {
 	t.Helper()
@@ -135,8 +156,9 @@ func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 func (w *world) key(label string, kind hsm.KeyKind) crypto.Signer {
 	w.t.Helper()
 	ctx := w.t.Context()
-	_, err := w.token.CreateKeyPair(ctx, label, kind)
-	w.must(err)
+	if _, err := w.token.CreateKeyPair(ctx, label, kind); !errors.Is(err, hsm.ErrExists) { // of an earlier world
+		w.must(err)
+	}
 	s, err := w.token.Signer(ctx, label)
 	w.must(err)
 	return s
@@ -201,6 +223,9 @@ var encKeys = sync.OnceValue(func() map[string][]byte {
 	return keys
 })
 
+// itsmeState is what the sandbox kept in the first world: its keys and the salt of its subjects.
+var itsmeState []byte
+
 func (w *world) startItsme(jwks string) {
 	ln := listen(w.t)
 	w.itsme = "http://" + ln.Addr().String()
@@ -210,13 +235,21 @@ func (w *world) startItsme(jwks string) {
 			Services: map[string]sandbox.ServiceType{service: kind}, PKCERequired: true,
 		}
 	}
+	state := w.path("itsme.state")
+	if len(itsmeState) > 0 {
+		w.must(os.WriteFile(state, itsmeState, 0o600))
+	}
 	srv, err := sandbox.New(sandbox.Config{
-		Now: w.now, Listen: ln.Addr().String(), Issuer: w.itsme + "/v2", SlowDelay: 50 * time.Millisecond,
+		Now: w.now, StateFile: state, Listen: ln.Addr().String(), Issuer: w.itsme + "/v2", SlowDelay: 50 * time.Millisecond,
 		Clients: []sandbox.ClientRegistration{
 			register("ident", "T_IDENT", sandbox.Identification), register("confirm", "T_CONFIRM", sandbox.Confirmation),
 		},
 	})
 	w.must(err)
+	if len(itsmeState) == 0 {
+		itsmeState, err = os.ReadFile(state)
+		w.must(err)
+	}
 	w.serve(ln, srv.Handler())
 }
 
