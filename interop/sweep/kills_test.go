@@ -197,7 +197,7 @@ func (k *killer) answers(ctx context.Context, role string) error {
 // tokenLost looks for the empty token file that a kill inside C_Login leaves behind (performance §5.3). An empty file
 // may also be a login under way: it is looked at again.
 func tokenLost(tokens string) (bool, error) {
-	for range 3 {
+	for range 10 { // a login on a busy machine
 		empty := false
 		err := filepath.WalkDir(tokens, func(path string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
