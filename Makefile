@@ -96,7 +96,7 @@ judge: build judges
 	@interop/judge $(SANDBOX) "$(F)"
 
 bench: build
-	$(GO) run ./bench
+	$(GO) run ./bench $(BENCH)
 
 fuzz:
 	@scripts/fuzz $(FUZZTIME)
