@@ -432,7 +432,7 @@ func (w *world) callback(a answer) {
 // walk is the person in front of the browser: it does what the page offers until the step is one of until.
 func (w *world) walk(token, person string, until ...string) *signer.Page {
 	w.t.Helper()
-	deadline := time.Now().Add(40 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute) // machines are busy; what is stuck stays stuck
 	for time.Now().Before(deadline) {
 		p, err := w.front.Page(w.t.Context(), token)
 		w.must(err)
@@ -460,7 +460,7 @@ func (w *world) walk(token, person string, until ...string) *signer.Page {
 // wait waits for a state.
 func (w *world) wait(id string, want ...signer.State) *signer.Request {
 	w.t.Helper()
-	deadline := time.Now().Add(40 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute) // machines are busy; what is stuck stays stuck
 	for {
 		r, err := w.front.Wait(w.t.Context(), "acme", id, 2*time.Second)
 		w.must(err)
