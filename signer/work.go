@@ -298,7 +298,7 @@ func (p *Progress) pending() bool {
 // old, until ctx ends. It returns after the steps under way have ended (Config.StopWithin).
 func (s *Service) Run(ctx context.Context) error {
 	defer s.stop()
-	if err := s.resume(ctx); err != nil {
+	if err := s.resume(ctx); err != nil && ctx.Err() == nil { // told to stop while it looks is no fault
 		return err
 	}
 	for ctx.Err() == nil {
