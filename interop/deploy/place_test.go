@@ -86,6 +86,14 @@ func newPlace(t *testing.T) *place {
 	if err := os.Chmod(dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
+	// The repository may lie where these users, or these mounts, do not let a process look.
+	for _, name := range []string{"tekend", "tekend-trusted", "tekend-witness"} {
+		b, err := os.ReadFile(sandboxtest.Bin(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.file(t, "bin/"+name, string(b), 0o755, 0)
+	}
 	return p
 }
 
@@ -126,7 +134,7 @@ func (p *place) cmd(t *testing.T, c process) *exec.Cmd {
 		}
 		fmt.Fprintln(&mounts, m.source, m.target, how)
 	}
-	program := sandboxtest.Bin(t, c.command[0])
+	program := filepath.Join(p.dir, "bin", c.command[0])
 	args := append([]string{"--mount", "--", "sh", "-c", enter, "sh", mounts.String(), strconv.Itoa(c.uid), program}, c.command[1:]...)
 	cmd := exec.Command("unshare", args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
