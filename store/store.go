@@ -42,8 +42,8 @@ type Config struct {
 	Now func() time.Time `yaml:"-"`
 	// DiskFailed is called when the disk failed under a COMMIT, and does not return: see db.OnFatal. Nil: nothing is done.
 	DiskFailed func(error) `yaml:"-"`
-	// Past is asked before blobs are swept whether the database was put back: then the newer blobs, which it does not
-	// know, stay. Default: it was not.
+	// Past is asked before blobs are swept whether the database is known to be the newest. If it is not, or nobody can say
+	// it now, blobs that it does not know stay: they may be newer than it. Default: it is.
 	Past func(ctx context.Context, s *Store) bool `yaml:"-"`
 }
 
@@ -80,11 +80,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	d.OnFatal(cfg.DiskFailed)
 	s := &Store{db: d, front: rand.Text(), blobs: k, now: cfg.Now}
 	dir, _ := k.(*directory)
-	if cfg.Past != nil && cfg.Past(ctx, s) {
-		return s, nil
-	}
-	if err := s.sweep(ctx, dir != nil && dir.only); err != nil {
-		return nil, errors.Join(fmt.Errorf("sweep blobs: %w", err), s.Close())
+	if cfg.Past == nil || cfg.Past(ctx, s) {
+		if err := s.sweep(ctx, dir != nil && dir.only); err != nil {
+			return nil, errors.Join(fmt.Errorf("sweep blobs: %w", err), s.Close())
+		}
 	}
 	if dir != nil && shared {
 		if err := dir.share(); err != nil {

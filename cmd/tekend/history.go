@@ -33,6 +33,9 @@ const reasonBehind = "the front's database is older than what it told the sam"
 const (
 	tellEvery  = 2 * time.Second
 	tellWithin = 3 * time.Second
+	// At a start the sam is waited for so long, and asked so often.
+	startWithin = 4 * time.Second
+	startPause  = 100 * time.Millisecond
 )
 
 func newHistory(name string, client *sam.Client, log *slog.Logger) *history {
@@ -47,14 +50,26 @@ func (h *history) reason() string {
 	return ""
 }
 
-// past looks once, before the front does anything. A sam that does not answer
-// says nothing: without it nothing can be signed, and it is asked again.
-func (h *history) past(ctx context.Context, s *store.Store) bool {
-	if err := h.tell(ctx, s); err != nil && !h.locked.Load() {
+// past looks before the front does anything, and says whether the database is
+// known to be the newest: only then may documents go that it does not name. A
+// sam that is starting too is waited for. One that does not answer says
+// nothing: without it nothing can be signed, and it is asked again.
+func (h *history) past(ctx context.Context, s *store.Store) (newest bool) {
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	err := h.tell(ctx, s)
+	for err != nil && !h.locked.Load() && ctx.Err() == nil {
+		select {
+		case <-time.After(startPause):
+			err = h.tell(ctx, s)
+		case <-ctx.Done():
+		}
+	}
+	if err != nil && !h.locked.Load() {
 		h.log.Warn("the sam could not be told how far the database has come", "err", err)
 		h.told = -1
 	}
-	return h.locked.Load()
+	return err == nil
 }
 
 // run tells new marks when there was work, until ctx ends or the front locks.
