@@ -253,6 +253,27 @@ func (w *world) hostFolders() map[string]string {
 	return all
 }
 
+// join gives the second sam the first one's keys and fence, once that one has begun: a sam without a fence on a database
+// that others have begun locks.
+func (w *world) join(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(w.dir, "sam-fence", "fence.json")); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the first sam has no fence")
+		}
+	}
+	time.Sleep(time.Second) // its start is over
+	for _, name := range []string{"sam", "sam-fence"} {
+		to := strings.Replace(name, "sam", "sam-b", 1)
+		if out, err := exec.Command("cp", "-a", filepath.Join(w.dir, name), filepath.Join(w.dir, to)).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+}
+
 // TestComposeStarts: two fronts and two sams on PostgreSQL, as the compose file describes them. What is ordered at one
 // front can be walked at the other.
 func TestComposeStarts(t *testing.T) {
@@ -279,10 +300,6 @@ func TestComposeStarts(t *testing.T) {
 		"front": "front", "pki": "pki", "sam-a": "sam", "sam-b": "sam-b", "ca": "ca", "tsa": "tsa", "witness": "witness",
 		"sam-a-fence": "sam-fence", "sam-b-fence": "sam-b-fence", "ca-fence": "ca-fence", "tsa-fence": "tsa-fence",
 	}
-	if out, err := exec.Command("cp", "-a", filepath.Join(w.dir, "sam"), filepath.Join(w.dir, "sam-b")).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	w.folder(t, "sam-b-fence", 0o700, w.table["sam"].UID, w.table["sam"].UID)
 	for _, v := range []struct{ volume, role, folder string }{
 		{"sam-a-run", "sam", "run"}, {"sam-b-run", "sam", "run"}, {"ca-run", "ca", "run"}, {"ca-status", "ca", "status"}, {"tsa-run", "tsa", "run"},
 	} {
@@ -306,6 +323,9 @@ func TestComposeStarts(t *testing.T) {
 				default:
 					p.mounts = append(p.mounts, mount{filepath.Join(w.dir, volumes[parts[0]]), parts[1], len(parts) == 3})
 				}
+			}
+			if instance == "sam-b" {
+				w.join(t)
 			}
 			w.start(t, p)
 		}
