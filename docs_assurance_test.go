@@ -47,7 +47,7 @@ func TestAssuranceNamesWhatExists(t *testing.T) {
 		}
 		for _, m := range target.FindAllStringSubmatch(text, -1) {
 			found++
-			if !regexp.MustCompile(`(?m)^`+m[1]+`:`).Match(makefile) {
+			if !regexp.MustCompile(`(?m)^` + m[1] + `:`).Match(makefile) {
 				t.Errorf("item %s: there is no make %s", row[0], m[1])
 			}
 		}
