@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 	"time"
@@ -99,9 +100,23 @@ func notBefore(ctx context.Context, tx *sql.Tx, now time.Time) (time.Time, error
 	return now, nil
 }
 
-// Unlock opens the lock that two operators have approved. The role must not run. With do false it only checks. It gives the
-// lock's text. Killed in between, it is called again with the same approvals.
+// UnlockIn is [Unlock] for the database that source names (db.Open).
+func UnlockIn(ctx context.Context, source string, migrations fs.FS, set Setup, ask Decision) (string, error) {
+	d, err := db.Open(ctx, source, migrations)
+	if err != nil {
+		return "", err
+	}
+	text, err := Unlock(ctx, set, d, ask)
+	return text, errors.Join(err, d.Close())
+}
+
+// Unlock opens the lock that two operators have approved. The role must not run; d is its database, with the tables of the
+// audit or without. With Do false it only checks. It gives the lock's text. Killed in between, it is called again with the
+// same approvals.
 func Unlock(ctx context.Context, set Setup, d *db.DB, ask Decision) (string, error) {
+	if err := audit.Ensure(ctx, d); err != nil {
+		return "", err
+	}
 	m, err := read(set.File, set.Role)
 	if err != nil {
 		return "", err

@@ -187,14 +187,6 @@ func (t *Token) ceremony(ctx context.Context, label string, fn func(*session) er
 				return err
 			}
 		}
-		t.mu.Lock()
-		slot := t.slot
-		t.mu.Unlock()
-		h, err := t.lib.ctx.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
-		if err != nil {
-			return fail("C_OpenSession", err)
-		}
-		pooled.sent = true // a half-made pair must be seen, not made a second time
-		return errors.Join(fn(&session{handle: h}), fail("C_CloseSession", t.lib.ctx.CloseSession(h)))
+		return t.write(pooled, fn)
 	})
 }

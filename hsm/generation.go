@@ -42,17 +42,7 @@ func (t *Token) Generation(ctx context.Context) (highest int64, err error) {
 // RaiseGeneration writes n, which must be above the present number, and then
 // destroys the lower ones. It is called once per start, while nothing is served.
 func (t *Token) RaiseGeneration(ctx context.Context, n int64) error {
-	return t.with(ctx, func(pooled *session) error {
-		t.mu.Lock()
-		slot := t.slot
-		t.mu.Unlock()
-		h, err := t.lib.ctx.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
-		if err != nil {
-			return fail("C_OpenSession", err)
-		}
-		pooled.sent = true // the caller reads again, so nothing is written twice
-		return errors.Join(t.lib.raiseGeneration(h, n), fail("C_CloseSession", t.lib.ctx.CloseSession(h)))
-	})
+	return t.readWrite(ctx, func(s *session) error { return t.lib.raiseGeneration(s.handle, n) })
 }
 
 func (l *library) raiseGeneration(h pkcs11.SessionHandle, n int64) error {

@@ -95,17 +95,20 @@ func (t *Token) generatePair(s *session, id []byte, k kind) (crypto.PublicKey, e
 
 // readWrite runs fn in a read-write session of its own, once: what it sends is never repeated.
 func (t *Token) readWrite(ctx context.Context, fn func(*session) error) error {
-	return t.with(ctx, func(pooled *session) error {
-		t.mu.Lock()
-		slot := t.slot
-		t.mu.Unlock()
-		h, err := t.lib.ctx.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
-		if err != nil {
-			return fail("C_OpenSession", err)
-		}
-		pooled.sent = true
-		return errors.Join(fn(&session{handle: h}), fail("C_CloseSession", t.lib.ctx.CloseSession(h)))
-	})
+	return t.with(ctx, func(pooled *session) error { return t.write(pooled, fn) })
+}
+
+// write is readWrite beside a pooled session, which stays for reading.
+func (t *Token) write(pooled *session, fn func(*session) error) error {
+	t.mu.Lock()
+	slot := t.slot
+	t.mu.Unlock()
+	h, err := t.lib.ctx.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
+	if err != nil {
+		return fail("C_OpenSession", err)
+	}
+	pooled.sent = true // what is half made must be seen, not made a second time
+	return errors.Join(fn(&session{handle: h}), fail("C_CloseSession", t.lib.ctx.CloseSession(h)))
 }
 
 // useResident is UseWrapped for a key of the token.

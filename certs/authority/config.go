@@ -122,6 +122,7 @@ func (c *Config) complete() error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	c.Audit.Now, c.Audit.Log = c.Now, c.Log
 	c.Life, c.CRLLife, c.MaxAge = or(c.Life, defaultLife), or(c.CRLLife, defaultCRLLife), or(c.MaxAge, maxTokenAge)
 	c.ACR = or(c.ACR, token.ACRAdvanced)
 	switch {

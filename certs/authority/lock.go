@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 
-	"tekend/audit"
-	"tekend/db"
 	"tekend/fence"
 	"tekend/wire"
 )
@@ -14,15 +12,7 @@ import (
 // Unlock opens the role's lock when two operators have approved it. The role
 // must not run. It gives the lock's text.
 func Unlock(ctx context.Context, source string, set fence.Setup, ask fence.Decision) (string, error) {
-	d, err := db.Open(ctx, source, migrations)
-	if err != nil {
-		return "", err
-	}
-	if err := audit.Ensure(ctx, d); err != nil {
-		return "", errors.Join(err, d.Close())
-	}
-	text, err := fence.Unlock(ctx, set, d, ask)
-	return text, errors.Join(err, d.Close())
+	return fence.UnlockIn(ctx, source, migrations, set, ask)
 }
 
 // shut makes the answer of a closed gate, nil when it is open. A locked ca says

@@ -96,7 +96,7 @@ func (r *Role) begin(ctx context.Context, set *fence.Setup) (err error) {
 	if r.gate.Locked() {
 		return r.loadCRL(ctx)
 	}
-	if err := r.openLog(ctx); err != nil {
+	if r.log, err = fence.OpenLog(ctx, r.gate, r.db, r.cfg.Audit); err != nil {
 		return err
 	}
 	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
@@ -110,6 +110,10 @@ func (r *Role) begin(ctx context.Context, set *fence.Setup) (err error) {
 	}
 	return r.loadCRL(ctx)
 }
+
+// RunAudit signs checkpoints over the record and has them witnessed until ctx
+// ends. It must have returned before [Role.Close].
+func (r *Role) RunAudit(ctx context.Context) { fence.RunLog(ctx, r.gate, r.log) }
 
 // Close closes the database.
 func (r *Role) Close() error { return errors.Join(r.gate.Close(), r.db.Close()) }

@@ -398,10 +398,10 @@ func TestAnInheritedListenerIsUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := e.listener.Addr().String(); got != address {
+	if got := e.Listener.Addr().String(); got != address {
 		t.Errorf("listens on %s, inherited %s", got, address)
 	}
-	if err := e.listener.Close(); err != nil {
+	if err := e.Listener.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for _, address := range []string{"fd:2", "fd:x", "fd:", "fd:999", "nowhere"} {

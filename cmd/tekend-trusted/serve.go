@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -24,17 +23,11 @@ type socketSection struct {
 	Peers []uint32 `yaml:"peers"`
 }
 
-// endpoint is one listener with its server.
-type endpoint struct {
-	listener net.Listener
-	server   *http.Server
-}
-
 // open listens on the Unix socket and serves h to the allowed peers.
-func (s socketSection) open(h http.Handler) (endpoint, error) {
+func (s socketSection) open(h http.Handler) (wire.Endpoint, error) {
 	l, err := s.listen()
 	if err != nil {
-		return endpoint{}, err
+		return wire.Endpoint{}, err
 	}
 	return s.endpoint(l, h), nil
 }
@@ -50,18 +43,18 @@ func (s socketSection) listen() (net.Listener, error) {
 	return wire.Listen(s.Socket, s.Mode)
 }
 
-func (s socketSection) endpoint(l net.Listener, h http.Handler) endpoint {
-	return endpoint{l, wire.Server(withLive(h), wire.Peers{UIDs: s.Peers})}
+func (s socketSection) endpoint(l net.Listener, h http.Handler) wire.Endpoint {
+	return wire.Endpoint{Listener: l, Server: wire.Server(withLive(h), wire.Peers{UIDs: s.Peers})}
 }
 
 // openPublic listens on TCP for readers from outside (our key set). address is "127.0.0.1:port", or "fd:3" for a
 // listening socket that the starting process left open, so that a port stays the same over restarts.
-func openPublic(address string, h http.Handler) (endpoint, error) {
+func openPublic(address string, h http.Handler) (wire.Endpoint, error) {
 	l, err := wire.ListenTCP(address)
 	if err != nil {
-		return endpoint{}, err
+		return wire.Endpoint{}, err
 	}
-	return endpoint{l, &http.Server{
+	return wire.Endpoint{Listener: l, Server: &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,  // requests here are a line and some headers
 		ReadTimeout:       10 * time.Second, // the same, with a body nobody reads
@@ -75,61 +68,24 @@ func openPublic(address string, h http.Handler) (endpoint, error) {
 const stopTimeout = 15 * time.Second
 
 // serve runs the endpoints until the program is told to stop, then lets running requests end.
-func serve(p *program, role string, endpoints ...endpoint) error {
-	failed := make(chan error, len(endpoints))
+func serve(p *program, role string, endpoints ...wire.Endpoint) error {
 	for _, e := range endpoints {
-		e.server.ErrorLog = slog.NewLogLogger(p.log.Handler(), slog.LevelWarn)
-		e.server.Handler = logged(p, e.server.Handler)
-		go func() { failed <- e.server.Serve(e.listener) }()
-		p.log.Info("listening", "role", role, "address", e.listener.Addr().String())
+		e.Server.ErrorLog = slog.NewLogLogger(p.log.Handler(), slog.LevelWarn)
+		e.Server.Handler = wire.Logged(e.Server.Handler, p.log, p.now, loudness)
+		p.log.Info("listening", "role", role, "address", e.Listener.Addr().String())
 	}
-	var err error
-	select {
-	case <-p.ctx.Done():
-	case err = <-failed:
+	defer p.log.Info("stopped", "role", role)
+	// What a role is doing, it ends also when its caller has gone: its Close waits.
+	return wire.Serve(p.ctx, stopTimeout, endpoints...)
+}
+
+// loudness: questions about health that are answered well are of no interest.
+func loudness(path string, status int) slog.Level {
+	if (path == "/v1/health" || path == "/v1/live") && status == http.StatusOK {
+		return slog.LevelDebug
 	}
-	p.log.Info("stopping", "role", role)
-	stop, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), stopTimeout)
-	defer cancel()
-	for _, e := range endpoints {
-		if late := e.server.Shutdown(stop); late != nil {
-			// A caller who does not take his answer must not hold up the end; what a role is doing, it ends (its Close waits).
-			err = errors.Join(err, late, e.server.Close())
-		}
-	}
-	return err
+	return slog.LevelInfo
 }
-
-// logged writes one line for each request: what was asked and how it ended, never what was in it. Paths of the contract
-// hold hashes and opaque ids only; a query is not part of it and not logged.
-func logged(p *program, h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := p.now()
-		s := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		h.ServeHTTP(s, r)
-		level := slog.LevelInfo
-		if (r.URL.Path == "/v1/health" || r.URL.Path == "/v1/live") && s.status == http.StatusOK {
-			level = slog.LevelDebug
-		}
-		p.log.Log(r.Context(), level, "request", "method", r.Method, "path", r.URL.Path, "status", s.status,
-			"ms", p.now().Sub(start).Milliseconds())
-	})
-}
-
-// statusWriter remembers the status.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader remembers the status and passes it on.
-func (s *statusWriter) WriteHeader(status int) {
-	s.status = status
-	s.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController reach the writer below.
-func (s *statusWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 // closing closes what a role has opened, the last first, and joins the errors.
 type closing []io.Closer

@@ -33,7 +33,7 @@ func TestCallerWhoTakesNothingDoesNotHoldUpTheEnd(t *testing.T) {
 	p := &program{ctx: ctx, log: slog.New(slog.DiscardHandler), now: time.Now}
 	done := make(chan error, 1)
 	go func() { done <- serve(p, "test", e) }()
-	c, err := net.Dial("unix", e.listener.Addr().String())
+	c, err := net.Dial("unix", e.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -140,49 +140,21 @@ const stopTimeout = 5 * time.Second
 
 func (p *program) serve(srv *http.Server, listeners []net.Listener) error {
 	srv.ErrorLog = slog.NewLogLogger(p.log.Handler(), slog.LevelWarn)
-	srv.Handler = p.logged(srv.Handler)
-	failed := make(chan error, len(listeners))
-	for _, l := range listeners {
-		go func() { failed <- srv.Serve(l) }()
+	srv.Handler = wire.Logged(srv.Handler, p.log, p.now, loudness)
+	endpoints := make([]wire.Endpoint, len(listeners))
+	for i, l := range listeners {
+		endpoints[i] = wire.Endpoint{Listener: l, Server: srv}
 		p.log.Info("listening", "address", l.Addr().String())
 	}
-	var err error
-	select {
-	case <-p.ctx.Done():
-	case err = <-failed:
+	return wire.Serve(p.ctx, stopTimeout, endpoints...)
+}
+
+// loudness: what was cosigned is of no interest; a log that asks for what it may not have is.
+func loudness(_ string, status int) slog.Level {
+	if status >= http.StatusBadRequest {
+		return slog.LevelWarn
 	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), stopTimeout)
-	defer cancel()
-	if late := srv.Shutdown(stop); late != nil {
-		err = errors.Join(err, late, srv.Close())
-	}
-	return err
-}
-
-// logged writes one line for each request that was not simply cosigned: a log that asks for what it may not have.
-func (p *program) logged(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := p.now()
-		s := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		h.ServeHTTP(s, r)
-		level := slog.LevelDebug
-		if s.status >= http.StatusBadRequest {
-			level = slog.LevelWarn
-		}
-		p.log.Log(r.Context(), level, "request", "method", r.Method, "path", r.URL.Path, "status", s.status, "ms", p.now().Sub(start).Milliseconds())
-	})
-}
-
-// statusWriter remembers the status.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader remembers the status and passes it on.
-func (s *statusWriter) WriteHeader(status int) {
-	s.status = status
-	s.ResponseWriter.WriteHeader(status)
+	return slog.LevelDebug
 }
 
 func main() {

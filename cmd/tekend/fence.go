@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
@@ -10,9 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
-	"time"
 )
 
 // How the roles of the sandbox notice that they were put back in time: each has a fence in a folder of its own, which is
@@ -93,20 +90,4 @@ func (s *sandbox) gated(role string, cfg doc) error {
 		return fmt.Errorf("operators: %w", err)
 	}
 	return s.role(role, cfg)
-}
-
-// replies asks a web server whether it answers at all: a front that is locked is DOWN, and started.
-func replies(address string) func(context.Context) error {
-	client := &http.Client{Timeout: 5 * time.Second}
-	return func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-		if err != nil {
-			return err
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			return err
-		}
-		return resp.Body.Close()
-	}
 }

@@ -329,7 +329,21 @@ func healthy(socket string) func(context.Context) error {
 
 // answers asks a web server whether it answers 200.
 func answers(address string) func(context.Context) error {
-	client := &http.Client{Timeout: 2 * time.Second}
+	return asked(address, func(status int) error {
+		if status != http.StatusOK {
+			return fmt.Errorf("it answers %d", status)
+		}
+		return nil
+	})
+}
+
+// replies asks whether it answers at all: a front that is locked is DOWN, and started.
+func replies(address string) func(context.Context) error {
+	return asked(address, func(int) error { return nil })
+}
+
+func asked(address string, judge func(status int) error) func(context.Context) error {
+	client := &http.Client{Timeout: 5 * time.Second}
 	return func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 		if err != nil {
@@ -339,10 +353,6 @@ func answers(address string) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		_ = resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("it answers %d", resp.StatusCode)
-		}
-		return nil
+		return errors.Join(judge(resp.StatusCode), resp.Body.Close())
 	}
 }

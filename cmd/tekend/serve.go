@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -278,18 +277,8 @@ func relayTSA(socket string) func(context.Context, []byte) ([]byte, error) {
 
 // serveHTTP serves until ctx ends, then lets running requests come to an end.
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := newHTTPServer(h)
-	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(l) }()
-	select {
-	case err := <-failed:
+	if err := wire.Serve(ctx, 10*time.Second, wire.Endpoint{Listener: l, Server: newHTTPServer(h)}); err != nil {
 		return unreachable("serve: %w", err)
-	case <-ctx.Done():
-	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if err := srv.Shutdown(stop); err != nil {
-		return fmt.Errorf("stop: %w", errors.Join(err, srv.Close()))
 	}
 	return nil
 }

@@ -141,7 +141,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	c.Itsme.Now = c.Now
+	c.Itsme.Now, c.Audit.Now, c.Audit.Log = c.Now, c.Now, c.Log
 	var err error
 	if c.Limits, err = c.Limits.withDefaults(); err != nil {
 		return c, err

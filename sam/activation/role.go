@@ -160,8 +160,8 @@ func (r *Role) openKeys(ctx context.Context, hc *http.Client) (err error) {
 // are gone: positions that it burnt are unknown, exchanges that it began are
 // lost. The row of the start makes the
 // audit refuse a clock that was put back.
-func (r *Role) begin(ctx context.Context) error {
-	if err := r.openLog(ctx); err != nil {
+func (r *Role) begin(ctx context.Context) (err error) {
+	if r.log, err = fence.OpenLog(ctx, r.gate, r.db, r.cfg.Audit); err != nil {
 		return err
 	}
 	found, err := r.listResidents(ctx)
@@ -197,6 +197,10 @@ func (r *Role) begin(ctx context.Context) error {
 	}
 	return err
 }
+
+// RunAudit signs checkpoints over the record and has them witnessed until ctx
+// ends. It must have returned before [Role.Close].
+func (r *Role) RunAudit(ctx context.Context) { fence.RunLog(ctx, r.gate, r.log) }
 
 // Close waits for running calls and closes the database.
 func (r *Role) Close() error {

@@ -61,6 +61,7 @@ func (c *Config) complete() (policy asn1.ObjectIdentifier, err error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	c.Audit.Now, c.Audit.Log = c.Now, c.Log
 	if c.Accuracy == 0 {
 		c.Accuracy = defaultAccuracy
 	}

@@ -84,12 +84,16 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 		return nil, errors.Join(fmt.Errorf("tsa: %w", err), r.db.Close())
 	}
 	if !r.gate.Locked() {
-		if err := r.openLog(ctx); err != nil {
+		if r.log, err = fence.OpenLog(ctx, r.gate, r.db, r.cfg.Audit); err != nil {
 			return nil, errors.Join(fmt.Errorf("tsa: %w", err), r.gate.Close(), r.db.Close())
 		}
 	}
 	return r, nil
 }
+
+// RunAudit signs checkpoints over the record and has them witnessed until ctx
+// ends. It must have returned before [Role.Close].
+func (r *Role) RunAudit(ctx context.Context) { fence.RunLog(ctx, r.gate, r.log) }
 
 // Close closes the database.
 func (r *Role) Close() error { return errors.Join(r.gate.Close(), r.db.Close()) }
@@ -194,4 +198,10 @@ func (r *Role) Health(ctx context.Context) Health {
 	h.Notes = r.log.Notes(now)
 	h.Ready = len(h.Reasons) == 0
 	return h
+}
+
+// Unlock opens the role's lock when two operators have approved it. The role
+// must not run. It gives the lock's text.
+func Unlock(ctx context.Context, source string, set fence.Setup, ask fence.Decision) (string, error) {
+	return fence.UnlockIn(ctx, source, migrations, set, ask)
 }
