@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,6 +55,10 @@ func (w *world) testPlaces(t *testing.T) {
 				}
 			}
 		}
+		// We never ask for it, so it is nowhere but at itsme.
+		if !strings.HasPrefix(rel, "itsme/") && shapes["a national number"].Match(b) {
+			t.Errorf("a national number is in %s", rel)
+		}
 		return nil
 	}))
 	// Each secret is where it belongs: else the search would not see it elsewhere either.
@@ -89,7 +94,11 @@ func (w *world) homes(t *testing.T) []home {
 	if text, code := w.s.Tekend(t, "sign", "--person", "diacritics", "-o", out, path); code != 0 {
 		t.Fatalf("exit %d: %s", code, text)
 	}
+	code, tokens := w.carried(t)
 	list := []home{
+		// The front carries a code to the sam, and forgets it; its database's file keeps it until it writes over it.
+		{"a code of itsme", []string{code}, []string{"front/front.db", "itsme/"}},
+		{"an ID token", tokens, []string{"sam/sam.db", "ca/ca.db"}},
 		{"an API key", []string{w.flow.Key, w.other.Key}, []string{"provider/api-key", "front/provider.key", "front/other.key"}},
 		{"text of a document", []string{canaryText}, []string{"front/blobs/"}},
 		{"the name of a document", []string{canaryName}, []string{"front/front.db", "sam/sam.db", "sam/notices/", "itsme/"}},
@@ -111,6 +120,36 @@ func (w *world) homes(t *testing.T) []home {
 		}
 	}
 	return list
+}
+
+// carried has somebody sign step by step, and gives a code that the browser brought and the ID tokens that the sam keeps.
+func (w *world) carried(t *testing.T) (code string, tokens []string) {
+	ctx := t.Context()
+	r, err := w.flow.Create(ctx, "places", w.sample(t, "fpdf2.pdf"))
+	w.must(t, err)
+	for code == "" {
+		p, err := w.flow.Page(ctx, r.SigningURL)
+		w.must(t, err)
+		if p.Step != "confirm" {
+			_, err = w.flow.Step(ctx, r.SigningURL, "one-name")
+			w.must(t, err)
+			continue
+		}
+		back, err := w.flow.AtItsme(ctx, p.Link, "one-name")
+		w.must(t, err)
+		u, err := url.Parse(back)
+		w.must(t, err)
+		code = u.Query().Get("code")
+		w.must(t, w.flow.Callback(ctx, back))
+	}
+	if step, err := w.flow.Walk(ctx, r.SigningURL, "one-name"); err != nil || step != "done" {
+		t.Fatalf("%s %v", step, err)
+	}
+	tokens = w.column(t, "sam/sam.db", "SELECT token FROM questions WHERE token <> ''")
+	if len(code) < 20 || len(tokens) == 0 {
+		t.Fatalf("a code of %d characters, %d tokens", len(code), len(tokens))
+	}
+	return code, tokens
 }
 
 // processes reads what everyone on the machine can see of a process: its arguments; and what its own user can: its
