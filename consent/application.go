@@ -21,6 +21,10 @@ type Application struct {
 	TermsVersion string `json:"terms_version"` // shown to the person, so in the form of Label
 	TermsSHA256  string `json:"terms_sha256"`  // SHA-256 of the terms' text, base64url
 	Created      int64  `json:"created"`       // seconds since 1970
+	// OneTime asks for a certificate whose key signs in the session of this
+	// very identification and then is destroyed (TS 119 431-1 LNK-6.2.2-03B). It
+	// stands in the JSON only when it is true.
+	OneTime bool `json:"one_time,omitempty"`
 }
 
 // maxApplication bounds an application, in bytes; one is below 500.
@@ -35,6 +39,10 @@ func (a Application) Encode() ([]byte, error) {
 	w.open()
 	w.integer("created", a.Created)
 	w.str("id", a.ID)
+	if a.OneTime {
+		w.name("one_time")
+		w.raw("true")
+	}
 	w.str("spki_sha256", a.SPKISHA256)
 	w.str("terms_sha256", a.TermsSHA256)
 	w.str("terms_version", a.TermsVersion)

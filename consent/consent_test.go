@@ -202,6 +202,32 @@ func TestApplication(t *testing.T) {
 	}
 }
 
+// TestOneTimeApplication: the member stands in the JSON only when it is true,
+// in one spelling, and the text says what it means.
+func TestOneTimeApplication(t *testing.T) {
+	a := application()
+	a.OneTime = true
+	b, err := a.Encode()
+	if err != nil || !strings.Contains(string(b), `"id":"app-1","one_time":true,"spki_sha256"`) {
+		t.Fatalf("%s %v", b, err)
+	}
+	if back, err := consent.DecodeApplication(b); err != nil || back != a {
+		t.Errorf("%+v %v", back, err)
+	}
+	for _, spelling := range []string{`"one_time":false`, `"one_time":1`, `"one_time":"true"`, `"one_time":null`} {
+		if _, err := consent.DecodeApplication([]byte(strings.Replace(string(b), `"one_time":true`, spelling, 1))); err == nil {
+			t.Errorf("%s was accepted", spelling)
+		}
+	}
+	for lang, says := range map[string]string{"en": "this session only", "nl": "deze sessie alleen"} {
+		once, err := consent.EnrolText(lang, a)
+		long, _ := consent.EnrolText(lang, application())
+		if err != nil || !strings.Contains(once, says) || strings.Contains(long, says) {
+			t.Errorf("%s: %q %q %v", lang, once, long, err)
+		}
+	}
+}
+
 func TestEnrolManifest(t *testing.T) {
 	m := vector()
 	m.Op, m.Docs, m.Root, m.Cred, m.Sub, m.Template = consent.OpEnrol, nil, "", nil, "", nil

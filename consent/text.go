@@ -11,16 +11,18 @@ import (
 const MaxText = 7500
 
 // words are the texts that a person reads in the itsme app.
-type words struct{ signOne, signMany, more, code, enrol string }
+type words struct{ signOne, signMany, more, code, enrol, enrolOnce string }
 
 var languages = map[string]words{
 	"en": {
 		signOne: "Sign 1 document", signMany: "Sign %d documents", more: "and %d more", code: "Check code",
-		enrol: "<b>Create my certificate for electronic signatures</b><br>I apply for a certificate in my name and accept the terms, version %s.",
+		enrol:     "<b>Create my certificate for electronic signatures</b><br>I apply for a certificate in my name and accept the terms, version %s.",
+		enrolOnce: "<b>Create a certificate for this session only</b><br>I apply for a certificate in my name that serves for what I sign in this session and for nothing after it, and accept the terms, version %s.",
 	},
 	"nl": {
 		signOne: "Onderteken 1 document", signMany: "Onderteken %d documenten", more: "en nog %d", code: "Controlecode",
-		enrol: "<b>Maak mijn certificaat voor elektronische handtekeningen</b><br>Ik vraag een certificaat op mijn naam aan en aanvaard de voorwaarden, versie %s.",
+		enrol:     "<b>Maak mijn certificaat voor elektronische handtekeningen</b><br>Ik vraag een certificaat op mijn naam aan en aanvaard de voorwaarden, versie %s.",
+		enrolOnce: "<b>Maak een certificaat voor deze sessie alleen</b><br>Ik vraag een certificaat op mijn naam aan dat dient voor wat ik in deze sessie onderteken en daarna voor niets meer, en aanvaard de voorwaarden, versie %s.",
 	},
 }
 
@@ -75,8 +77,8 @@ func fitting(lines []string, room int, more string) []string {
 	return lines // not even one fits: finish refuses it
 }
 
-// EnrolText is the text with which a person asks for a certificate. lang is en
-// or nl.
+// EnrolText is the text with which a person asks for a certificate; of a
+// one-time one it says that it is for this session only. lang is en or nl.
 func EnrolText(lang string, a Application) (string, error) {
 	w, ok := languages[lang]
 	if !ok {
@@ -84,6 +86,9 @@ func EnrolText(lang string, a Application) (string, error) {
 	}
 	if err := a.check(); err != nil {
 		return "", fmt.Errorf("text: %w", err)
+	}
+	if a.OneTime {
+		return finish(fmt.Sprintf(w.enrolOnce, a.TermsVersion))
 	}
 	return finish(fmt.Sprintf(w.enrol, a.TermsVersion))
 }
