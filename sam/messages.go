@@ -16,6 +16,10 @@
 //	PUT /v1/confirmations/{nonce}/signatures/{hash}  SignRequest → Signed
 //	GET /v1/confirmations/{nonce}                    Status
 //	GET /v1/confirmations/{nonce}/evidence           Evidence
+//	PUT /v1/revocations/{hash}                       RevokeRequest → Prepared
+//	PUT /v1/revocations/{nonce}/authorization        Answer → Revocation
+//	GET /v1/revocations/{nonce}                      Revocation
+//	PUT /v1/acts/{hash}                              ActRequest → ActDone; on the operators' socket alone
 //	GET /v1/fronts/{name}/mark                       Mark
 //	PUT /v1/fronts/{name}/mark                       MarkRequest → Mark
 //	GET /v1/health                                   Health
@@ -72,6 +76,8 @@ const (
 	CodeOrderRequired      = "order_required"       // only orders that their provider has signed are taken
 	CodeOrderRefused       = "order_refused"        // the provider's order does not verify, or is of other documents
 	CodeConflict           = "conflict"             // another body for the same path, or not at this step
+	CodeNotApproved        = "not_approved"         // two operators have not approved this act, or did for another one
+	CodeActRefused         = "act_refused"          // the act does not fit the credential's state, or its id was used
 	CodeBadRequest         = "bad_request"          // the message is not of the contract
 )
 
@@ -175,10 +181,14 @@ const (
 	PositionUnknown = "unknown" // whether the key was used is not known: it never is again
 )
 
-// States of a credential.
+// States of a credential. Only an active one signs. From revoked there is no
+// way back.
 const (
-	CredentialActive  = "active"
-	CredentialBlocked = "blocked"
+	CredentialActive    = "active"
+	CredentialBlocked   = "blocked"
+	CredentialSuspended = "suspended" // operators look into something; the certificate's status is not touched
+	CredentialRevoked   = "revoked"   // its key is destroyed soon
+	CredentialDestroyed = "destroyed" // revoked, and there is no key any more
 )
 
 // Status is what is known of a confirmation. GET /v1/confirmations/{nonce}.
@@ -262,7 +272,7 @@ type CertificateChain struct {
 // Credential is a person's key with its certificate. GET /v1/credentials/{id}.
 type Credential struct {
 	ID        string   `json:"id"`
-	State     string   `json:"state"` // active blocked
+	State     string   `json:"state"` // active blocked suspended revoked destroyed
 	Chain     [][]byte `json:"chain"`
 	KeyType   string   `json:"key_type"`  // P-256 P-384 RSA-3072 RSA-3072-PSS
 	Algorithm string   `json:"algorithm"` // ecdsa-with-SHA256 ecdsa-with-SHA384 sha256WithRSAEncryption RSASSA-PSS-SHA256
