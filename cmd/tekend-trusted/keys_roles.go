@@ -26,6 +26,7 @@ const (
 	labelRoot    = "root"
 	labelIssuing = "issuing-ca"
 	labelTSU     = "tsu"
+	labelOCSP    = "ocsp" // the delegated responder's; the role ca certifies it itself, for a short time
 
 	fileIdentEnc   = "itsme-ident-enc.pem"
 	fileConfirmEnc = "itsme-confirm-enc.pem"
@@ -112,6 +113,7 @@ func (c *ceremony) caToken(ctx context.Context, tsu crypto.PublicKey) (made issu
 		if err := within(ctx,
 			func() error { return keyPair(ctx, t, labelRoot, hsm.P256) },
 			func() error { return keyPair(ctx, t, labelIssuing, hsm.P256) },
+			func() error { return keyPair(ctx, t, labelOCSP, hsm.P256) },
 		); err != nil {
 			return err
 		}
@@ -130,7 +132,7 @@ func (c *ceremony) caToken(ctx context.Context, tsu crypto.PublicKey) (made issu
 		made.issuingCRL, err = certs.CRL(certs.Issuer{Cert: made.issuing, Signer: issuing}, big.NewInt(c.now.Unix()-1), nil, c.now, c.now.Add(issuingCRLLife))
 		return err
 	})
-	c.report.Keys["ca"] = []string{labelRoot, labelIssuing}
+	c.report.Keys["ca"] = []string{labelRoot, labelIssuing, labelOCSP}
 	return made, err
 }
 
