@@ -19,8 +19,9 @@ const Version = "itsme-bind/1"
 // Operations of a manifest. A token that answers one of them is refused by the
 // others.
 const (
-	OpEnrol = "enrol"
-	OpSign  = "sign"
+	OpEnrol  = "enrol"
+	OpSign   = "sign"
+	OpRevoke = "revoke"
 )
 
 // MaxDocs is the largest number of documents of one confirmation. About 105

@@ -66,6 +66,8 @@ type Manifest struct {
 	Root          string    `json:"root,omitempty"`
 	Cred          *Cred     `json:"cred,omitempty"`
 	Application   string    `json:"application,omitempty"` // Application.Digest, op enrol
+	Reason        string    `json:"reason,omitempty"`      // of op revoke (ReasonCode)
+	Policy        string    `json:"policy,omitempty"`      // SHA-256 of the practice statement in force (its text in English), base64url
 	Salt          string    `json:"salt"`                  // 32 random bytes, base64url
 	Iat           int64     `json:"iat"`                   // seconds since 1970
 	Exp           int64     `json:"exp"`
@@ -105,6 +107,8 @@ func (m Manifest) Encode() ([]byte, error) {
 	w.integer("iat", m.Iat)
 	w.str("iss", m.Iss)
 	w.str("op", m.Op)
+	w.str("policy", m.Policy)
+	w.str("reason", m.Reason)
 	w.str("redirect_uri", m.RedirectURI)
 	w.str("root", m.Root)
 	w.str("salt", m.Salt)
@@ -169,19 +173,29 @@ func (m Manifest) check() error {
 			return fmt.Errorf("%s %w", name, err)
 		}
 	}
+	if m.Policy != "" {
+		if _, err := decode32(m.Policy); err != nil {
+			return fmt.Errorf("policy %w", err)
+		}
+	}
 	if m.Iat <= 0 || m.Exp <= m.Iat {
 		return errors.New("exp must be after iat")
 	}
 	if m.Template != nil && (m.Template.Name != "free_text" || m.Template.Text == "") {
 		return errors.New("template must be free_text with a text")
 	}
+	if m.Op != OpRevoke && m.Reason != "" {
+		return errors.New("only op revoke has a reason")
+	}
 	switch m.Op {
 	case OpSign:
 		return m.checkSign()
 	case OpEnrol:
 		return m.checkEnrol()
+	case OpRevoke:
+		return m.checkRevoke()
 	}
-	return errors.New("op must be sign or enrol")
+	return errors.New("op must be sign, enrol or revoke")
 }
 
 func (m Manifest) checkSign() error {
@@ -204,6 +218,23 @@ func (m Manifest) checkSign() error {
 		return errors.New("root is not the root of docs")
 	}
 	return nil
+}
+
+// checkRevoke: one certificate of one person, or all of whoever answers.
+func (m Manifest) checkRevoke() error {
+	if len(m.Docs) > 0 || m.Root != "" || m.Application != "" || m.Template == nil {
+		return errors.New("op revoke needs a template and has no docs, root or application")
+	}
+	if (m.Cred == nil) != (m.Sub == "") {
+		return errors.New("op revoke has both cred and sub, or neither")
+	}
+	if m.Cred != nil {
+		if _, err := decode32(m.Cred.CertSHA256); err != nil || m.Cred.ID == "" {
+			return errors.New("cred needs an id and the cert_sha256 of its certificate")
+		}
+	}
+	_, err := ReasonCode(m.Reason)
+	return err
 }
 
 func (m Manifest) checkEnrol() error {

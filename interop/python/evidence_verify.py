@@ -65,7 +65,8 @@ def jws(compact, key_set, order=False):
 # §4.1
 def manifest(b):
     m = read_canonical(b64(b["manifest"]), 96 << 10)
-    members(m, "v op txn iss client_id service redirect_uri acr sub code_challenge salt template docs root cred iat exp")
+    members(m, "v op txn iss client_id service redirect_uri acr sub code_challenge salt template docs root cred iat exp" + " policy" * ("policy" in m))
+    if "policy" in m: un_b64u(m["policy"], 32)
     need(all(isinstance(m[x], str) and m[x] for x in "txn iss client_id service redirect_uri acr sub".split()), "a text is empty")
     need(m["v"] == "itsme-bind/1" and m["op"] == "sign" and m["template"] == {"name": "free_text", "text": b["text"]}, "v, op or text")
     un_b64u(m["code_challenge"], 32), un_b64u(m["salt"], 32), members(m["cred"], "id cert_sha256")
