@@ -1,13 +1,26 @@
-// Package ca is the contract of issuing: the messages and the client that the
-// front (and, for the status, the sam) speak with the role ca. It is what an
-// outside CA would speak too. The role itself is certs/authority.
+// Package ca is the contract of issuing and of status: the messages and the
+// clients that the front, the sam and the operators speak with the role ca. It
+// is what an outside CA would speak too. The role itself is certs/authority.
+//
+// On the front's socket:
 //
 //	PUT /v1/certificates/{hash}        IssueRequest → Issued; hash = wire.BodyHash of the body.
 //	                                   The first executes, an equal one returns the stored outcome.
 //	GET /v1/certificates/{hash}        the stored outcome
-//	GET /v1/published/{ca|crl}/{file}  DER: ca/root.crt, ca/issuing-ca.crt, ca/tsu.crt, crl/root.crl, crl/issuing-ca.crl
+//	GET /v1/published/{ca|crl}/{file}  DER: ca/root.crt, ca/tsu.crt, crl/root.crl and for each issuing CA
+//	                                   ca/<name>.crt, crl/<name>.crl; names: issuing-ca, issuing-ca-2, …
+//	POST /v1/ocsp                      DER OCSPRequest → DER OCSPResponse, status 200; the protocol's own errors are in it
 //	GET /v1/health                     Health
-//	GET /v1/status/{serial}            CertificateStatus; on a socket of its own, for the sam
+//
+// On the sam's socket:
+//
+//	GET /v1/status/{serial}            CertificateStatus
+//	PUT /v1/revocations/{hash}         RevokeRequest → Revocation; hash = wire.BodyHash of the body
+//	GET /v1/revocations?after=SEQ      Revocations
+//
+// On the operators' socket, which needs neither front nor sam nor itsme:
+//
+//	PUT /v1/revocations/{hash}         RevokeRequest with By "operators" → Revocation
 package ca
 
 import (
@@ -45,9 +58,10 @@ const (
 // lower-case hexadecimal, two digits for each octet. Expiry is not a matter of
 // status: whoever uses a certificate looks at its validity.
 type CertificateStatus struct {
-	Serial string    `json:"serial"`
-	State  string    `json:"state"`
-	At     time.Time `json:"at"`
+	Serial    string    `json:"serial"`
+	State     string    `json:"state"`
+	RevokedAt time.Time `json:"revoked_at,omitzero"`
+	At        time.Time `json:"at"` // of this answer
 }
 
 // Health says whether the role issues now, and if not, why not.
@@ -76,4 +90,14 @@ const (
 	CodeClock            = "clock"             // the clock is before recorded history; retryable
 	CodeOutcomeUnknown   = "outcome_unknown"   // the intent was recorded, no certificate was: the order is dead, start a new one
 	CodeNotFound         = "order_unknown"     // GET only: no such order was executed
+)
+
+// Refusal codes of Revoke. CodeBadOrder, CodeBadToken, CodeWrongNonce,
+// CodeItsme and CodeClock are used as above.
+const (
+	CodeSerialUnknown = "serial_unknown" // this CA was never about to issue a certificate with this serial number
+	CodeNotRevocable  = "not_revocable"  // the certificate is valid for hours and says that it has no revocation (noRevAvail); the report is kept
+	CodeNotHolder     = "not_holder"     // the confirmation is not of the certificate's holder, or names another certificate
+	CodeNotApproved   = "not_approved"   // two operators have not approved this act, or did for another one
+	CodeActUsed       = "act_used"       // the operators' act was done before, for another certificate
 )

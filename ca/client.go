@@ -3,25 +3,28 @@ package ca
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
-	"net/url"
 	"regexp"
 	"time"
 
-	"tekend/strictjson"
 	"tekend/wire"
 )
 
 // Client is the front's side. Refusals are *wire.Error with the codes above;
 // other errors wrap wire.ErrUnreachable or wire.ErrNoReply, and after the
 // latter Outcome tells what happened.
-type Client struct{ wire *wire.Client }
+type Client struct {
+	wire  *wire.Client
+	reads *wire.Client // on kept connections
+}
 
 // NewClient calls the role behind socket; timeout bounds a whole call, of
 // which issuing may need some seconds to fetch itsme's keys.
 func NewClient(socket string, timeout time.Duration) *Client {
-	return &Client{wire.NewClient(socket, timeout)}
+	return &Client{wire.NewClient(socket, timeout), wire.NewReader(socket, timeout)}
 }
 
 // Issue has one certificate made. An equal request gets the same certificate.
@@ -65,45 +68,30 @@ func (c *Client) Health(ctx context.Context) (Health, error) {
 // publishedName is what may be asked for: it becomes part of a path.
 var publishedName = regexp.MustCompile(`^(ca/[a-z0-9-]{1,32}\.crt|crl/[a-z0-9-]{1,32}\.crl)$`)
 
-// Published fetches a certificate or CRL for everybody, e.g. "ca/root.crt" or
-// "crl/issuing-ca.crl": DER and its content type. What is not published is a
-// *wire.Error with status 404.
-func (c *Client) Published(ctx context.Context, name string) (der []byte, contentType string, err error) {
+// MaxPublished bounds what Published reads and Open hands on, in bytes: a CRL
+// with a million entries has about 36 MB.
+const MaxPublished = 64 << 20
+
+// Open gives what is published for everybody, e.g. "ca/root.crt" or
+// "crl/issuing-ca.crl", as a stream: the caller closes it. What is not
+// published is a *wire.Error with status 404. A CRL can be too large to be held
+// by who relays it.
+func (c *Client) Open(ctx context.Context, name string) (*wire.Download, error) {
 	if !publishedName.MatchString(name) {
-		return nil, "", wire.Refuse(http.StatusNotFound, "not_found", "nothing is published under this name")
+		return nil, wire.Refuse(http.StatusNotFound, "not_found", "nothing is published under this name")
 	}
-	status, contentType, body, err := c.wire.Raw(ctx, http.MethodGet, "/v1/published/"+name, nil)
+	return c.wire.Open(ctx, "/v1/published/"+name, MaxPublished)
+}
+
+// Published is Open for what is small or needed whole: DER and its content type.
+func (c *Client) Published(ctx context.Context, name string) (der []byte, contentType string, err error) {
+	d, err := c.Open(ctx, name)
 	if err != nil {
 		return nil, "", err
 	}
-	if status != http.StatusOK {
-		e := &wire.Error{}
-		if strictjson.DecodeLoose(body, wire.MaxBody, e) != nil || e.Code == "" {
-			e = &wire.Error{Code: "internal", Detail: "the role answered outside its contract"}
-		}
-		e.Status = status
-		return nil, "", e
+	der, err = io.ReadAll(d)
+	if err := errors.Join(err, d.Close()); err != nil {
+		return nil, "", fmt.Errorf("%w: %w", wire.ErrNoReply, err)
 	}
-	return body, contentType, nil
-}
-
-// StatusClient is the sam's side.
-type StatusClient struct{ wire *wire.Client }
-
-// NewStatusClient calls the status socket of the role.
-func NewStatusClient(socket string, timeout time.Duration) *StatusClient {
-	return &StatusClient{wire.NewReader(socket, timeout)}
-}
-
-// Status asks for a serial number, lower-case hexadecimal. Only an answer with
-// State Good permits the use of a key; the answer is for the serial asked for.
-func (c *StatusClient) Status(ctx context.Context, serialHex string) (CertificateStatus, error) {
-	var s CertificateStatus
-	if err := c.wire.Do(ctx, http.MethodGet, "/v1/status/"+url.PathEscape(serialHex), nil, &s); err != nil {
-		return CertificateStatus{}, err
-	}
-	if s.Serial != serialHex {
-		return CertificateStatus{}, fmt.Errorf("%w: status of another certificate", wire.ErrNoReply)
-	}
-	return s, nil
+	return der, d.Type, nil
 }

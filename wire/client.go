@@ -89,12 +89,7 @@ func (c *Client) do(ctx context.Context, k call, out any) error {
 		return err
 	}
 	if status >= 300 {
-		e := &Error{}
-		if strictjson.DecodeLoose(body, MaxBody, e) != nil || e.Code == "" {
-			e = &Error{Code: "internal", Detail: "the role answered outside its contract"}
-		}
-		e.Status = status
-		return e
+		return refusal(status, body)
 	}
 	if out == nil {
 		return nil
@@ -103,6 +98,16 @@ func (c *Client) do(ctx context.Context, k call, out any) error {
 		return fmt.Errorf("%w: answer of %s: %w", ErrNoReply, k.path, err)
 	}
 	return nil
+}
+
+// refusal reads the body of an answer that is a refusal.
+func refusal(status int, body []byte) error {
+	e := &Error{}
+	if strictjson.DecodeLoose(body, MaxBody, e) != nil || e.Code == "" {
+		e = &Error{Code: "internal", Detail: "the role answered outside its contract"}
+	}
+	e.Status = status
+	return e
 }
 
 // Raw is Do for answers that are not JSON: it gives the status, the content
