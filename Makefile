@@ -6,7 +6,7 @@ LDFLAGS   = -s -w -X main.version=$(VERSION)
 SANDBOX  ?= .sandbox
 FUZZTIME ?= 30s
 
-.PHONY: evidence model race-detector reproducible build demo demo-stop test test-go race test-interop test-sweep sweep test-browser judge bench fuzz judges
+.PHONY: evidence model race-detector reproducible build demo demo-stop test test-go race test-interop test-sweep sweep test-browser judge trusted-list bench fuzz judges
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/tekend ./cmd/tekend
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/tekend-witness ./cmd/tekend-witness
@@ -90,6 +90,10 @@ interop/.bin/versitygw: Makefile
 itsme/testdata/oidc-provider/node_modules/.ready: itsme/testdata/oidc-provider/package-lock.json
 	cd $(dir $<) && npm ci --silent --ignore-scripts
 	touch $@
+
+# The sandbox's trusted list, made and signed by EU DSS: D/pki/trusted-list.xml.
+trusted-list: interop/java/target/judge-1.jar
+	@java -cp 'interop/java/target/judge-1.jar:interop/java/target/lib/*' tekend.TrustedList sandbox $(SANDBOX)
 
 judge: build judges
 	@test -n "$(F)" || { echo "usage: make judge F=file.pdf" >&2; exit 2; }

@@ -82,7 +82,7 @@ func (c *sandboxCmd) Run(p *program) error {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "ready: %s (try it: %s)\n", s.url("front"), s.url("provider"))
-	<-p.ctx.Done()
+	s.waitForEnd(p.ctx)
 	_ = os.Remove(filepath.Join(c.Dir, "sandbox.json"))
 	s.sup.wait()
 	return nil
@@ -293,7 +293,7 @@ func (s *sandbox) writeInfo() error {
 	info := sandboxFile{
 		Front: s.url("front"), Itsme: s.url("itsme") + "/v2", TSA: s.url("front") + "/tsa", PKI: s.url("front") + "/pki",
 		JWKS: s.url("jwks"), Provider: s.url("provider"), RootPEM: "pki/root.pem", AnchorPEM: "anchor-root.pem", APIKeyFile: "provider/api-key",
-		PIDs: map[string]int{}, Version: version,
+		TrustedList: s.trustedList(), PIDs: map[string]int{}, Version: version,
 	}
 	for _, c := range s.children {
 		info.PIDs[c.name] = c.pid()

@@ -1,9 +1,6 @@
 package tekend;
 
 import eu.europa.esig.dss.diagnostic.DiagnosticData;
-import eu.europa.esig.dss.diagnostic.SignatureWrapper;
-import eu.europa.esig.dss.diagnostic.TimestampWrapper;
-import eu.europa.esig.dss.enumerations.Indication;
 import eu.europa.esig.dss.model.FileDocument;
 import eu.europa.esig.dss.model.x509.CertificateToken;
 import eu.europa.esig.dss.pades.validation.PDFDocumentValidator;
@@ -16,16 +13,13 @@ import eu.europa.esig.dss.spi.x509.revocation.crl.ExternalResourcesCRLSource;
 import eu.europa.esig.dss.validation.reports.Reports;
 
 import java.io.File;
-import java.math.BigInteger;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Date;
 import java.util.List;
-import java.util.stream.Collectors;
 
 /**
- * EU DSS under its unmodified default policy, with what a check by DSS must require besides: a time-stamp that PASSED and
- * gives the best signature time, the whole path's revocation data good, no modification of the document after the signature.
+ * EU DSS under its unmodified default policy, with what a check by DSS must require besides ({@link Demands}). It trusts a root
+ * and reads certificates and CRLs from a folder; {@link Qualified} is the stranger with a trusted list.
  *
  * Usage: Judge ROOT.pem PKIDIR FILE... ; prints a line a file: file, verdict (pass or fail), format, indication, reasons.
  */
@@ -73,13 +67,11 @@ public final class Judge {
                 if (simple.getSignatureIdList().isEmpty()) {
                     reasons.add("no signature found");
                 }
-                // The product's signature is the newest one: the one whose signed ranges reach furthest.
-                String newest = simple.getSignatureIdList().stream()
-                        .max(java.util.Comparator.comparing(id -> reach(data.getSignatureById(id)))).orElse(null);
+                String newest = Demands.newest(simple, data);
                 if (newest != null) {
                     format = String.valueOf(simple.getSignatureFormat(newest));
                     indication = simple.getIndication(newest) + (simple.getSubIndication(newest) == null ? "" : "/" + simple.getSubIndication(newest));
-                    judge(newest, simple, data, reasons);
+                    Demands.check(newest, simple, data, reasons);
                 }
             } catch (Exception e) {
                 reasons.add("not readable by DSS: " + e.getClass().getSimpleName());
@@ -97,48 +89,6 @@ public final class Judge {
             return new java.io.FileInputStream(path);
         } catch (java.io.IOException e) {
             throw new java.io.UncheckedIOException(e);
-        }
-    }
-
-    private static BigInteger reach(SignatureWrapper s) {
-        List<BigInteger> r = s.getSignatureByteRange();
-        return r.size() == 4 ? r.get(2).add(r.get(3)) : BigInteger.ZERO;
-    }
-
-    private static void judge(String id, SimpleReport simple, DiagnosticData data, List<String> reasons) {
-        SignatureWrapper s = data.getSignatureById(id);
-        if (simple.getIndication(id) != Indication.TOTAL_PASSED) {
-            reasons.add("not TOTAL_PASSED: " + simple.getAdESValidationErrors(id).stream().map(m -> m.getValue()).collect(Collectors.joining(", ")));
-        }
-        Date best = simple.getBestSignatureTime(id);
-        boolean bestIsStamp = false;
-        List<TimestampWrapper> stamps = s.getTimestampList();
-        if (stamps.isEmpty()) {
-            reasons.add("no time-stamp");
-        }
-        for (TimestampWrapper t : stamps) {
-            if (simple.getIndication(t.getId()) != Indication.PASSED) {
-                reasons.add("time-stamp is " + simple.getIndication(t.getId()));
-            }
-            bestIsStamp |= t.getProductionTime().equals(best);
-        }
-        if (!bestIsStamp) {
-            reasons.add("best signature time is not a time-stamp's");
-        }
-        if (s.arePdfModificationsDetected()) {
-            reasons.add("modifications after the signature");
-        }
-        if (!s.getPdfUndefinedChanges().isEmpty() || !s.getPdfAnnotationChanges().isEmpty() || s.arePdfObjectModificationsDetected()) {
-            reasons.add("objects changed after the signature");
-        }
-        if (!s.getPdfAnnotationsOverlapConcernedPages().isEmpty() || !s.getPdfVisualDifferenceConcernedPages().isEmpty()) {
-            reasons.add("annotations or visual differences");
-        }
-        if (!"PAdES-BASELINE-T".equals(String.valueOf(simple.getSignatureFormat(id)))) {
-            reasons.add("not PAdES-BASELINE-T");
-        }
-        if (!s.isSignatureByteRangeValid()) {
-            reasons.add("ByteRange not valid");
         }
     }
 }
