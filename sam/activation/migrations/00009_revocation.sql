@@ -1,0 +1,78 @@
+-- +goose Up
+
+-- serials: whose certificate has which serial number. The ca's list of revocations names certificates by it.
+CREATE TABLE serials (
+  serial     TEXT PRIMARY KEY, -- lower-case hex, two digits for each octet
+  credential TEXT NOT NULL REFERENCES links (id)
+);
+CREATE INDEX serials_credential ON serials (credential);
+
+-- revocations: what was revoked, and how far that has come. A row is written in the transaction that blocks the key.
+CREATE TABLE revocations (
+  serial     TEXT PRIMARY KEY,
+  credential TEXT NOT NULL REFERENCES links (id),
+  source     TEXT NOT NULL,    -- signer, code, operators, ca: who said so
+  reason     INTEGER NOT NULL, -- RFC 5280 §5.3.1
+  nonce      TEXT NOT NULL,    -- of the signer's confirmation, else ''
+  act        TEXT NOT NULL,    -- id of the operators' act, else ''
+  at         INTEGER NOT NULL, -- when the key was blocked, microseconds since 1970, as everywhere here
+  published  INTEGER NOT NULL DEFAULT 0, -- when the ca was known to have it; 0: not yet
+  seq        INTEGER NOT NULL DEFAULT 0  -- in the ca's list
+);
+CREATE INDEX revocations_credential ON revocations (credential);
+CREATE INDEX revocations_nonce ON revocations (nonce) WHERE nonce <> '';
+CREATE INDEX revocations_open ON revocations (at) WHERE published = 0;
+
+-- ca_list: how far the ca's list of revocations was read. serial is that of the entry, so that a list that was put back is noticed.
+CREATE TABLE ca_list (
+  one    INTEGER PRIMARY KEY CHECK (one = 1),
+  seq    INTEGER NOT NULL,
+  serial TEXT NOT NULL
+);
+
+-- codes: SHA-256 of the code with which a person revokes past front and itsme.
+CREATE TABLE codes (
+  credential TEXT PRIMARY KEY REFERENCES links (id),
+  hash       BLOB NOT NULL UNIQUE,
+  created    INTEGER NOT NULL
+);
+
+-- acts: what operators decided, each once.
+CREATE TABLE acts (
+  id         TEXT PRIMARY KEY, -- of the act
+  hash       TEXT NOT NULL UNIQUE, -- of the request's body
+  text       TEXT NOT NULL,
+  approvals  TEXT NOT NULL,    -- the two texts, one after the other
+  credential TEXT NOT NULL,
+  at         INTEGER NOT NULL
+);
+CREATE INDEX acts_credential ON acts (credential);
+
+CREATE INDEX links_confirm ON links (iss, confirm_aud, confirm_sub);
+CREATE INDEX links_revoked ON links (id) WHERE state = 'revoked';
+
+-- There is no way back from a revocation (Regulation (EU) 910/2014, Article 28(4)).
+-- +goose StatementBegin
+CREATE TRIGGER links_irreversible BEFORE UPDATE ON links
+WHEN OLD.state = 'revoked' AND NEW.state NOT IN ('revoked', 'destroyed') OR OLD.state = 'destroyed' AND (NEW.state <> 'destroyed' OR NEW.blob <> OLD.blob)
+BEGIN SELECT RAISE(ABORT, 'a revocation is irreversible'); END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER links_stay BEFORE DELETE ON links BEGIN SELECT RAISE(ABORT, 'links stay'); END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER revocations_final BEFORE UPDATE ON revocations
+WHEN NEW.serial <> OLD.serial OR NEW.credential <> OLD.credential OR NEW.at <> OLD.at OR NEW.reason <> OLD.reason OR NEW.source <> OLD.source OR OLD.published <> 0
+BEGIN SELECT RAISE(ABORT, 'a revocation is final'); END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER revocations_stay BEFORE DELETE ON revocations BEGIN SELECT RAISE(ABORT, 'a revocation is final'); END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER acts_final BEFORE UPDATE ON acts BEGIN SELECT RAISE(ABORT, 'acts are final'); END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER acts_stay BEFORE DELETE ON acts BEGIN SELECT RAISE(ABORT, 'acts are final'); END;
+-- +goose StatementEnd
+
+-- +goose Down
