@@ -19,6 +19,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"tekend/policy"
 	"tekend/sam"
 	"tekend/signer"
 )
@@ -126,13 +127,14 @@ type Dependencies struct {
 
 // server implements the generated StrictServerInterface.
 type server struct {
-	cfg    Config
-	dep    Dependencies
-	spec   *contract
-	words  *catalogues
-	pages  *pages
-	origin string // scheme and host of PublicURL
-	health healthCache
+	cfg      Config
+	dep      Dependencies
+	spec     *contract
+	words    *catalogues
+	pages    *pages
+	policies *policy.Library
+	origin   string // scheme and host of PublicURL
+	health   healthCache
 }
 
 var _ StrictServerInterface = (*server)(nil)
@@ -162,6 +164,9 @@ func New(cfg Config, dep Dependencies) (http.Handler, error) {
 		return nil, err
 	}
 	if s.pages, err = loadPages(s.spec, s.words, cfg.Sandbox); err != nil {
+		return nil, err
+	}
+	if s.policies, err = policy.Templates(); err != nil {
 		return nil, err
 	}
 	return s.engine(), nil

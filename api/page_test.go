@@ -14,15 +14,21 @@ import (
 
 const formType = "application/x-www-form-urlencoded"
 
+func termsInForce(t *testing.T) string {
+	t.Helper()
+	version, _, err := api.TermsInForce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return version
+}
+
 func TestThePageAsDataAndAsHTML(t *testing.T) {
 	d := open(t, nil)
 	r, token := d.order(`{"language":"nl","redirect_url":"https://acme.example/back"}`)
 	var p api.SigningPage
 	d.get("/sign/"+token, "Accept", "application/json").into(t, &p)
-	version, _, err := api.TermsInForce()
-	if err != nil {
-		t.Fatal(err)
-	}
+	version := termsInForce(t)
 	if p.RequestId != r.Id || p.RequestedBy != "acme" || p.State != "created" || p.Step != "accept_terms" || p.Language != "nl" || !p.Sandbox ||
 		len(p.Documents) != 1 || *p.TermsVersion != version || *p.ReturnUrl != "https://acme.example/back?signature_request="+r.Id || p.Link != nil {
 		t.Errorf("%s", mustJSON(p))
@@ -133,7 +139,7 @@ func TestFormsComeFromThePageItself(t *testing.T) {
 		t.Errorf("%s", mustJSON(p))
 	}
 	d.do(d.request(http.MethodPost, at, nil, "Accept", "application/json")).into(t, &p)
-	d.post("/sign/"+token+"/terms", "application/json", `{"terms_version":"2026-11"}`).problem(t, "ended", 409)
+	d.post("/sign/"+token+"/terms", "application/json", `{"terms_version":"`+termsInForce(t)+`"}`).problem(t, "ended", 409)
 	if a := d.post(at+"?lang=nl", formType, ""); a.status != http.StatusSeeOther || a.header.Get("Location") != "/sign/"+token+"?lang=nl" {
 		t.Errorf("%d %q", a.status, a.header.Get("Location"))
 	}
@@ -247,7 +253,7 @@ func TestTermsAreReadInOneWayOnly(t *testing.T) {
 		"terms_version=%zz":                           "request_invalid",
 		"terms_version=" + strings.Repeat("x", 5<<10): "body_too_large",
 	} {
-		a := d.post(at+"?terms_version=2026-11", formType, body, "Accept", "application/json")
+		a := d.post(at+"?terms_version="+termsInForce(t), formType, body, "Accept", "application/json")
 		var status = map[string]int{"terms_changed": 409, "request_invalid": 400, "body_too_large": 413}[code]
 		a.problem(t, code, status)
 	}
@@ -266,7 +272,7 @@ func TestTermsCanBeReadAndTheirDigestComputed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.ReadFile("templates/terms/" + version + ".txt")
+	file, err := os.ReadFile("../policy/texts/" + version + "/terms-mul.txt")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,36 +2,21 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
-	"path"
-	"slices"
 	"strings"
+
+	"tekend/policy"
 )
 
-// Terms of service are files templates/terms/<version>.txt with one section for each language, "== en ==" above it. The
-// last version, by name, is in force; old ones stay readable, since people have accepted them.
+// Terms of service are files of package policy with one section for each language, "== en ==" above it. The last version is
+// in force; old ones stay readable, since people have accepted them.
 
 // TermsInForce returns the version of the terms that are in force and the SHA-256 of their file, which /terms/<version>.txt
 // serves: what signer.Config.Terms needs, and what a person consents to when the certificate is made.
 func TermsInForce() (version string, sha256Sum []byte, err error) {
-	files, err := fs.Glob(templateFiles, "templates/terms/*.txt")
-	if err != nil {
-		return "", nil, err
-	}
-	if len(files) == 0 {
-		return "", nil, errors.New("api: no terms of service")
-	}
-	last := slices.Max(files)
-	text, err := templateFiles.ReadFile(last)
-	if err != nil {
-		return "", nil, err
-	}
-	sum := sha256.Sum256(text)
-	return strings.TrimSuffix(path.Base(last), ".txt"), sum[:], nil
+	d, err := policy.InForce(policy.Terms, policy.AllLanguages)
+	return d.Version, d.SHA256, err
 }
 
 // termsView is the page of the terms.
@@ -45,17 +30,16 @@ type termsView struct {
 func (s *server) GetTerms(ctx context.Context, in GetTermsRequestObject) (GetTermsResponseObject, error) {
 	_, cl := enter(ctx)
 	version, raw := strings.CutSuffix(in.Version, ".txt")
-	text, err := templateFiles.ReadFile("templates/terms/" + version + ".txt")
+	doc, err := s.policies.TermsOf(version)
 	if err != nil {
 		return nil, errNoRoute
 	}
 	if raw {
-		return &file{media: "text/plain; charset=utf-8", bytes: text, cache: cacheStatic}, nil
+		return &file{media: "text/plain; charset=utf-8", bytes: doc.Text, cache: cacheStatic}, nil
 	}
 	lang := s.words.choose(cl.langs, "")
-	sum := sha256.Sum256(text)
-	v := termsView{view: s.pages.view(lang, s.cfg.Sandbox), Version: version, Digest: hex.EncodeToString(sum[:])}
-	v.Paragraphs, err = termsSection(string(text), lang)
+	v := termsView{view: s.pages.view(lang, s.cfg.Sandbox), Version: version, Digest: hex.EncodeToString(doc.SHA256)}
+	v.Paragraphs, err = termsSection(string(doc.Text), lang)
 	if err != nil {
 		return nil, err
 	}

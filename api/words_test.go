@@ -376,7 +376,7 @@ func TestProblemsAndTermsAreSoundPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := os.ReadFile("templates/terms/" + version + ".txt")
+		text, err := os.ReadFile("../policy/texts/" + version + "/terms-mul.txt")
 		if err != nil {
 			t.Fatal(err)
 		}
