@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -9,6 +10,8 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
 )
 
 // forEver marks a mechanism for which TS 119 312 names no end.
@@ -23,7 +26,7 @@ var legacyEnd = time.Date(2029, 1, 1, 0, 0, 0, 0, time.UTC)
 // algorithm, the smallest key in bits, and its end (zero: none).
 type algorithm struct {
 	sig     x509.SignatureAlgorithm
-	oid     asn1.ObjectIdentifier // set when we sign with it
+	oid     asn1.ObjectIdentifier // nil: RSASSA-PSS, which is told by its parameters
 	hash    crypto.Hash
 	minBits int
 	end     time.Time
@@ -36,10 +39,10 @@ type algorithm struct {
 var algorithms = []algorithm{
 	{x509.ECDSAWithSHA256, oidECDSAWithSHA256, crypto.SHA256, 256, forEver},
 	{x509.ECDSAWithSHA384, oidECDSAWithSHA384, crypto.SHA384, 256, forEver},
-	{x509.ECDSAWithSHA512, nil, crypto.SHA512, 256, forEver},
+	{x509.ECDSAWithSHA512, oidECDSAWithSHA512, crypto.SHA512, 256, forEver},
 	{x509.SHA256WithRSA, oidSHA256WithRSA, crypto.SHA256, 1900, legacyEnd},
-	{x509.SHA384WithRSA, nil, crypto.SHA384, 1900, legacyEnd},
-	{x509.SHA512WithRSA, nil, crypto.SHA512, 1900, legacyEnd},
+	{x509.SHA384WithRSA, oidSHA384WithRSA, crypto.SHA384, 1900, legacyEnd},
+	{x509.SHA512WithRSA, oidSHA512WithRSA, crypto.SHA512, 1900, legacyEnd},
 	{x509.SHA256WithRSAPSS, nil, crypto.SHA256, 3000, forEver},
 	{x509.SHA384WithRSAPSS, nil, crypto.SHA384, 3000, forEver},
 	{x509.SHA512WithRSAPSS, nil, crypto.SHA512, 3000, forEver},
@@ -144,4 +147,21 @@ func signingAlgorithm(pub crypto.PublicKey) (algorithm, error) {
 		}
 	}
 	return algorithm{}, fmt.Errorf("%v is not in the table", want)
+}
+
+// algorithmOf reads a DER AlgorithmIdentifier of the table, with the parameters
+// that identifier writes. Anything else, RSASSA-PSS too, is
+// x509.UnknownSignatureAlgorithm.
+func algorithmOf(der []byte) x509.SignatureAlgorithm {
+	for _, a := range algorithms {
+		if a.oid == nil {
+			continue
+		}
+		var b cryptobyte.Builder
+		a.identifier(&b)
+		if want, err := b.Bytes(); err == nil && bytes.Equal(want, der) {
+			return a.sig
+		}
+	}
+	return x509.UnknownSignatureAlgorithm
 }

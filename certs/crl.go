@@ -1,11 +1,10 @@
 package certs
 
 import (
-	"crypto/rand"
+	"bytes"
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	zx509 "github.com/zmap/zcrypto/x509"
@@ -20,69 +19,54 @@ type Revoked struct {
 	Reason int
 }
 
-// CRL makes a full certificate revocation list (RFC 5280 §5) in DER: with
-// number, thisUpdate, nextUpdate and the authority key identifier. It is
-// linted as a twin that a throw-away key signed, then signed by the issuer,
-// compared with the twin and verified. Findings come as a *LintError.
-func CRL(issuer Issuer, number *big.Int, revoked []Revoked, thisUpdate, nextUpdate time.Time) ([]byte, error) {
-	if issuer.Cert == nil || !SameKey(issuer.Signer.Public(), issuer.Cert.PublicKey) {
-		return nil, errors.New("CRL: the key is not the issuer's")
-	}
-	alg, err := signingAlgorithm(issuer.Cert.PublicKey)
-	if err != nil {
-		return nil, fmt.Errorf("CRL: %w", err)
-	}
-	template := &x509.RevocationList{
-		SignatureAlgorithm: alg.sig, Number: number,
-		ThisUpdate: thisUpdate.UTC().Truncate(time.Second), NextUpdate: nextUpdate.UTC().Truncate(time.Second),
-	}
-	for _, r := range revoked {
-		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries, x509.RevocationListEntry{
-			SerialNumber: r.Serial, RevocationTime: r.At.UTC().Truncate(time.Second), ReasonCode: r.Reason,
-		})
-	}
-	worthless, err := throwAway(alg)
-	if err != nil {
-		return nil, err
-	}
-	twin, err := x509.CreateRevocationList(rand.Reader, template, issuer.Cert, worthless)
-	if err != nil {
-		return nil, fmt.Errorf("build CRL: %w", err)
-	}
-	if found := LintCRL(twin); len(found) > 0 {
-		return nil, &LintError{found}
-	}
-	return signCRL(issuer, alg, twin)
+// reasons are the codes we use (RFC 5280 §5.3.1): no hold and no removal,
+// because a revocation is for ever (Regulation 910/2014 Art 28(4)), and none
+// that speaks of attribute authorities.
+var reasons = []int{0, 1, 2, 3, 4, 5, 9}
+
+func reasonAllowed(code int) bool { return slices.Contains(reasons, code) }
+
+// CRLSpec says what a CRL is to contain. Times are cut to seconds.
+type CRLSpec struct {
+	Issuer                 Issuer
+	Number                 *big.Int // positive, at most 20 octets, never used before
+	ThisUpdate, NextUpdate time.Time
+	// ExpiredCerts: revoked certificates that have expired since then are still
+	// listed (expiredCertsOnCRL, EN 319 411-2 CSS-6.3.10-04). Zero: not said.
+	ExpiredCerts time.Time
+	// Shard is the address of the distribution point that this list is for; it
+	// then lists the certificates that name this address and no others. "": the
+	// list is for all.
+	Shard string
+	// Last: no list will follow; nextUpdate is 99991231235959Z (EN 319 411-1
+	// CSS-6.3.9-06) and NextUpdate is not looked at.
+	Last bool
+	// Entries gives the revoked certificates, in any order, each once; it stops
+	// and returns what yield returned. It is called once.
+	Entries func(yield func(Revoked) error) error
 }
 
-// signCRL has the very bytes signed that were linted.
-//
-//	CertificateList ::= SEQUENCE { tbsCertList, signatureAlgorithm
-//	  AlgorithmIdentifier, signatureValue BIT STRING }        (RFC 5280 §5.1)
-func signCRL(issuer Issuer, alg algorithm, twin []byte) ([]byte, error) {
-	linted, err := x509.ParseRevocationList(twin)
-	if err != nil {
-		return nil, fmt.Errorf("read the linted CRL: %w", err)
-	}
-	signature, err := signDigest(issuer.Signer, alg, linted.RawTBSRevocationList)
+// CRL makes a full certificate revocation list in DER, for lists that fit into
+// memory. Findings come as a *LintError.
+func CRL(issuer Issuer, number *big.Int, revoked []Revoked, thisUpdate, nextUpdate time.Time) ([]byte, error) {
+	var out bytes.Buffer
+	err := WriteCRL(&out, CRLSpec{Issuer: issuer, Number: number, ThisUpdate: thisUpdate, NextUpdate: nextUpdate, Entries: Listed(revoked)})
 	if err != nil {
 		return nil, err
 	}
-	der, err := assemble(linted.RawTBSRevocationList, alg, signature)
-	if err != nil {
-		return nil, err
+	return out.Bytes(), nil
+}
+
+// Listed gives the entries of a slice, for CRLSpec.
+func Listed(revoked []Revoked) func(yield func(Revoked) error) error {
+	return func(yield func(Revoked) error) error {
+		for _, r := range revoked {
+			if err := yield(r); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	signed, err := x509.ParseRevocationList(der)
-	if err != nil {
-		return nil, fmt.Errorf("read the signed CRL: %w", err)
-	}
-	if err := sameBytes(signed.RawTBSRevocationList, linted.RawTBSRevocationList); err != nil {
-		return nil, err
-	}
-	if err := signed.CheckSignatureFrom(issuer.Cert); err != nil {
-		return nil, fmt.Errorf("the CRL's new signature does not verify: %w", err)
-	}
-	return der, nil
 }
 
 // LintCRL judges a DER CRL by zlint (RFC 5280) and by our rules.

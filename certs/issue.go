@@ -63,17 +63,14 @@ func (p *Prepared) TBSSHA256() string {
 // judged by zlint (RFC 5280 and ETSI) and by our own rules. Findings come as a
 // *LintError. issuer is nil for a root. Nothing is signed with a key that counts.
 func Prepare(issuer *x509.Certificate, o Order) (*Prepared, error) {
-	if (issuer == nil) != (o.Profile == Root) {
-		return nil, errors.New("a root, and only a root, has no issuer")
-	}
 	l, err := newLayout(issuer, o)
 	if err != nil {
 		return nil, fmt.Errorf("build certificate: %w", err)
 	}
-	return l.prepare(issuer, o.Profile)
+	return l.prepare(issuer, o)
 }
 
-func (l *layout) prepare(issuer *x509.Certificate, profile Profile) (*Prepared, error) {
+func (l *layout) prepare(issuer *x509.Certificate, o Order) (*Prepared, error) {
 	tbs, err := l.encode()
 	if err != nil {
 		return nil, err
@@ -82,7 +79,7 @@ func (l *layout) prepare(issuer *x509.Certificate, profile Profile) (*Prepared, 
 	if err != nil {
 		return nil, err
 	}
-	if found := Lint(profile, twin, issuer); len(found) > 0 {
+	if found := lintOrder(o, twin, issuer); len(found) > 0 {
 		return nil, &LintError{found}
 	}
 	parsed, err := x509.ParseCertificate(twin)

@@ -38,6 +38,9 @@ type layout struct {
 
 // newLayout fills in what every profile shares.
 func newLayout(issuer *x509.Certificate, o Order) (*layout, error) {
+	if err := o.check(issuer); err != nil {
+		return nil, err
+	}
 	spki, err := SPKI(o.PublicKey)
 	if err != nil {
 		return nil, err
@@ -58,7 +61,11 @@ func newLayout(issuer *x509.Certificate, o Order) (*layout, error) {
 	if l.sig, err = signingAlgorithm(signerKey); err != nil {
 		return nil, err
 	}
-	l.extensions, err = o.extensions(issuer, spki)
+	f, err := newForm(issuer, o, spki)
+	if err != nil {
+		return nil, err
+	}
+	l.extensions, err = f.extensions()
 	return l, err
 }
 

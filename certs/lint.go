@@ -45,8 +45,20 @@ var lintRegistry = sync.OnceValues(func() (lint.Registry, error) {
 
 // Lint judges a DER certificate by zlint and by our rules for the profile.
 // issuer is nil for a self-signed one. No finding means it may be signed.
+//
+// Lint does not know the order. It takes a certificate for a real one when its
+// issuer's is (a root: when its own name has no mark).
 func Lint(profile Profile, der []byte, issuer *x509.Certificate) []Finding {
-	found := ownFindings(profile, der, issuer)
+	return lintAs(profile, der, issuer, nil)
+}
+
+// lintOrder judges a certificate by what was ordered.
+func lintOrder(o Order, der []byte, issuer *x509.Certificate) []Finding {
+	return lintAs(o.Profile, der, issuer, &o)
+}
+
+func lintAs(profile Profile, der []byte, issuer *x509.Certificate, o *Order) []Finding {
+	found := ownFindings(profile, der, issuer, o)
 	parsed, err := zx509.ParseCertificate(der)
 	if err != nil {
 		return append(found, Finding{"unreadable", "zlint", "zcrypto cannot read it: " + err.Error()})
@@ -84,12 +96,13 @@ func zlintFindings(set *zlint.ResultSet, registry lint.Registry) []Finding {
 
 // ownFindings are our rules: each row of specs/eidas.md §2.1, 2.2, 2.5 and
 // 2.7, of which zlint knows only some.
-func ownFindings(profile Profile, der []byte, issuer *x509.Certificate) []Finding {
+func ownFindings(profile Profile, der []byte, issuer *x509.Certificate, o *Order) []Finding {
 	v, err := newView(profile, der, issuer)
 	if err != nil {
 		return []Finding{{"unreadable", "RFC 5280 §4.1", err.Error()}}
 	}
-	var found []Finding
+	v.order = o
+	found := v.byTable()
 	for _, r := range rules {
 		if r.profiles != nil && !slices.Contains(r.profiles, profile) {
 			continue
@@ -106,6 +119,7 @@ type view struct {
 	profile    Profile
 	cert       *x509.Certificate
 	issuer     *x509.Certificate // itself for a root
+	order      *Order            // nil: not known
 	subject    name
 	issuerName name
 	extensions []extension

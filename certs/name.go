@@ -13,8 +13,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// SandboxMark stands in the common name of every certificate of this issue's
-// profiles, so that nobody takes one for a real qualified certificate.
+// SandboxMark stands in the common name of every certificate that is not real
+// (Order.Real), so that nobody takes one for a qualified certificate.
 const SandboxMark = "SANDBOX"
 
 // maxName bounds a name, in bytes: EN 319 412-2 NAT-4.2.4-18 lifts the 64
@@ -42,13 +42,25 @@ func (p Person) Subject() Subject {
 	return Subject{Country: p.Country, Surname: p.Surname, GivenName: p.GivenName, SerialNumber: p.SerialNumber, CommonName: p.CommonName}
 }
 
-// NewPerson builds a person from the claims that an identity provider signed:
-// the whole name as usually shown (may be empty: then given name and surname),
-// given name, surname, and the alpha-3 or alpha-2 code of the issuing country.
-// Names are normalised to NFC, spaces around them are removed, and otherwise
-// they are left as they are: nothing is transliterated or cut. The common name gets the mark "(SANDBOX)" and the
-// serial number is random, so that it says nothing about the person.
+// NewPerson builds a person of the sandbox from the claims that an identity
+// provider signed: the whole name as usually shown (may be empty: then given
+// name and surname), given name, surname, and the alpha-3 or alpha-2 code of the
+// issuing country. Names are normalised to NFC, spaces around them are removed,
+// and otherwise they are left as they are: nothing is transliterated or cut. The
+// common name gets the mark "(SANDBOX)" and the serial number is random, so that
+// it says nothing about the person.
 func NewPerson(name, given, surname, country string) (Person, error) {
+	p, err := NewRealPerson(name, given, surname, country)
+	if err != nil {
+		return Person{}, err
+	}
+	p.CommonName += " (" + SandboxMark + ")"
+	return p, p.check()
+}
+
+// NewRealPerson is NewPerson without the mark, for certificates that are to
+// count outside a sandbox (Order.Real).
+func NewRealPerson(name, given, surname, country string) (Person, error) {
 	name, given, surname = strings.TrimSpace(name), strings.TrimSpace(given), strings.TrimSpace(surname)
 	p := Person{GivenName: norm.NFC.String(given), Surname: norm.NFC.String(surname), Country: country}
 	if a2, ok := Alpha2(country); ok {
@@ -57,7 +69,7 @@ func NewPerson(name, given, surname, country string) (Person, error) {
 	if name == "" {
 		name = strings.TrimSpace(given + " " + surname)
 	}
-	p.CommonName = norm.NFC.String(name) + " (" + SandboxMark + ")"
+	p.CommonName = norm.NFC.String(name)
 	serial := make([]byte, 16)
 	if _, err := rand.Read(serial); err != nil {
 		return Person{}, fmt.Errorf("make serial number: %w", err)

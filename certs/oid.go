@@ -21,6 +21,7 @@ var (
 	// of a natural person, key in a qualified device.
 	PolicyQCPNaturalQSCD = asn1.ObjectIdentifier{0, 4, 0, 194112, 1, 2}
 
+	oidTestArc       = asn1.ObjectIdentifier{2, 25, 631912428}
 	oidPolicyQCPArc  = asn1.ObjectIdentifier{0, 4, 0, 194112, 1}
 	oidPolicyNCPPlus = asn1.ObjectIdentifier{0, 4, 0, 2042, 1, 2}
 	oidPolicyAny     = asn1.ObjectIdentifier{2, 5, 29, 32, 0}
@@ -52,17 +53,44 @@ var (
 	oidExtEKU             = asn1.ObjectIdentifier{2, 5, 29, 37}
 	oidExtInhibitAny      = asn1.ObjectIdentifier{2, 5, 29, 54}
 	oidExtNoRevAvail      = asn1.ObjectIdentifier{2, 5, 29, 56}
+	oidExtOCSPNoCheck     = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}
 	oidExtAIA             = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 1}
 	oidExtQcStatements    = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 3}
 	oidExtValidityAssured = asn1.ObjectIdentifier{0, 4, 0, 194121, 2, 1}
 
 	oidAccessCAIssuers = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 2}
+	oidAccessOCSP      = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1}
+)
+
+// Extensions of CRLs and of their entries (RFC 5280 §5.2, §5.3; X.509
+// expiredCertsOnCRL).
+var (
+	oidExtCRLNumber    = asn1.ObjectIdentifier{2, 5, 29, 20}
+	oidExtReason       = asn1.ObjectIdentifier{2, 5, 29, 21}
+	oidExtIssuingPoint = asn1.ObjectIdentifier{2, 5, 29, 28}
+	oidExtExpiredCerts = asn1.ObjectIdentifier{2, 5, 29, 60}
+)
+
+// OCSP (RFC 6960 §4.2.1, §4.4; RFC 9654).
+var (
+	oidOCSPBasic         = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 1}
+	oidOCSPNonce         = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 2}
+	oidOCSPArchiveCutoff = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 6}
+)
+
+// Digest algorithms, as they stand in an OCSP CertID (RFC 3370, RFC 5754).
+var (
+	oidSHA1   = asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}
+	oidSHA256 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
+	oidSHA384 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 2}
+	oidSHA512 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}
 )
 
 // Extended key usages (RFC 5280, RFC 9336 and Microsoft's document signing).
 var (
 	oidEKUAny             = asn1.ObjectIdentifier{2, 5, 29, 37, 0}
 	oidEKUTimeStamping    = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8}
+	oidEKUOCSPSigning     = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 9}
 	oidEKUClientAuth      = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 2}
 	oidEKUEmail           = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 4}
 	oidEKUDocumentSigning = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 36}
@@ -71,6 +99,7 @@ var (
 
 // Statements of qualified certificates (EN 319 412-5, EN 319 412-1 §5.1).
 var (
+	oidSemanticsNatural  = asn1.ObjectIdentifier{0, 4, 0, 194121, 1, 1}
 	oidQcSemantics       = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 11, 2}
 	oidQcCompliance      = asn1.ObjectIdentifier{0, 4, 0, 1862, 1, 1}
 	oidQcSSCD            = asn1.ObjectIdentifier{0, 4, 0, 1862, 1, 4}
@@ -87,5 +116,8 @@ var (
 var (
 	oidECDSAWithSHA256 = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}
 	oidECDSAWithSHA384 = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 3}
+	oidECDSAWithSHA512 = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 4}
+	oidSHA384WithRSA   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 12}
+	oidSHA512WithRSA   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 13}
 	oidSHA256WithRSA   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}
 )

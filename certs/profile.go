@@ -4,23 +4,22 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
-
-	"golang.org/x/crypto/cryptobyte"
-	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // Profile is the kind of a certificate. The zero value is none.
 type Profile int
 
-// The profiles we issue.
+// The profiles we issue; what is in them says profile_table.go.
 const (
-	// Root is the self-signed sandbox root: trust anchor, issues the issuing CA
-	// and the time-stamping unit.
+	// Root is the self-signed trust anchor: it issues issuing CAs and
+	// time-stamping units.
 	Root Profile = iota + 1
-	// IssuingCA issues certificates of natural persons and nothing else.
+	// IssuingCA issues certificates of natural persons and of the OCSP responder
+	// that answers for them, and nothing else.
 	IssuingCA
 	// TSU is a time-stamping unit (RFC 3161 §2.3, EN 319 422): the root issues
 	// it, so that the root's CRL is its revocation information.
@@ -28,18 +27,18 @@ const (
 	// NaturalPerson is a qualified certificate with its key in a qualified
 	// remote device, QCP-n-qscd (EN 319 412-2, specs/eidas.md §2.1).
 	NaturalPerson
+	// OneTime is the same for one confirmation: it lives at most a day, is
+	// assured to be valid as long, and has no revocation information (EN 319
+	// 412-1 validity-assured, RFC 9608, specs/eidas.md §2.4).
+	OneTime
+	// Responder answers for its issuer's certificates (RFC 6960 §4.2.2.2,
+	// specs/eidas.md §2.6).
+	Responder
 )
 
 func (p Profile) String() string {
-	switch p {
-	case Root:
-		return "root"
-	case IssuingCA:
-		return "issuing CA"
-	case TSU:
-		return "time-stamping unit"
-	case NaturalPerson:
-		return "natural person"
+	if f, ok := profiles[p]; ok {
+		return f.title
 	}
 	return "no profile"
 }
@@ -57,16 +56,22 @@ type PDS struct {
 // Publication says where what belongs to a certificate is published.
 type Publication struct {
 	IssuerURL string // http URL of the issuer's certificate, DER (not for a root)
-	CRLURL    string // http URL of the issuer's CRL, DER (not for a root)
+	CRLURL    string // http URL of the issuer's CRL, DER (not for a root, a one-time certificate or a responder)
+	OCSPURL   string // http URL of the OCSP responder: natural person only; the root's certificates have a CRL alone
 	CPSURL    string // URL of the practice statement: the CPS qualifier of our own policy
 	PDS       []PDS  // natural person only; one must be in English
 }
 
 // PublishedBy gives the URLs below base (e.g. "http://127.0.0.1:8080/pki") for
-// what the named issuer ("root" or "issuing-ca") signs; cps is the CPS URL.
+// what the named issuer ("root", "issuing-ca", "issuing-ca-2", …) signs; cps is
+// the CPS URL. What the root signs has no OCSP address: its key is offline.
 func PublishedBy(base, issuer, cps string) Publication {
 	base = strings.TrimSuffix(base, "/")
-	return Publication{IssuerURL: base + "/ca/" + issuer + ".crt", CRLURL: base + "/crl/" + issuer + ".crl", CPSURL: cps}
+	p := Publication{IssuerURL: base + "/ca/" + issuer + ".crt", CRLURL: base + "/crl/" + issuer + ".crl", CPSURL: cps}
+	if issuer != "root" {
+		p.OCSPURL = base + "/ocsp"
+	}
+	return p
 }
 
 // Order says what a certificate is to contain; the rest is fixed by the
@@ -79,177 +84,46 @@ type Order struct {
 	PrivateKeyEnd       time.Time // TSU only: end of privateKeyUsagePeriod, after which it stamps no more
 	Publication         Publication
 	Identified          bool // natural person: state QcIdentMethod "notified eID means" (eIDAS2-acd)
+
+	// Policy is the issuer's own certificate policy, for the profiles that have
+	// one (TSU, NaturalPerson, OneTime). nil: our test policy.
+	Policy asn1.ObjectIdentifier
+	// Real: the certificate is to be used outside a sandbox. Its common name has
+	// no SandboxMark, and Policy must be set, outside our test arc.
+	Real bool
+	// LegalBasis says which law allows a number of an ETSI scheme ("PNOBE-…",
+	// EN 319 412-1 §5.1.3) as the subject's serial number. It is not written; with
+	// it the number must follow a scheme and the certificate states the
+	// semantics, without it the number must be opaque.
+	LegalBasis string
 }
 
-func (o Order) extensions(issuer *x509.Certificate, spki []byte) ([]extension, error) {
-	ski, err := keyIdentifier(spki)
-	if err != nil {
-		return nil, err
+// policy gives the issuer's own policy of the certificate, or nil.
+func (o Order) policy() asn1.ObjectIdentifier {
+	own := profiles[o.Profile].testPolicy
+	if own != nil && o.Policy != nil {
+		return o.Policy
 	}
-	var e extensionsBuilder
-	authority := ski // a root names itself: RFC 5280 would let it be silent, zlint not
-	if issuer != nil {
-		authority = issuer.SubjectKeyId
+	return own
+}
+
+// check refuses orders that no profile allows.
+func (o Order) check(issuer *x509.Certificate) error {
+	facts, ok := profiles[o.Profile]
+	switch {
+	case !ok:
+		return fmt.Errorf("no profile %d", o.Profile)
+	case (issuer == nil) != (o.Profile == Root):
+		return errors.New("a root, and only a root, has no issuer")
+	case o.Real && facts.testPolicy != nil && (o.Policy == nil || below(o.Policy, oidTestArc)):
+		return errors.New("a real certificate needs a policy of its issuer outside the test arc")
+	case facts.person && (o.LegalBasis != "") != followsScheme(o.Subject.SerialNumber):
+		return errors.New("a serial number of an ETSI scheme and its legal basis go together")
 	}
-	e.authorityKey(authority)
-	e.add(oidExtSKI, false, func(b *cryptobyte.Builder) { b.AddASN1OctetString(ski) })
-	switch o.Profile {
-	case Root:
-		e.basicConstraints(-1)
-		e.keyUsage(5, 6)
-		return e.done() // where a root is published, its users know already
-	case IssuingCA:
-		e.basicConstraints(0)
-		e.keyUsage(5, 6)
-		e.policies(policy{oidPolicyAny, ""})
-	case TSU:
-		e.keyUsage(0)
-		e.add(oidExtEKU, true, func(b *cryptobyte.Builder) {
-			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oidEKUTimeStamping) })
-		})
-		e.policies(policy{oidPolicyNCPPlus, ""}, policy{PolicyTestTSU, o.Publication.CPSURL})
-		if !o.PrivateKeyEnd.IsZero() {
-			e.keyPeriod(o.NotBefore, o.PrivateKeyEnd)
-		}
-	case NaturalPerson:
-		e.keyUsage(1)
-		e.policies(policy{PolicyQCPNaturalQSCD, ""}, policy{PolicyTestPerson, o.Publication.CPSURL})
-		e.qcStatements(o)
-	default:
-		return nil, fmt.Errorf("no profile %d", o.Profile)
-	}
-	e.published(o.Publication)
-	return e.done()
+	return nil
 }
 
-// extensionsBuilder collects extensions and the first error.
-type extensionsBuilder struct {
-	list []extension
-	err  error
-}
-
-func (e *extensionsBuilder) done() ([]extension, error) { return e.list, e.err }
-
-func (e *extensionsBuilder) add(oid asn1.ObjectIdentifier, critical bool, value cryptobyte.BuilderContinuation) {
-	var b cryptobyte.Builder
-	value(&b)
-	der, err := b.Bytes()
-	if err != nil && e.err == nil {
-		e.err = fmt.Errorf("encode extension %v: %w", oid, err)
-	}
-	e.list = append(e.list, extension{oid, critical, der})
-}
-
-// AuthorityKeyIdentifier ::= SEQUENCE { keyIdentifier [0] OCTET STRING … }
-func (e *extensionsBuilder) authorityKey(id []byte) {
-	e.add(oidExtAKI, false, func(b *cryptobyte.Builder) {
-		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1(cbasn1.Tag(0).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes(id) })
-		})
-	})
-}
-
-// BasicConstraints ::= SEQUENCE { cA BOOLEAN, pathLenConstraint INTEGER OPTIONAL }
-func (e *extensionsBuilder) basicConstraints(pathLen int) {
-	e.add(oidExtBasic, true, func(b *cryptobyte.Builder) {
-		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1Boolean(true)
-			if pathLen >= 0 {
-				b.AddASN1Int64(int64(pathLen))
-			}
-		})
-	})
-}
-
-// KeyUsage ::= BIT STRING { digitalSignature(0), contentCommitment(1), …,
-// keyCertSign(5), cRLSign(6), … }; DER cuts trailing zero bits.
-func (e *extensionsBuilder) keyUsage(bits ...int) {
-	var value byte
-	last := 0
-	for _, bit := range bits {
-		value |= 0x80 >> bit
-		last = max(last, bit)
-	}
-	e.add(oidExtKeyUsage, true, func(b *cryptobyte.Builder) {
-		b.AddASN1(cbasn1.BIT_STRING, func(b *cryptobyte.Builder) {
-			b.AddUint8(uint8(7 - last))
-			b.AddUint8(value)
-		})
-	})
-}
-
-// PrivateKeyUsagePeriod ::= SEQUENCE { notBefore [0] GeneralizedTime OPTIONAL,
-// notAfter [1] GeneralizedTime OPTIONAL }   (RFC 3280 §4.2.1.4)
-func (e *extensionsBuilder) keyPeriod(from, to time.Time) {
-	e.add(oidExtKeyPeriod, false, func(b *cryptobyte.Builder) {
-		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			for i, t := range []time.Time{from, to} {
-				b.AddASN1(cbasn1.Tag(uint8(i)).ContextSpecific(), func(b *cryptobyte.Builder) {
-					b.AddBytes([]byte(t.UTC().Format("20060102150405Z")))
-				})
-			}
-		})
-	})
-}
-
-type policy struct {
-	oid asn1.ObjectIdentifier
-	cps string
-}
-
-// certificatePolicies ::= SEQUENCE OF PolicyInformation   (RFC 5280 §4.2.1.4)
-// PolicyInformation ::= SEQUENCE { policyIdentifier OBJECT IDENTIFIER,
-//
-//	policyQualifiers SEQUENCE OF SEQUENCE { id, qualifier } OPTIONAL }
-//
-// CPSuri ::= IA5String
-func (e *extensionsBuilder) policies(list ...policy) {
-	e.add(oidExtPolicies, false, func(b *cryptobyte.Builder) {
-		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			for _, p := range list {
-				b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-					b.AddASN1ObjectIdentifier(p.oid)
-					if p.cps == "" {
-						return
-					}
-					b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-						b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-							b.AddASN1ObjectIdentifier(oidPolicyCPS)
-							b.AddASN1(cbasn1.IA5String, func(b *cryptobyte.Builder) { b.AddBytes([]byte(p.cps)) })
-						})
-					})
-				})
-			}
-		})
-	})
-}
-
-// published adds the CRL's and the issuer's addresses. There is no OCSP URL
-// as long as there is no OCSP responder (docs/decisions/0012).
-//
-//	CRLDistributionPoints ::= SEQUENCE OF SEQUENCE { distributionPoint [0]
-//	  { fullName [0] GeneralNames } }                   (RFC 5280 §4.2.1.13)
-//	AuthorityInfoAccessSyntax ::= SEQUENCE OF SEQUENCE { accessMethod OBJECT
-//	  IDENTIFIER, accessLocation GeneralName }          (RFC 5280 §4.2.2.1)
-func (e *extensionsBuilder) published(p Publication) {
-	uri := func(b *cryptobyte.Builder, u string) {
-		b.AddASN1(cbasn1.Tag(6).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes([]byte(u)) })
-	}
-	e.add(oidExtCRLDP, false, func(b *cryptobyte.Builder) {
-		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
-					b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) { uri(b, p.CRLURL) })
-				})
-			})
-		})
-	})
-	e.add(oidExtAIA, false, func(b *cryptobyte.Builder) {
-		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				b.AddASN1ObjectIdentifier(oidAccessCAIssuers)
-				uri(b, p.IssuerURL)
-			})
-		})
-	})
+// below tells whether oid is arc or stands below it.
+func below(oid, arc asn1.ObjectIdentifier) bool {
+	return len(oid) >= len(arc) && oid[:len(arc)].Equal(arc)
 }

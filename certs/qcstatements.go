@@ -29,18 +29,21 @@ func statement(id asn1.ObjectIdentifier, info cryptobyte.BuilderContinuation) cr
 	}
 }
 
-// oidSequence is the info of QcType and QcIdentMethod: SEQUENCE OF OBJECT
-// IDENTIFIER (EN 319 412-5 §4.2.3).
+// oidSequence is SEQUENCE OF OBJECT IDENTIFIER with one member: the info of
+// QcType and QcIdentMethod (EN 319 412-5 §4.2.3) and of the semantics (RFC 3739
+// §3.2.6.1: SemanticsInformation), and ExtKeyUsageSyntax (RFC 5280 §4.2.1.12).
 func oidSequence(id asn1.ObjectIdentifier) cryptobyte.BuilderContinuation {
 	return func(b *cryptobyte.Builder) {
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(id) })
 	}
 }
 
-// QcEuPDS ::= SEQUENCE SIZE (1..MAX) OF PdsLocation   (EN 319 412-5 §4.3.4)
-// PdsLocation ::= SEQUENCE { url IA5String, language PrintableString (SIZE (2)) }
-func pdsStatement(list []PDS) cryptobyte.BuilderContinuation {
-	return statement(oidQcPDS, func(b *cryptobyte.Builder) {
+// pdsList is the info of QcPDS.
+//
+//	QcEuPDS ::= SEQUENCE SIZE (1..MAX) OF PdsLocation   (EN 319 412-5 §4.3.4)
+//	PdsLocation ::= SEQUENCE { url IA5String, language PrintableString (SIZE (2)) }
+func pdsList(list []PDS) cryptobyte.BuilderContinuation {
+	return func(b *cryptobyte.Builder) {
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			for _, p := range list {
 				b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
@@ -49,32 +52,29 @@ func pdsStatement(list []PDS) cryptobyte.BuilderContinuation {
 				})
 			}
 		})
-	})
+	}
 }
 
-// qcStatements adds the statements of specs/eidas.md §2.2.
-func (e *extensionsBuilder) qcStatements(o Order) {
-	list := []cryptobyte.BuilderContinuation{
-		statement(oidQcCompliance, nil),
-		statement(oidQcSSCD, nil),
-		statement(oidQcType, oidSequence(oidQcTypeESign)),
-		pdsStatement(o.Publication.PDS),
+// qcStatements writes the statements of the table.
+func qcStatements(b *cryptobyte.Builder, f *form) {
+	var list []cryptobyte.BuilderContinuation
+	for _, r := range statementTable {
+		if r.when == nil || r.when(f) {
+			list = append(list, statement(r.oid, r.info(f)))
+		}
 	}
-	if o.Identified {
-		list = append(list, statement(oidQcIdentMethod, oidSequence(oidQcIdentNotified)))
-	}
-	e.statements(list)
+	statementSequence(list...)(b)
 }
 
 // QCStatements ::= SEQUENCE OF QCStatement   (RFC 3739 §3.2.6)
-func (e *extensionsBuilder) statements(list []cryptobyte.BuilderContinuation) {
-	e.add(oidExtQcStatements, false, func(b *cryptobyte.Builder) {
+func statementSequence(list ...cryptobyte.BuilderContinuation) cryptobyte.BuilderContinuation {
+	return func(b *cryptobyte.Builder) {
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			for _, s := range list {
 				s(b)
 			}
 		})
-	})
+	}
 }
 
 // maxStatements bounds what we read: EN 319 412-5 defines nine statements.

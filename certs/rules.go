@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
@@ -30,26 +31,94 @@ func organisation(n name) string {
 	return ""
 }
 
-// profileUsage is the key usage of each profile, all of it.
-func profileUsage(p Profile) x509.KeyUsage {
-	switch p {
-	case NaturalPerson:
-		return x509.KeyUsageContentCommitment // type A of EN 319 412-2 §4.3.2
-	case TSU:
-		return x509.KeyUsageDigitalSignature
+// byTable judges a certificate by the table of profiles: what is missing, what
+// differs from a value that never varies, what is critical against the table,
+// and what is not in it.
+func (v *view) byTable() []Finding {
+	var found []Finding
+	for _, r := range table {
+		c, has := r.in[v.profile]
+		if !has {
+			continue
+		}
+		e := v.ext(r.oid)
+		switch {
+		case e == nil && c.when == nil:
+			found = append(found, Finding{r.rule, r.clause, "the extension is missing"})
+		case e == nil:
+		case e.critical != r.critical:
+			found = append(found, Finding{"critical", r.clause, fmt.Sprintf("extension %v: critical is %v", e.oid, e.critical)})
+		case c.fixed && !bytes.Equal(e.value, written(c.write)):
+			found = append(found, Finding{r.rule, r.clause, "not the value of the profile"})
+		}
 	}
-	return x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	for _, e := range v.extensions {
+		in := func(r row) bool { _, has := r.in[v.profile]; return has && r.oid.Equal(e.oid) }
+		if !slices.ContainsFunc(table, in) {
+			found = append(found, Finding{"unexpected-extension", "specs/eidas.md §2.1", fmt.Sprintf("extension %v is not in the profile", e.oid)})
+		}
+	}
+	return append(found, v.statementsByTable()...)
 }
 
-func basic(v *view) string {
-	c := v.cert
-	switch v.profile {
-	case Root:
-		return unless(c.BasicConstraintsValid && c.IsCA && c.MaxPathLen == -1, "not a CA without a path length")
-	case IssuingCA:
-		return unless(c.BasicConstraintsValid && c.IsCA && c.MaxPathLen == 0 && c.MaxPathLenZero, "not a CA with path length 0")
+// statementsByTable: each statement that is always there is there, and says
+// what never varies. The list of disclosure statements has a rule of its own.
+func (v *view) statementsByTable() []Finding {
+	if !profiles[v.profile].person || v.ext(oidExtQcStatements) == nil {
+		return nil // one defect has one name
 	}
-	return unless(!c.BasicConstraintsValid && !c.IsCA, "stands in a certificate that is not a CA's")
+	var found []Finding
+	for _, r := range statementTable {
+		stated := v.qc(r.oid)
+		switch {
+		case len(stated) == 0 && r.when == nil:
+			found = append(found, Finding{r.rule, r.clause, "the statement is missing"})
+		case len(stated) == 0 || r.oid.Equal(oidQcPDS):
+		case !bytes.Equal(stated[0].info, infoOf(r)):
+			found = append(found, Finding{r.rule, r.clause, "not what the profile says"})
+		}
+	}
+	return found
+}
+
+// infoOf gives a statement's fixed info.
+func infoOf(r statementRow) []byte {
+	info := r.info(&form{})
+	if info == nil {
+		return nil
+	}
+	return written(func(b *cryptobyte.Builder, _ *form) { info(b) })
+}
+
+// written gives the DER of a value that does not depend on the order. It
+// cannot fail: the table's fixed values are constants.
+func written(write func(b *cryptobyte.Builder, f *form)) []byte {
+	var b cryptobyte.Builder
+	write(&b, &form{})
+	return b.BytesOrPanic()
+}
+
+// marked tells whether a name says that it belongs to a sandbox.
+func marked(n name) bool {
+	return slices.ContainsFunc(n.all(oidCommonName), func(a attribute) bool { return strings.Contains(a.value, SandboxMark) })
+}
+
+// real tells whether the certificate is to count outside a sandbox: as ordered,
+// else as its issuer's name says (a root's is its own).
+func (v *view) real() bool {
+	if v.order != nil {
+		return v.order.Real
+	}
+	return !marked(v.issuerName)
+}
+
+func sandbox(v *view) string {
+	for _, a := range v.subject.all(oidCommonName) {
+		if strings.Contains(a.value, SandboxMark) == v.real() {
+			return "the common name says " + SandboxMark + " in a real certificate, or does not in another"
+		}
+	}
+	return ""
 }
 
 // nameAttributes are the attributes of our names, each with its string type.
@@ -77,7 +146,7 @@ func encoding(v *view) string {
 func unknownAttributes(v *view) string {
 	for _, a := range v.subject {
 		known := slices.ContainsFunc(nameAttributes, func(k attribute) bool { return k.oid.Equal(a.oid) })
-		inPerson := v.profile == NaturalPerson && (a.oid.Equal(oidOrganisation) || a.oid.Equal(oidOrganisationID))
+		inPerson := profiles[v.profile].person && (a.oid.Equal(oidOrganisation) || a.oid.Equal(oidOrganisationID))
 		if !known || inPerson {
 			return fmt.Sprintf("attribute %v is not in the profile", a.oid)
 		}
@@ -85,71 +154,29 @@ func unknownAttributes(v *view) string {
 	return ""
 }
 
-// profileExtensions says for each profile which extensions it has and whether
-// they are critical; an extension that is not here is not expected.
-func profileExtensions(p Profile) []extension {
-	list := []extension{{oidExtAKI, false, nil}, {oidExtSKI, false, nil}, {oidExtKeyUsage, true, nil}}
-	if p.isCA() {
-		list = append(list, extension{oidExtBasic, true, nil})
-	}
-	if p != Root {
-		for _, oid := range []asn1.ObjectIdentifier{oidExtPolicies, oidExtCRLDP, oidExtAIA} {
-			list = append(list, extension{oid, false, nil})
-		}
-	}
-	switch p {
-	case TSU:
-		list = append(list, extension{oidExtEKU, true, nil}, extension{oidExtKeyPeriod, false, nil})
-	case NaturalPerson:
-		list = append(list, extension{oidExtQcStatements, false, nil})
-	}
-	return list
-}
-
-func criticality(v *view) string {
-	for _, want := range profileExtensions(v.profile) {
-		if e := v.ext(want.oid); e != nil && e.critical != want.critical {
-			return fmt.Sprintf("extension %v: critical is %v", e.oid, e.critical)
-		}
-	}
-	return ""
-}
-
-func unexpected(v *view) string {
-	expected := profileExtensions(v.profile)
-	for _, e := range v.extensions {
-		basicInEnd := e.oid.Equal(oidExtBasic) // has a rule of its own
-		if !basicInEnd && !slices.ContainsFunc(expected, func(x extension) bool { return x.oid.Equal(e.oid) }) {
-			return fmt.Sprintf("extension %v is not in the profile", e.oid)
-		}
-	}
-	return ""
-}
-
-// ownPolicy: our test policy with a CPS qualifier, and no other policy than
-// those of the profile.
+// ownPolicy: one policy of the issuer with a CPS qualifier, and no other policy
+// than those of the profile.
 func ownPolicy(v *view) string {
-	own, other := PolicyTestPerson, PolicyQCPNaturalQSCD
-	if v.profile == TSU {
-		own, other = PolicyTestTSU, oidPolicyNCPPlus
-	}
 	if v.ext(oidExtPolicies) == nil {
-		return "" // the rules for the other policy say so
+		return ""
 	}
 	found, err := parsePolicies(v.ext(oidExtPolicies).value)
 	if err != nil {
 		return err.Error()
 	}
-	has := false
+	own := 0
 	for _, p := range found {
 		switch {
-		case p.oid.Equal(own):
-			has = strings.HasPrefix(p.cps, "http://") || strings.HasPrefix(p.cps, "https://")
-		case !p.oid.Equal(other) && !(len(p.oid) > 5 && p.oid[:5].Equal(oidPolicyQCPArc)):
-			return fmt.Sprintf("policy %v is not in the profile", p.oid)
+		case below(p.oid, oidPolicyQCPArc) || slices.ContainsFunc(profiles[v.profile].standard, p.oid.Equal):
+			continue // has rules of its own
+		case v.order != nil && !p.oid.Equal(v.order.policy()):
+			return fmt.Sprintf("policy %v was not ordered", p.oid)
+		case !strings.HasPrefix(p.cps, "http://") && !strings.HasPrefix(p.cps, "https://"):
+			return "our own policy has no address of the CPS"
 		}
+		own++
 	}
-	return unless(has, "our own policy with the address of the CPS is missing")
+	return unless(own == 1, "not exactly one policy of our own")
 }
 
 // parsePolicies reads certificatePolicies; only the CPS qualifier is kept.
@@ -183,14 +210,6 @@ func parsePolicies(der []byte) ([]policy, error) {
 	return found, nil
 }
 
-func present(v *view, oid asn1.ObjectIdentifier) string {
-	found := v.qc(oid)
-	if v.ext(oidExtQcStatements) == nil {
-		return "" // one defect has one name
-	}
-	return unless(len(found) > 0 && found[0].info == nil, "the statement is missing or has a value")
-}
-
 // onlyOID tells whether a statement is there and its value is exactly one
 // object identifier, want.
 func onlyOID(v *view, statementID, want asn1.ObjectIdentifier) bool {
@@ -208,7 +227,7 @@ func disclosure(v *view) string {
 	}
 	found := v.qc(oidQcPDS)
 	if len(found) == 0 {
-		return "the statement is missing"
+		return ""
 	}
 	list, err := readPDS(found[0].info)
 	if err != nil {
@@ -239,7 +258,10 @@ func duplicates(v *view) string {
 }
 
 func unknownStatements(v *view) string {
-	known := []asn1.ObjectIdentifier{oidQcCompliance, oidQcSSCD, oidQcType, oidQcPDS, oidQcIdentMethod, oidQcCClegislation, oidQcQSCDlegislation, oidQcSemantics}
+	known := []asn1.ObjectIdentifier{oidQcCClegislation, oidQcQSCDlegislation} // have rules of their own
+	for _, r := range statementTable {
+		known = append(known, r.oid)
+	}
 	for _, s := range v.statements {
 		if !slices.ContainsFunc(known, s.id.Equal) {
 			return fmt.Sprintf("statement %v is not in the profile", s.id)

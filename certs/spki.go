@@ -41,8 +41,19 @@ func SameKey(a, b crypto.PublicKey) bool {
 
 // keyIdentifier is the SHA-1 of the public key's bits (RFC 5280 §4.2.1.2 (1)).
 func keyIdentifier(spki []byte) ([]byte, error) {
-	// SubjectPublicKeyInfo ::= SEQUENCE { algorithm AlgorithmIdentifier,
-	//                                     subjectPublicKey BIT STRING }
+	bits, err := keyBits(spki)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha1.Sum(bits) //nolint:gosec // see above
+	return sum[:], nil
+}
+
+// keyBits gives the bits of the public key, without tag, length and unused bits.
+//
+//	SubjectPublicKeyInfo ::= SEQUENCE { algorithm AlgorithmIdentifier,
+//	                                    subjectPublicKey BIT STRING }
+func keyBits(spki []byte) ([]byte, error) {
 	var info struct {
 		Algorithm asn1.RawValue
 		Key       asn1.BitString
@@ -50,6 +61,5 @@ func keyIdentifier(spki []byte) ([]byte, error) {
 	if rest, err := asn1.Unmarshal(spki, &info); err != nil || len(rest) > 0 {
 		return nil, fmt.Errorf("read public key: %w", err)
 	}
-	sum := sha1.Sum(info.Key.Bytes) //nolint:gosec // see above
-	return sum[:], nil
+	return info.Key.Bytes, nil
 }

@@ -1,0 +1,264 @@
+package certs
+
+import (
+	"bytes"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+)
+
+// OCSPResponse is a successful answer as it was read. Nothing in it counts
+// before Verify said so.
+type OCSPResponse struct {
+	Singles      []SingleStatus
+	ProducedAt   time.Time
+	Nonce        []byte // nil: none
+	Certificates []*x509.Certificate
+
+	responderName []byte // DER Name, or nil
+	responderKey  []byte // SHA-1 of the key, or nil
+	data          []byte // DER ResponseData: what is signed
+	algorithm     x509.SignatureAlgorithm
+	signature     []byte
+}
+
+// maxOCSPCertificates bounds the certificates in an answer.
+const maxOCSPCertificates = 8
+
+var errOCSPResponse = errors.New("not an OCSP response")
+
+// ParseOCSPResponse reads an answer of at most MaxOCSPResponse bytes. A status
+// other than successful comes as *OCSPError.
+func ParseOCSPResponse(der []byte) (*OCSPResponse, error) {
+	if len(der) > MaxOCSPResponse {
+		return nil, fmt.Errorf("%w: longer than %d bytes", errOCSPResponse, MaxOCSPResponse)
+	}
+	outer := cryptobyte.String(der)
+	var response, explicit, body, basic cryptobyte.String
+	var status int
+	var kind asn1.ObjectIdentifier
+	if !outer.ReadASN1(&response, cbasn1.SEQUENCE) || !outer.Empty() || !response.ReadASN1Enum(&status) {
+		return nil, errOCSPResponse
+	}
+	if status != int(OCSPSuccessful) {
+		if !response.Empty() {
+			return nil, errOCSPResponse
+		}
+		return nil, &OCSPError{OCSPStatus(status), "the responder gives no answer"}
+	}
+	if !response.ReadASN1(&explicit, cbasn1.Tag(0).ContextSpecific().Constructed()) || !response.Empty() ||
+		!explicit.ReadASN1(&body, cbasn1.SEQUENCE) || !explicit.Empty() ||
+		!body.ReadASN1ObjectIdentifier(&kind) || !kind.Equal(oidOCSPBasic) ||
+		!body.ReadASN1(&basic, cbasn1.OCTET_STRING) || !body.Empty() {
+		return nil, errOCSPResponse
+	}
+	return readBasicResponse(basic)
+}
+
+func readBasicResponse(der cryptobyte.String) (*OCSPResponse, error) {
+	var body, data, alg, certificates cryptobyte.String
+	var has bool
+	r := &OCSPResponse{}
+	if !der.ReadASN1(&body, cbasn1.SEQUENCE) || !der.Empty() || !body.ReadASN1Element(&data, cbasn1.SEQUENCE) ||
+		!body.ReadASN1Element(&alg, cbasn1.SEQUENCE) || !body.ReadASN1BitStringAsBytes(&r.signature) ||
+		!body.ReadOptionalASN1(&certificates, &has, cbasn1.Tag(0).ContextSpecific().Constructed()) || !body.Empty() {
+		return nil, errOCSPResponse
+	}
+	r.data, r.signature = bytes.Clone(data), bytes.Clone(r.signature)
+	r.algorithm = algorithmOf(alg)
+	if has {
+		if err := r.readCertificates(certificates); err != nil {
+			return nil, err
+		}
+	}
+	return r, r.readData(data)
+}
+
+func (r *OCSPResponse) readCertificates(der cryptobyte.String) error {
+	var list cryptobyte.String
+	if !der.ReadASN1(&list, cbasn1.SEQUENCE) || !der.Empty() {
+		return errOCSPResponse
+	}
+	for !list.Empty() {
+		var one cryptobyte.String
+		if len(r.Certificates) == maxOCSPCertificates || !list.ReadASN1Element(&one, cbasn1.SEQUENCE) {
+			return errOCSPResponse
+		}
+		c, err := x509.ParseCertificate(bytes.Clone(one))
+		if err != nil {
+			return fmt.Errorf("%w: a certificate in it cannot be read", errOCSPResponse)
+		}
+		r.Certificates = append(r.Certificates, c)
+	}
+	return nil
+}
+
+func (r *OCSPResponse) readData(der cryptobyte.String) error {
+	var data, explicit, list cryptobyte.String
+	if !der.ReadASN1(&data, cbasn1.SEQUENCE) || !der.Empty() || !readVersion1(&data) {
+		return errOCSPResponse
+	}
+	switch {
+	case data.PeekASN1Tag(cbasn1.Tag(1).ContextSpecific().Constructed()):
+		var name cryptobyte.String
+		if !data.ReadASN1(&explicit, cbasn1.Tag(1).ContextSpecific().Constructed()) || !explicit.ReadASN1Element(&name, cbasn1.SEQUENCE) || !explicit.Empty() {
+			return errOCSPResponse
+		}
+		r.responderName = bytes.Clone(name)
+	default:
+		var key cryptobyte.String
+		if !data.ReadASN1(&explicit, cbasn1.Tag(2).ContextSpecific().Constructed()) || !explicit.ReadASN1(&key, cbasn1.OCTET_STRING) || !explicit.Empty() || len(key) == 0 {
+			return errOCSPResponse
+		}
+		r.responderKey = bytes.Clone(key)
+	}
+	if !data.ReadASN1GeneralizedTime(&r.ProducedAt) || !data.ReadASN1(&list, cbasn1.SEQUENCE) || list.Empty() {
+		return errOCSPResponse
+	}
+	for !list.Empty() {
+		if len(r.Singles) == MaxOCSPSingles {
+			return fmt.Errorf("%w: too many certificates", errOCSPResponse)
+		}
+		s, err := readSingle(&list)
+		if err != nil {
+			return err
+		}
+		r.Singles = append(r.Singles, s)
+	}
+	extensions, err := readTaggedExtensions(&data, 1)
+	if err != nil || !data.Empty() {
+		return fmt.Errorf("%w: its extensions", errOCSPResponse)
+	}
+	r.Nonce = extensions.nonce
+	return nil
+}
+
+func readSingle(list *cryptobyte.String) (SingleStatus, error) {
+	var one cryptobyte.String
+	var s SingleStatus
+	var ok bool
+	if !list.ReadASN1(&one, cbasn1.SEQUENCE) {
+		return s, errOCSPResponse
+	}
+	if s.ID, ok = readCertID(&one); !ok || !s.readState(&one) || !one.ReadASN1GeneralizedTime(&s.ThisUpdate) {
+		return s, errOCSPResponse
+	}
+	var next cryptobyte.String
+	var has bool
+	if !one.ReadOptionalASN1(&next, &has, cbasn1.Tag(0).ContextSpecific().Constructed()) ||
+		has && (!next.ReadASN1GeneralizedTime(&s.NextUpdate) || !next.Empty()) {
+		return s, errOCSPResponse
+	}
+	extensions, err := readTaggedExtensions(&one, 1)
+	if err != nil || !one.Empty() {
+		return s, fmt.Errorf("%w: its extensions", errOCSPResponse)
+	}
+	s.ArchiveCutoff = extensions.archiveCutoff
+	return s, nil
+}
+
+func (s *SingleStatus) readState(one *cryptobyte.String) bool {
+	var value cryptobyte.String
+	switch {
+	case one.ReadASN1(&value, cbasn1.Tag(0).ContextSpecific()):
+		s.State = StatusGood
+		return value.Empty()
+	case one.ReadASN1(&value, cbasn1.Tag(2).ContextSpecific()):
+		return value.Empty()
+	case !one.ReadASN1(&value, cbasn1.Tag(1).ContextSpecific().Constructed()) || !value.ReadASN1GeneralizedTime(&s.RevokedAt):
+		return false
+	}
+	s.State = StatusRevoked
+	var reason cryptobyte.String
+	var has bool
+	if !value.ReadOptionalASN1(&reason, &has, cbasn1.Tag(0).ContextSpecific().Constructed()) || !value.Empty() {
+		return false
+	}
+	return !has || reason.ReadASN1Enum(&s.Reason) && reason.Empty()
+}
+
+// For gives what the answer says of cert, issued by issuer. It reports false
+// when it says nothing, or two things.
+func (r *OCSPResponse) For(cert, issuer *x509.Certificate) (SingleStatus, bool) {
+	var found []SingleStatus
+	for _, s := range r.Singles {
+		if s.ID.Serial.Cmp(cert.SerialNumber) == 0 && s.ID.Of(issuer) {
+			found = append(found, s)
+		}
+	}
+	if len(found) != 1 {
+		return SingleStatus{}, false
+	}
+	return found[0], true
+}
+
+// Verify tells whether the answer counts for certificates of issuer at a time:
+// it is signed, with an accepted algorithm, by the issuer itself or by a
+// responder that the issuer certified directly (RFC 6960 §4.2.2.2), valid then,
+// for OCSP signing and with id-pkix-ocsp-nocheck: a responder without it would
+// have to be looked up in its turn. Which certificates it speaks of and how
+// fresh it is are for the caller (For, ThisUpdate, NextUpdate).
+func (r *OCSPResponse) Verify(issuer *x509.Certificate, at time.Time) error {
+	signer, err := r.signer(issuer, at)
+	if err != nil {
+		return err
+	}
+	if err := CheckAlgorithm(r.algorithm, signer.PublicKey, at); err != nil {
+		return fmt.Errorf("OCSP answer: %w", err)
+	}
+	if err := signer.CheckSignature(r.algorithm, r.data, r.signature); err != nil {
+		return fmt.Errorf("OCSP answer: %w", err)
+	}
+	for _, s := range r.Singles {
+		if !s.ID.Of(issuer) {
+			return errors.New("OCSP answer: it speaks of a certificate of another CA")
+		}
+	}
+	return nil
+}
+
+// signer gives the certificate whose key must have signed.
+func (r *OCSPResponse) signer(issuer *x509.Certificate, at time.Time) (*x509.Certificate, error) {
+	if r.names(issuer) {
+		return issuer, nil
+	}
+	for _, c := range r.Certificates {
+		if !r.names(c) {
+			continue
+		}
+		switch {
+		case !bytes.Equal(c.RawIssuer, issuer.RawSubject) || issuer.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) != nil:
+			return nil, errors.New("OCSP answer: the issuer did not certify the responder")
+		case CheckAlgorithm(c.SignatureAlgorithm, issuer.PublicKey, at) != nil:
+			return nil, errors.New("OCSP answer: the responder's certificate is signed with an algorithm that is not accepted")
+		case at.Before(c.NotBefore) || at.After(c.NotAfter):
+			return nil, errors.New("OCSP answer: the responder's certificate is not valid then")
+		case !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning):
+			return nil, errors.New("OCSP answer: the responder's certificate is not for OCSP")
+		case c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageDigitalSignature == 0:
+			return nil, errors.New("OCSP answer: the responder's key is not for signatures")
+		case len(c.UnhandledCriticalExtensions) > 0:
+			return nil, errors.New("OCSP answer: the responder's certificate has a critical extension that is not known")
+		case !slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidExtOCSPNoCheck) }):
+			return nil, errors.New("OCSP answer: the responder's own status would have to be asked for")
+		}
+		return c, nil
+	}
+	return nil, errors.New("OCSP answer: the responder's certificate is missing")
+}
+
+// names tells whether the answer's responder id is that of a certificate.
+func (r *OCSPResponse) names(c *x509.Certificate) bool {
+	if r.responderName != nil {
+		return bytes.Equal(r.responderName, c.RawSubject)
+	}
+	id, err := keyIdentifier(c.RawSubjectPublicKeyInfo)
+	return err == nil && bytes.Equal(id, r.responderKey)
+}
