@@ -1,0 +1,86 @@
+// Package ntp asks NTP servers for the time (RFC 5905) on behalf of package clock, and plays one in the sandbox and in tests.
+//
+// Plain NTP is not signed. The answer must repeat 64 random bits of the question, so that only somebody on the way can forge
+// one, and then a majority of ways must be his (docs/decisions/0019-clock.md).
+package ntp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/beevik/ntp"
+
+	"tekend/clock"
+)
+
+// calm is how long a server that asks to be left alone is left alone (RFC 5905 §7.4, RATE and DENY).
+const calm = 64 * time.Second
+
+// Client is one server as a clock.Source.
+type Client struct {
+	address string
+	now     func() time.Time
+	system  func() time.Time // what offsets are of; nil: the kernel's clock, with the kernel's time-stamps of packets
+
+	mu   sync.Mutex
+	rest time.Time // until then it is not asked
+}
+
+// Open makes the sources of a configuration. now dates pauses.
+func Open(list []clock.SourceConfig, now func() time.Time) ([]clock.Named, error) {
+	var all []clock.Named
+	for _, s := range list {
+		if s.Kind != "ntp" {
+			return nil, fmt.Errorf("clock: a source of kind %q; ntp is known", s.Kind)
+		}
+		all = append(all, clock.Named{Name: s.Address, Source: NewClient(s.Address, now)})
+	}
+	return all, nil
+}
+
+// NewClient asks the server at host or host:port.
+func NewClient(address string, now func() time.Time) *Client {
+	return &Client{address: address, now: now}
+}
+
+// Measure asks once. The uncertainty is the root distance (RFC 5905 §11.1): half the way there and back and half the
+// server's own to its reference, and its dispersion. A server that says it has no time, or a stratum beyond 15, is an error.
+func (c *Client) Measure(ctx context.Context) (clock.Measurement, error) {
+	c.mu.Lock()
+	rest := c.rest.Sub(c.now())
+	c.mu.Unlock()
+	if rest > 0 {
+		return clock.Measurement{}, errors.New("it asked not to be asked so often")
+	}
+	until, ok := ctx.Deadline()
+	if !ok {
+		return clock.Measurement{}, errors.New("a question to a server needs a deadline")
+	}
+	r, err := ntp.QueryWithOptions(c.address, ntp.QueryOptions{
+		Timeout: max(until.Sub(c.now()), time.Millisecond), GetSystemTime: c.system,
+		Dialer: func(_, remote string) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "udp", remote) },
+	})
+	if err != nil {
+		return clock.Measurement{}, errors.New("it does not answer") // the text of err holds addresses of our own
+	}
+	if r.IsKissOfDeath() {
+		c.mu.Lock()
+		c.rest = c.now().Add(calm)
+		c.mu.Unlock()
+	}
+	if err := r.Validate(); err != nil {
+		return clock.Measurement{}, fmt.Errorf("its answer does not count: %w", err)
+	}
+	m := clock.Measurement{Offset: r.ClockOffset, Uncertainty: r.RootDistance + r.Precision}
+	switch r.Leap {
+	case ntp.LeapAddSecond:
+		m.Leap = clock.Insert
+	case ntp.LeapDelSecond:
+		m.Leap = clock.Delete
+	}
+	return m, nil
+}
