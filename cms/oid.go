@@ -43,6 +43,13 @@ var (
 	OIDEKUTimeStamping     = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8}
 )
 
+// The extension of a TSTInfo by which a token says that it is a qualified electronic time-stamp, and the statement in it
+// (EN 319 422 §9.1, RFC 3739 §3.2.6).
+var (
+	OIDExtQcStatements = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 3}
+	OIDQtstStatement   = asn1.ObjectIdentifier{0, 4, 0, 19422, 1, 1}
+)
+
 var (
 	oidSHA1   = asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}
 	oidSHA224 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 4}

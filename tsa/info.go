@@ -26,6 +26,9 @@ type Info struct {
 	Ordering bool
 	Nonce    *big.Int // nil: none
 	TSA      []byte   // DER GeneralName, nil: none
+	// Qualified: the token says that it is a qualified electronic time-stamp (EN 319 422 §9.1). Whether it is one, a trusted
+	// list says.
+	Qualified bool
 
 	critical []asn1.ObjectIdentifier // critical extensions; we know none
 }
@@ -81,7 +84,7 @@ func (im Imprint) add(b *cryptobyte.Builder) {
 	})
 }
 
-// Encode writes the DER TSTInfo, without tsa and extensions. genTime has the
+// Encode writes the DER TSTInfo, without tsa and without other extensions than that of Qualified. genTime has the
 // precision of milliseconds, in UTC, without trailing zeros (RFC 3161 §2.4.2).
 func (i Info) Encode() ([]byte, error) {
 	var b cryptobyte.Builder
@@ -102,12 +105,33 @@ func (i Info) Encode() ([]byte, error) {
 		if i.Nonce != nil {
 			b.AddASN1BigInt(i.Nonce)
 		}
+		if i.Qualified {
+			addQualified(b)
+		}
 	})
 	der, err := b.Bytes()
 	if err != nil {
 		return nil, wrap(CodeMalformed, err)
 	}
 	return der, nil
+}
+
+// addQualified writes the extension qcStatements, not critical, with the one statement esi4-qtstStatement-1 (EN 319 422 §9.1 as
+// adapted by Regulation (EU) 2025/1929):
+//
+//	QCStatements ::= SEQUENCE OF QCStatement
+//	QCStatement ::= SEQUENCE { statementId OBJECT IDENTIFIER, statementInfo ANY DEFINED BY statementId OPTIONAL }
+func addQualified(b *cryptobyte.Builder) {
+	b.AddASN1(explicit(1), func(b *cryptobyte.Builder) {
+		b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1ObjectIdentifier(cms.OIDExtQcStatements)
+			b.AddASN1(casn1.OCTET_STRING, func(b *cryptobyte.Builder) {
+				b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+					b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(cms.OIDQtstStatement) })
+				})
+			})
+		})
+	})
 }
 
 // addAccuracy writes
@@ -179,7 +203,16 @@ func (i *Info) readOptional(s cryptobyte.String) error {
 	if hasName {
 		i.TSA = name
 	}
-	// Extension ::= SEQUENCE { extnID OBJECT IDENTIFIER, critical BOOLEAN DEFAULT FALSE, extnValue OCTET STRING }
+	return i.readExtensions(exts)
+}
+
+// readExtensions reads
+//
+//	Extension ::= SEQUENCE { extnID OBJECT IDENTIFIER, critical BOOLEAN DEFAULT FALSE, extnValue OCTET STRING }
+//
+// We know qcStatements, which may stand there once and not critically.
+func (i *Info) readExtensions(exts cryptobyte.String) error {
+	statements := 0
 	for !exts.Empty() {
 		var e, v cryptobyte.String
 		var oid asn1.ObjectIdentifier
@@ -188,11 +221,34 @@ func (i *Info) readOptional(s cryptobyte.String) error {
 			e.PeekASN1Tag(casn1.BOOLEAN) && !e.ReadASN1Boolean(&critical) || !e.ReadASN1(&v, casn1.OCTET_STRING) || !e.Empty() {
 			return errf(CodeMalformed, "TSTInfo: extensions")
 		}
-		if critical {
+		switch {
+		case critical:
 			i.critical = append(i.critical, oid)
+		case oid.Equal(cms.OIDExtQcStatements):
+			if statements++; statements > 1 || !i.readStatements(v) {
+				return errf(CodeMalformed, "TSTInfo: qcStatements")
+			}
 		}
 	}
 	return nil
+}
+
+// readStatements looks for the statement that makes a token a qualified one.
+func (i *Info) readStatements(v cryptobyte.String) bool {
+	var list cryptobyte.String
+	if !v.ReadASN1(&list, casn1.SEQUENCE) || !v.Empty() || list.Empty() {
+		return false
+	}
+	for !list.Empty() {
+		var one, info cryptobyte.String
+		var id asn1.ObjectIdentifier
+		var tag casn1.Tag
+		if !list.ReadASN1(&one, casn1.SEQUENCE) || !one.ReadASN1ObjectIdentifier(&id) || !one.Empty() && !one.ReadAnyASN1(&info, &tag) || !one.Empty() {
+			return false
+		}
+		i.Qualified = i.Qualified || id.Equal(cms.OIDQtstStatement)
+	}
+	return true
 }
 
 func (i *Info) readAccuracy(s *cryptobyte.String) error {

@@ -26,14 +26,16 @@ import (
 // Token is a time-stamp token as found; nothing in it is proven before
 // [Token.Verify].
 type Token struct {
-	Raw         []byte // DER ContentInfo
-	GenTime     time.Time
-	Policy      string // dotted
-	Serial      *big.Int
-	Imprint     []byte
-	Hash        crypto.Hash // of the imprint
-	Nonce       *big.Int    // nil: none
-	Accuracy    time.Duration
+	Raw      []byte // DER ContentInfo
+	GenTime  time.Time
+	Policy   string // dotted
+	Serial   *big.Int
+	Imprint  []byte
+	Hash     crypto.Hash // of the imprint
+	Nonce    *big.Int    // nil: none
+	Accuracy time.Duration
+	// Qualified: it says of itself that it is a qualified electronic time-stamp (EN 319 422 §9.1); a trusted list decides.
+	Qualified   bool
 	Certificate *x509.Certificate // the unit's, nil when it is not embedded
 
 	info     Info
@@ -64,7 +66,7 @@ func ParseToken(der []byte) (*Token, error) {
 	}
 	t := &Token{
 		Raw: der, GenTime: info.GenTime, Policy: info.Policy.String(), Serial: info.Serial, Imprint: info.Imprint.Digest,
-		Hash: info.Imprint.Hash, Nonce: info.Nonce, Accuracy: info.Accuracy, info: info, sd: sd,
+		Hash: info.Imprint.Hash, Nonce: info.Nonce, Accuracy: info.Accuracy, Qualified: info.Qualified, info: info, sd: sd,
 	}
 	for _, raw := range sd.Certificates {
 		if c, err := cms.ReadCertificate(raw); err == nil {
