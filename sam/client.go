@@ -120,6 +120,11 @@ func (c *Client) Credential(ctx context.Context, id string) (Credential, error) 
 	return get[Credential](ctx, c, "/v1/credentials/"+url.PathEscape(id))
 }
 
+// Siblings lists the credentials of the person who has this one, with it, the newest first.
+func (c *Client) Siblings(ctx context.Context, id string) (Credentials, error) {
+	return get[Credentials](ctx, c, "/v1/credentials/"+url.PathEscape(id)+"/siblings")
+}
+
 // Health asks whether the role works.
 func (c *Client) Health(ctx context.Context) (Health, error) {
 	return get[Health](ctx, c, "/v1/health")

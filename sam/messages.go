@@ -9,6 +9,7 @@
 //	PUT /v1/enrolments/{id}/certificate              CertificateChain → EnrolStep
 //	GET /v1/enrolments/{id}                          EnrolStep
 //	GET /v1/credentials/{id}                         Credential
+//	GET /v1/credentials/{id}/siblings                Credentials: all of its person's
 //	GET /v1/credentials/{id}/uses                    Uses; ?before=SEQ&limit=N
 //	GET /v1/credentials/{id}/uses/{seq}/proof        the audit's proof of one of them
 //	PUT /v1/preparations/{hash}                      PrepareRequest → Prepared
@@ -58,6 +59,7 @@ const (
 	CodeCertificateNotGood = "certificate_not_good" // not valid, not qualified, not what was ordered, not good at the ca; retryable when the ca does not answer
 	CodeCredentialUnknown  = "credential_unknown"   // no such credential, or its record was changed
 	CodeAttributesRefused  = "attributes_refused"   // label, digest, signed attributes or certificate do not fit together
+	CodeTimeStampRequired  = "time_stamp_required"  // a one-time key signs only with a time-stamp of the last minute over the manifest; nothing was used up: again with a fresh one
 	CodeBurnt              = "burnt"                // a position was used and its value is not known; it never is again
 	CodeNotAuthorized      = "not_authorized"       // no such confirmation or session, or the session is over
 	CodeElsewhere          = "elsewhere"            // another instance of the role asked this question, or is at the same act; nothing was done here; retryable
@@ -76,6 +78,7 @@ const (
 	CodeOrderRequired      = "order_required"       // only orders that their provider has signed are taken
 	CodeOrderRefused       = "order_refused"        // the provider's order does not verify, or is of other documents
 	CodeConflict           = "conflict"             // another body for the same path, or not at this step
+	CodeWrongCode          = "wrong_code"           // of the emergency channel, in the audit alone
 	CodeNotApproved        = "not_approved"         // two operators have not approved this act, or did for another one
 	CodeActRefused         = "act_refused"          // the act does not fit the credential's state, or its id was used
 	CodeBadRequest         = "bad_request"          // the message is not of the contract
@@ -141,6 +144,9 @@ type Session struct {
 	ID        string    `json:"id"`
 	Positions int       `json:"positions"` // 0 to Positions-1
 	ExpiresAt time.Time `json:"expires_at"`
+	// Stamp is the SHA-256 (of the manifest) over which SignRequest.TimeStamp must
+	// be; empty when the credential needs none.
+	Stamp []byte `json:"stamp,omitempty"`
 }
 
 // SignRequest asks for the values of positions. PUT
@@ -148,6 +154,10 @@ type Session struct {
 type SignRequest struct {
 	Session   string `json:"session"`
 	Positions []int  `json:"positions"`
+	// TimeStamp is an RFC 3161 token over Session.Stamp, genTime within a minute
+	// of the role's clock and before the certificate's end. Required for one-time
+	// credentials, and for others there must be none.
+	TimeStamp []byte `json:"time_stamp,omitempty"`
 }
 
 // Value is a signature value over the digest, by its algorithm's hash, of a
@@ -228,6 +238,10 @@ type EnrolRequest struct {
 	Language     string `json:"language"`
 	TermsVersion string `json:"terms_version"`
 	TermsSHA256  []byte `json:"terms_sha256"`
+	// OneTime asks for a credential for one confirmation (TS 119 431-1
+	// LNK-6.2.2-03B): its key is always new, its session ends 30 minutes after the
+	// identification, and then the key is destroyed.
+	OneTime bool `json:"one_time,omitempty"`
 }
 
 // Steps of an enrolment.
@@ -276,6 +290,32 @@ type Credential struct {
 	Chain     [][]byte `json:"chain"`
 	KeyType   string   `json:"key_type"`  // P-256 P-384 RSA-3072 RSA-3072-PSS
 	Algorithm string   `json:"algorithm"` // ecdsa-with-SHA256 ecdsa-with-SHA384 sha256WithRSAEncryption RSASSA-PSS-SHA256
+	// SessionEnds is when a one-time credential ends; zero for others.
+	SessionEnds time.Time `json:"session_ends,omitzero"`
+	// Renew: it may still be used, but a new order should enrol anew, because its
+	// certificate ends soon or its key is under a key-encryption key that is
+	// going away. An enrolment then makes a new one.
+	Renew bool `json:"renew,omitempty"`
+}
+
+// MaxSiblings is how many credentials of one person are told, the newest first.
+const MaxSiblings = 50
+
+// Credentials are the credentials of one person: of the same (iss, aud, sub) at
+// itsme, never of the same name. GET /v1/credentials/{id}/siblings, with {id}
+// among them.
+type Credentials struct {
+	Credentials []Sibling `json:"credentials"`
+}
+
+// Sibling is one of them.
+type Sibling struct {
+	ID          string    `json:"id"`
+	State       string    `json:"state"`       // as Credential.State
+	Certificate []byte    `json:"certificate"` // DER
+	Created     time.Time `json:"created"`
+	OneTime     bool      `json:"one_time,omitempty"`
+	Renew       bool      `json:"renew,omitempty"`
 }
 
 // Health says whether the role can sign now. GET /v1/health.

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -200,7 +201,7 @@ func TestOwnedFrontD(t *testing.T) {
 	})
 	w.start()
 	w.zero(nil, func() { // the stored outcome, nothing new
-		if s := got(w.front.Authorize(t.Context(), c.Nonce, c.answer))(t); s != c.session {
+		if s := got(w.front.Authorize(t.Context(), c.Nonce, c.answer))(t); !reflect.DeepEqual(s, c.session) {
 			t.Errorf("%+v", s)
 		}
 		again := got(w.front.Sign(t.Context(), c.Nonce, c.request(0, 1)))(t)

@@ -23,10 +23,9 @@ type session struct {
 	Positions             int
 	Expires               time.Time
 	Seal                  []byte
-}
 
-func (s *session) message() *sam.Session {
-	return &sam.Session{ID: s.ID, Positions: s.Positions, ExpiresAt: s.Expires}
+	once *link  // a new one-time session: the credential's record after it
+	was  []byte // its MAC before
 }
 
 func (r *Role) sealOfSession(s *session) []byte {
@@ -69,7 +68,7 @@ func (r *Role) authorize(ctx context.Context, nonce string, a sam.Answer, hash s
 	if keys != "" {
 		r.sets.stored(keys)
 	}
-	return s.message(), nil
+	return r.sessionMessage(ctx, q, s)
 }
 
 // newSession checks that who answered owns the credential. What can change
@@ -89,10 +88,18 @@ func (r *Role) newSession(ctx context.Context, acc *accepted) (*session, error) 
 	if err := sameCertificate(m, l); err != nil {
 		return nil, err
 	}
+	bound, err := r.confirmOnce(ctx, l, acc)
+	if err != nil {
+		return nil, err
+	}
 	now := r.cfg.Now()
 	s := &session{
 		Nonce: acc.Nonce, ID: itsme.Random(), Credential: l.ID, Generation: l.Generation, Algorithm: string(l.algorithm()), Positions: len(m.Docs),
 		Expires: until(now, r.cfg.SessionLife, acc.IssuedAt.Add(MaxLife)).UTC().Truncate(time.Microsecond),
+		once:    bound, was: l.MAC,
+	}
+	if bound != nil {
+		s.Generation, s.Expires = bound.Generation, until(s.Expires, 0, l.Once.ends())
 	}
 	s.Seal = r.sealOfSession(s)
 	return s, nil
@@ -107,6 +114,9 @@ func sameCertificate(m consent.Manifest, l *link) error {
 }
 
 func (r *Role) storeSession(ctx context.Context, tx *sql.Tx, s *session, acc *accepted) error {
+	if err := storeOnce(ctx, tx, s.once, s.was); err != nil {
+		return err
+	}
 	_, err := tx.ExecContext(ctx, "INSERT INTO sessions (nonce, id, credential, generation, algorithm, positions, expires, seal) VALUES (?,?,?,?,?,?,?,?)",
 		s.Nonce, s.ID, s.Credential, s.Generation, s.Algorithm, s.Positions, s.Expires.UnixMicro(), s.Seal)
 	if err != nil {

@@ -56,6 +56,15 @@ type Config struct {
 	// in the token. Default kek and mac.
 	KEK string `yaml:"kek"`
 	MAC string `yaml:"mac"`
+	// PreviousKEKs are the labels of key-encryption keys that are going away: keys
+	// under them still sign, no new one is made under them, and whoever has one
+	// enrols anew at the next order. A label leaves the list, and the key the
+	// token, when tekend-trusted keks says that no key is under it. Default none.
+	PreviousKEKs []string `yaml:"previous_keks"`
+	// RenewBefore is how long before its certificate's end a credential is to be
+	// renewed; never more than a quarter of the certificate's validity. Default
+	// 1440h (60 days).
+	RenewBefore time.Duration `yaml:"renew_before"`
 	// Providers are those whose signed orders are verified. Default none.
 	Providers []ProviderConfig `yaml:"providers"`
 	// ProviderSigned is optional (orders without a provider's signature are taken too) or required. Only required keeps
@@ -105,6 +114,19 @@ type ClientConfig struct {
 	EncKeyFile string `yaml:"enc_key_file"`
 	// EncKID is its kid in our key set. Default e1.
 	EncKID string `yaml:"enc_kid"`
+	// OtherKeys stand in our key set beside these: the next ones, so that itsme
+	// knows them before they are used, and then the previous ones, until nothing
+	// comes any more that was made for them. Default none.
+	OtherKeys []ClientKeys `yaml:"other_keys"`
+}
+
+// ClientKeys are keys of a client that are published and not signed with. A
+// token that itsme encrypted for EncKeyFile is read. Each of the two may be left out.
+type ClientKeys struct {
+	SigLabel   string `yaml:"sig_label"` // of a key in the token
+	SigKID     string `yaml:"sig_kid"`
+	EncKeyFile string `yaml:"enc_key_file"`
+	EncKID     string `yaml:"enc_kid"`
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -124,6 +146,7 @@ func (c Config) withDefaults() (Config, error) {
 	for _, d := range []struct{ v, d *time.Duration }{
 		{&c.StatusTimeout, new(3 * time.Second)}, {&c.QuestionLife, new(MaxLife)},
 		{&c.SessionLife, new(5 * time.Minute)}, {&c.CallTimeout, new(45 * time.Second)},
+		{&c.RenewBefore, new(60 * 24 * time.Hour)},
 	} {
 		if *d.v == 0 {
 			*d.v = *d.d
@@ -185,6 +208,9 @@ func (c Config) check() error {
 	// the services apart (house §1.1).
 	if c.Ident.ID == c.Confirm.ID || c.Ident.SigLabel == c.Confirm.SigLabel || c.Ident.EncKeyFile == c.Confirm.EncKeyFile {
 		return errors.New("sam: ident and confirm must be two clients with keys of their own")
+	}
+	if err := c.checkRollover(); err != nil {
+		return err
 	}
 	return c.Itsme.Validate()
 }

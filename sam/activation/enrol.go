@@ -32,24 +32,29 @@ type enrolment struct {
 	Credential, ChainHash    string
 	Created                  int64
 	MAC                      []byte
+	Identified               int64 // iat of the identification's token, microseconds since 1970; 0 before
 }
 
 func (e *enrolment) fields() [][]byte {
-	return [][]byte{
+	all := [][]byte{
 		[]byte("tekend-enrolment/1"), []byte(e.ID), []byte(e.Step), []byte(e.Reason), e.Application, e.CSR, e.SPKI,
 		[]byte(e.Key.Kind), []byte(e.Key.KEK), []byte(e.Key.Mechanism), []byte(e.Key.Module), e.Key.Blob,
 		[]byte(e.Language), []byte(e.IdentNonce), []byte(e.ConsentNonce), []byte(e.IdentSub), []byte(e.ConfirmSub),
 		e.Person, []byte(e.Credential), []byte(e.ChainHash), number(e.Created),
 	}
+	if e.Identified != 0 { // rows of an earlier version have none
+		all = append(all, number(e.Identified))
+	}
+	return all
 }
 
 const enrolmentColumns = `id, step, reason, application, csr, spki, kind, kek, mechanism, module, blob, language,
-	ident_nonce, consent_nonce, ident_sub, confirm_sub, person, credential, chain_hash, created, mac`
+	ident_nonce, consent_nonce, ident_sub, confirm_sub, person, credential, chain_hash, created, mac, identified`
 
 func (e *enrolment) columns() []any {
 	return []any{
 		&e.ID, &e.Step, &e.Reason, &e.Application, &e.CSR, &e.SPKI, &e.Key.Kind, &e.Key.KEK, &e.Key.Mechanism, &e.Key.Module, &e.Key.Blob,
-		&e.Language, &e.IdentNonce, &e.ConsentNonce, &e.IdentSub, &e.ConfirmSub, &e.Person, &e.Credential, &e.ChainHash, &e.Created, &e.MAC,
+		&e.Language, &e.IdentNonce, &e.ConsentNonce, &e.IdentSub, &e.ConfirmSub, &e.Person, &e.Credential, &e.ChainHash, &e.Created, &e.MAC, &e.Identified,
 	}
 }
 
@@ -82,9 +87,9 @@ func storeEnrolment(ctx context.Context, tx *sql.Tx, e *enrolment, was []byte) e
 			*b = []byte{}
 		}
 	}
-	query, args := "INSERT INTO enrolments ("+enrolmentColumns+") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING", e.columns()
+	query, args := "INSERT INTO enrolments ("+enrolmentColumns+") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING", e.columns()
 	if was != nil {
-		query = "UPDATE enrolments SET (" + enrolmentColumns + ") = (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id = ? AND mac = ?"
+		query = "UPDATE enrolments SET (" + enrolmentColumns + ") = (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id = ? AND mac = ?"
 		args = append(args, e.ID, was)
 	}
 	err := changed(ctx, tx, query, args...)
@@ -120,6 +125,7 @@ func (r *Role) enrol(ctx context.Context, req sam.EnrolRequest, id string) (*sam
 	app := consent.Application{
 		V: consent.ApplicationVersion, ID: id, SPKISHA256: digest(e.SPKI), TermsVersion: req.TermsVersion,
 		TermsSHA256: b64.EncodeToString(req.TermsSHA256), Created: r.cfg.Now().Unix(),
+		OneTime: req.OneTime,
 	}
 	if e.Application, err = app.Encode(); err != nil {
 		return nil, err

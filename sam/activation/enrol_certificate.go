@@ -32,6 +32,9 @@ func (r *Role) certificate(ctx context.Context, id string, in sam.CertificateCha
 	case e.Step != sam.StepIssue:
 		return nil, refuse(sam.CodeConflict, "the enrolment is not at this step")
 	}
+	if err := r.onceOver(e); err != nil {
+		return nil, err
+	}
 	l, err := r.newLink(ctx, e, in.Chain)
 	if err != nil {
 		return nil, err
@@ -93,7 +96,10 @@ func (r *Role) newLink(ctx context.Context, e *enrolment, in [][]byte) (*link, e
 	if err := isPerson(l.leaf, e.Person); err != nil {
 		return nil, err
 	}
-	var err error
+	err := l.fitOnce(e)
+	if err != nil {
+		return nil, err
+	}
 	l.MAC, err = r.mac(ctx, l.fields())
 	return l, err
 }

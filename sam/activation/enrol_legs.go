@@ -109,8 +109,8 @@ func (r *Role) identified(ctx context.Context, e *enrolment, second *question, a
 		return nil, err
 	}
 	next := *e
-	next.IdentSub = acc.Subject
-	known, err := r.existing(ctx, acc)
+	next.IdentSub, next.Identified = acc.Subject, acc.IssuedAt.UnixMicro()
+	known, err := r.known(ctx, e, acc)
 	if err != nil {
 		return nil, err
 	}
@@ -139,11 +139,21 @@ func fit(c token.Claims) error {
 	return nil
 }
 
-// existing finds a usable credential of who identified himself.
+// known finds the credential that the enrolment can end with. One for one time
+// is always new.
+func (r *Role) known(ctx context.Context, e *enrolment, acc *accepted) (*link, error) {
+	if oneTime, err := e.oneTime(); err != nil || oneTime {
+		return nil, err
+	}
+	return r.existing(ctx, acc)
+}
+
+// existing finds a usable credential of who identified himself: of this very
+// account at itsme, whatever the names, and not one that is due for renewal.
 func (r *Role) existing(ctx context.Context, acc *accepted) (*link, error) {
 	var ids []string
 	err := r.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		ids, err = column(ctx, tx, "SELECT id FROM links WHERE iss = ? AND ident_aud = ? AND ident_sub = ? AND state = 'active' ORDER BY created DESC LIMIT 8",
+		ids, err = column(ctx, tx, "SELECT id FROM links WHERE iss = ? AND ident_aud = ? AND ident_sub = ? AND state = 'active' AND once_ends = 0 ORDER BY created DESC LIMIT 8",
 			acc.Issuer, acc.Audience, acc.Subject)
 		return err
 	})
@@ -154,6 +164,9 @@ func (r *Role) existing(ctx context.Context, acc *accepted) (*link, error) {
 		l, err := r.credential(ctx, id)
 		if err == nil {
 			err = r.usableNow(ctx, l)
+		}
+		if err == nil && l.renew {
+			continue
 		}
 		if err == nil {
 			return l, nil
@@ -201,7 +214,7 @@ func (r *Role) consented(ctx context.Context, e *enrolment, acc *accepted) (*enr
 	if e.Step != sam.StepConsent || json.Unmarshal(e.Person, &first) != nil {
 		return nil, refuse(sam.CodeConflict, "the enrolment is not at this step")
 	}
-	if err := fit(acc.Claims); err != nil {
+	if err := errors.Join(fit(acc.Claims), r.onceOver(e)); err != nil {
 		return nil, err
 	}
 	if identity(first) != identity(acc.Claims) {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -99,7 +100,7 @@ func TestEqualCallsGetTheStoredOutcome(t *testing.T) {
 	}
 	a := w.at(p.AuthorizationURL, "")
 	s := got(w.front.Authorize(t.Context(), p.Nonce, a))(t)
-	if s2 := got(w.front.Authorize(t.Context(), p.Nonce, a))(t); s2 != s {
+	if s2 := got(w.front.Authorize(t.Context(), p.Nonce, a))(t); !reflect.DeepEqual(s2, s) {
 		t.Errorf("%+v, then %+v", s, s2)
 	}
 	if _, err := w.front.Authorize(t.Context(), p.Nonce, sam.Answer{Code: "another"}); code(err) != sam.CodeConflict {
@@ -151,7 +152,7 @@ func TestManyCallersOneSession(t *testing.T) {
 	}
 	all.Wait()
 	for i := range callers {
-		if sessions[i] != sessions[0] || !equalValues(values[i], values[0]) {
+		if !reflect.DeepEqual(sessions[i], sessions[0]) || !equalValues(values[i], values[0]) {
 			t.Fatalf("caller %d got another session or other values", i)
 		}
 	}

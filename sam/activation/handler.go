@@ -46,6 +46,7 @@ func (r *Role) Handler() http.Handler {
 		}
 		return l.message(), nil
 	}))
+	mux.HandleFunc("GET /v1/credentials/{id}/siblings", read(r, "siblings", "id", r.siblings))
 	r.handleUses(mux)
 	mux.HandleFunc("GET /v1/fronts/{name}/mark", read(r, "mark", "name", r.frontMark))
 	mux.HandleFunc("PUT /v1/fronts/{name}/mark", actOn(r, "mark", "name", r.tellMark))

@@ -29,7 +29,9 @@ type link struct {
 	Key                    hsm.Wrapped
 	Created                int64
 	MAC                    []byte
+	Once                   once // of a one-time credential
 
+	renew bool // the next order should enrol anew
 	leaf  *x509.Certificate
 	chain []*x509.Certificate // with the leaf
 	read  *chain              // what is known of a stored Chain
@@ -37,11 +39,15 @@ type link struct {
 
 // fields are what the MAC covers: every column, in order.
 func (l *link) fields() [][]byte {
-	return [][]byte{
+	all := [][]byte{
 		[]byte("tekend-link/1"), []byte(l.ID), []byte(l.State), number(l.Generation), []byte(l.Iss),
 		[]byte(l.IdentAud), []byte(l.IdentSub), []byte(l.ConfirmAud), []byte(l.ConfirmSub), l.SPKI, l.Chain,
 		[]byte(l.Key.Kind), []byte(l.Key.KEK), []byte(l.Key.Mechanism), []byte(l.Key.Module), l.Key.Blob, number(l.Created),
 	}
+	if l.Once != (once{}) { // the others have the MAC that they always had
+		all = append(all, []byte("once"), number(l.Once.Ends), []byte(l.Once.Docs), []byte(l.Once.Nonce))
+	}
+	return all
 }
 
 // mac authenticates a row by the token. The digest goes in, not the row: the
@@ -57,9 +63,10 @@ func (r *Role) mac(ctx context.Context, fields [][]byte) ([]byte, error) {
 
 func insertLink(ctx context.Context, tx *sql.Tx, l *link) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO links (id, state, generation, iss, ident_aud, ident_sub, confirm_aud, confirm_sub, spki, chain,
-		kind, kek, mechanism, module, blob, created, mac) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		kind, kek, mechanism, module, blob, created, mac, once_ends, once_docs, once_nonce, expires) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		l.ID, l.State, l.Generation, l.Iss, l.IdentAud, l.IdentSub, l.ConfirmAud, l.ConfirmSub, l.SPKI, l.Chain,
-		l.Key.Kind, l.Key.KEK, l.Key.Mechanism, l.Key.Module, l.Key.Blob, l.Created, l.MAC)
+		l.Key.Kind, l.Key.KEK, l.Key.Mechanism, l.Key.Module, l.Key.Blob, l.Created, l.MAC,
+		l.Once.Ends, l.Once.Docs, l.Once.Nonce, l.leaf.NotAfter.UnixMicro())
 	if err != nil {
 		return fmt.Errorf("store link: %w", err)
 	}
@@ -70,9 +77,10 @@ func insertLink(ctx context.Context, tx *sql.Tx, l *link) error {
 func (r *Role) readLink(ctx context.Context, id string) (*link, error) {
 	l := &link{ID: id}
 	err := r.db.QueryRowContext(ctx, `SELECT state, generation, iss, ident_aud, ident_sub, confirm_aud, confirm_sub, spki, chain,
-		kind, kek, mechanism, module, blob, created, mac FROM links WHERE id = ?`, id).Scan(
+		kind, kek, mechanism, module, blob, created, mac, once_ends, once_docs, once_nonce FROM links WHERE id = ?`, id).Scan(
 		&l.State, &l.Generation, &l.Iss, &l.IdentAud, &l.IdentSub, &l.ConfirmAud, &l.ConfirmSub, &l.SPKI, &l.Chain,
-		&l.Key.Kind, &l.Key.KEK, &l.Key.Mechanism, &l.Key.Module, &l.Key.Blob, &l.Created, &l.MAC)
+		&l.Key.Kind, &l.Key.KEK, &l.Key.Mechanism, &l.Key.Module, &l.Key.Blob, &l.Created, &l.MAC,
+		&l.Once.Ends, &l.Once.Docs, &l.Once.Nonce)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -103,12 +111,13 @@ func (r *Role) credential(ctx context.Context, id string) (*link, error) {
 	}
 	l.chain = l.read.certs
 	l.leaf = l.chain[0]
+	l.renew = r.renewDue(l)
 	return l, nil
 }
 
 // message is the credential as the front may see it.
 func (l *link) message() *sam.Credential {
-	c := &sam.Credential{ID: l.ID, State: l.State, KeyType: string(l.Key.Kind), Algorithm: string(l.algorithm())}
+	c := &sam.Credential{ID: l.ID, State: l.State, KeyType: string(l.Key.Kind), Algorithm: string(l.algorithm()), SessionEnds: l.Once.ends(), Renew: l.renew}
 	for _, one := range l.chain {
 		c.Chain = append(c.Chain, one.Raw)
 	}

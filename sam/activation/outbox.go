@@ -71,6 +71,7 @@ func (r *Role) startHousekeeping() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	done.Go(func() { r.housekeep(ctx) })
+	done.Go(func() { r.sweeping(ctx) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.idle = func() { cancel(); done.Wait() }

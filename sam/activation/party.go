@@ -37,11 +37,17 @@ func (r *Role) newParty(ctx context.Context, cfg ClientConfig) (*party, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := json.Marshal(itsme.PublicJWKS(sig.Public(), enc.Public(), cfg.SigKID, cfg.EncKID))
-	if err != nil {
+	p := &party{Client: client, decrypt: []jose.JSONWebKey{{Key: enc, KeyID: cfg.EncKID, Use: "enc"}}}
+	set := itsme.PublicJWKS(sig.Public(), enc.Public(), cfg.SigKID, cfg.EncKID)
+	for i, other := range cfg.OtherKeys {
+		if err := r.addKeys(ctx, p, &set, other); err != nil {
+			return nil, fmt.Errorf("other_keys %d: %w", i+1, err)
+		}
+	}
+	if p.keySet, err = json.Marshal(set); err != nil {
 		return nil, fmt.Errorf("key set: %w", err)
 	}
-	return &party{Client: client, keySet: set, decrypt: []jose.JSONWebKey{{Key: enc, KeyID: cfg.EncKID, Use: "enc"}}}, nil
+	return p, nil
 }
 
 // readDecryptionKey never puts anything of the file into an error.

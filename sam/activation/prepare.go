@@ -41,8 +41,12 @@ func (r *Role) prepare(ctx context.Context, req sam.PrepareRequest, hash string)
 	if err != nil {
 		return nil, err
 	}
+	bound, err := r.askOnce(ctx, l, m)
+	if err != nil {
+		return nil, err
+	}
 	q, err = r.ask(ctx, form{
-		kind: kindSign, subject: hash, party: r.confirm, manifest: m, language: req.Language, claims: token.RiskClaims(),
+		kind: kindSign, subject: hash, party: r.confirm, manifest: m, language: req.Language, claims: token.RiskClaims(), before: l.Once.ends(),
 	})
 	if err != nil {
 		return nil, err
@@ -51,7 +55,7 @@ func (r *Role) prepare(ctx context.Context, req sam.PrepareRequest, hash string)
 		if err := r.allowed(ctx, tx, personName(l.Iss, l.ConfirmAud, l.ConfirmSub), q.Nonce, m.Root); err != nil {
 			return err
 		}
-		if err := errors.Join(r.forget(ctx, tx), insertQuestion(ctx, tx, q)); err != nil {
+		if err := errors.Join(r.forget(ctx, tx), insertQuestion(ctx, tx, q), storeOnce(ctx, tx, bound, l.MAC)); err != nil {
 			return err
 		}
 		if err := r.keepAsked(ctx, tx, q, req.Documents); err != nil {

@@ -42,7 +42,8 @@ type form struct {
 	party         *party
 	manifest      consent.Manifest // Op, Txn, Sub, Template, Docs, Root, Cred, Application
 	language      string
-	claims        []string // asked inside the ID token
+	claims        []string  // asked inside the ID token
+	before        time.Time // the answer must come before; zero: no other limit than the question's life
 }
 
 // ask makes a question: salt, PKCE, manifest, nonce, request object. Nothing
@@ -54,7 +55,11 @@ func (r *Role) ask(ctx context.Context, f form) (*question, error) {
 	m := f.manifest
 	m.V, m.Iss, m.ClientID, m.Service = consent.Version, r.provider.Issuer(), cfg.ID, cfg.Service
 	m.RedirectURI, m.ACR, m.CodeChallenge, m.Salt = cfg.RedirectURI, cfg.ACR, challenge, itsme.Random()
-	m.Iat, m.Exp = now.Unix(), now.Add(r.cfg.QuestionLife).Unix()
+	ends := now.Add(r.cfg.QuestionLife)
+	if !f.before.IsZero() && f.before.Before(ends) {
+		ends = f.before
+	}
+	m.Iat, m.Exp = now.Unix(), ends.Unix()
 	b, err := m.Encode()
 	if err != nil {
 		return nil, err

@@ -44,8 +44,9 @@ var statuses = map[string]int{
 	sam.CodeTooManyQuestions: http.StatusTooManyRequests,
 	sam.CodeNotYet:           http.StatusServiceUnavailable,
 	sam.CodeClock:            http.StatusServiceUnavailable, sam.CodeItsmeUnreachable: http.StatusServiceUnavailable,
-	sam.CodeFrontBehind:   http.StatusConflict,
-	sam.CodeOrderRequired: http.StatusForbidden, sam.CodeOrderRefused: http.StatusUnprocessableEntity,
+	sam.CodeFrontBehind:       http.StatusConflict,
+	sam.CodeTimeStampRequired: http.StatusConflict,
+	sam.CodeOrderRequired:     http.StatusForbidden, sam.CodeOrderRefused: http.StatusUnprocessableEntity,
 	sam.CodeHSMBusy: http.StatusServiceUnavailable, sam.CodeHSMFailed: http.StatusServiceUnavailable,
 }
 

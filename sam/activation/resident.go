@@ -21,12 +21,13 @@ const (
 // token that nobody knows of, and none is missed in silence: generation is the
 // one act whose outcome can be lost without a trace on our side.
 const (
-	keyIntended = "intended" // written before C_GenerateKeyPair
-	keyMade     = "made"     // in an enrolment, later in a link record
-	keyAbsent   = "absent"   // was never made
-	keyOrphan   = "orphan"   // in the token, and not known what for, or not a whole pair
-	keyMissing  = "missing"  // was made, and is not in the token
-	keyUnused   = "unused"   // made for an enrolment that did not end
+	keyIntended  = "intended"  // written before C_GenerateKeyPair
+	keyMade      = "made"      // in an enrolment, later in a link record
+	keyAbsent    = "absent"    // was never made
+	keyOrphan    = "orphan"    // in the token, and not known what for, or not a whole pair
+	keyMissing   = "missing"   // was made, and is not in the token
+	keyUnused    = "unused"    // made for an enrolment that did not end
+	keyDestroyed = "destroyed" // by us: nothing will be signed with it
 )
 
 // intendKey records, before there is a key, that one will be made. It gives the
@@ -96,9 +97,10 @@ func (r *Role) listResidents(ctx context.Context) ([]hsm.ResidentKey, error) {
 	return found, nil
 }
 
-// settleResidents makes the rows agree with the token, at start. What it finds
-// is logged and has its row in the audit. It destroys nothing: a key without a
-// row may be one whose row was lost with a database that was put back.
+// settleResidents makes the rows agree with the token, at start and now and
+// then. What it finds is logged and has its row in the audit. It destroys
+// nothing: a key without a row may be one whose row was lost with a database
+// that was put back. endResidents does, later.
 func (r *Role) settleResidents(ctx context.Context, tx *sql.Tx, found []hsm.ResidentKey) error {
 	if found == nil {
 		return nil
@@ -112,8 +114,9 @@ func (r *Role) settleResidents(ctx context.Context, tx *sql.Tx, found []hsm.Resi
 		delete(rows, string(k.ID))
 		switch {
 		case !known:
-			_, err = tx.ExecContext(ctx, `INSERT INTO resident_keys (key_id, state, enrolment, boot, created) VALUES (?,?,'',?,?)
-				ON CONFLICT (key_id) DO NOTHING`, k.ID, keyOrphan, r.boot, r.cfg.Now().UnixMicro())
+			now := r.cfg.Now().UnixMicro()
+			_, err = tx.ExecContext(ctx, `INSERT INTO resident_keys (key_id, state, enrolment, boot, created, since) VALUES (?,?,'',?,?,?)
+				ON CONFLICT (key_id) DO NOTHING`, k.ID, keyOrphan, r.boot, now, now)
 			if err == nil {
 				err = r.toldOfKey(ctx, tx, k.ID, keyOrphan, "it has no row")
 			}
@@ -122,6 +125,8 @@ func (r *Role) settleResidents(ctx context.Context, tx *sql.Tx, found []hsm.Resi
 			err = r.settleKey(ctx, tx, row, keyOrphan, "it is not one whole pair")
 		case row.state == keyIntended || row.state == keyAbsent:
 			err = r.settleKey(ctx, tx, row, keyOrphan, "it was made, and nobody heard of it")
+		case row.state == keyDestroyed:
+			err = r.settleKey(ctx, tx, row, keyOrphan, "it was destroyed, and is back")
 		case row.state == keyMissing && row.used:
 			err = r.settleKey(ctx, tx, row, keyMade, "it is back")
 		case (row.state == keyMade || row.state == keyMissing) && !row.used:
@@ -147,15 +152,15 @@ func (r *Role) settleResidents(ctx context.Context, tx *sql.Tx, found []hsm.Resi
 	return nil
 }
 
-// residentRows are the rows by CKA_ID. Those that another instance may be
-// working on have no state.
+// residentRows are the rows by CKA_ID. Those that a process, this one or another
+// instance, may be working on have no state.
 func (r *Role) residentRows(ctx context.Context, tx *sql.Tx) (map[string]residentKey, error) {
 	before := r.cfg.Now().Add(-gone).UnixMicro()
 	rows, err := tx.QueryContext(ctx, `SELECT k.key_id, k.state,
-		EXISTS (SELECT 1 FROM links l WHERE l.mechanism = ? AND l.blob = k.key_id)
+		EXISTS (SELECT 1 FROM links l WHERE l.mechanism = ? AND l.blob = k.key_id AND l.state <> 'destroyed')
 			OR EXISTS (SELECT 1 FROM enrolments e WHERE e.id = k.enrolment AND e.blob = k.key_id AND e.step NOT IN ('done', 'existing')),
-		k.created > ? AND EXISTS (SELECT 1 FROM boots b WHERE b.boot = k.boot AND b.instance <> ? AND b.seen > ?)
-		FROM resident_keys k`, hsm.MechanismResident, before, r.cfg.Instance, before)
+		k.created > ? AND EXISTS (SELECT 1 FROM boots b WHERE b.boot = k.boot AND b.seen > ?)
+		FROM resident_keys k`, hsm.MechanismResident, before, before)
 	if err != nil {
 		return nil, fmt.Errorf("read resident keys: %w", err)
 	}
@@ -180,7 +185,7 @@ func (r *Role) settleKey(ctx context.Context, tx *sql.Tx, row residentKey, state
 	if row.state == state {
 		return nil
 	}
-	err := changed(ctx, tx, "UPDATE resident_keys SET state = ? WHERE key_id = ? AND state = ?", state, row.id, row.state)
+	err := changed(ctx, tx, "UPDATE resident_keys SET state = ?, since = ? WHERE key_id = ? AND state = ?", state, r.cfg.Now().UnixMicro(), row.id, row.state)
 	if errors.Is(err, errNotOne) {
 		return nil // another instance's start was first
 	}
@@ -205,6 +210,6 @@ func (r *Role) toldOfKey(ctx context.Context, tx *sql.Tx, id []byte, state, why 
 	default:
 		e.Kind = "key.orphan"
 	}
-	r.cfg.Log.Warn("a resident key at the start", "key", e.Subject, "audit", e.Kind, "why", why)
+	r.cfg.Log.Warn("a resident key", "key", e.Subject, "audit", e.Kind, "why", why)
 	return audit.Append(ctx, tx, e)
 }

@@ -79,6 +79,8 @@ type Role struct {
 	sets    sets
 	chains  chains
 
+	searched time.Time // when the token was last searched for resident keys; of the sweeping alone
+
 	running sync.WaitGroup
 	mu      sync.Mutex
 	closed  bool
@@ -119,13 +121,8 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 }
 
 func (r *Role) openKeys(ctx context.Context, hc *http.Client) (err error) {
-	err = r.token.ProbeKEK(ctx, r.cfg.KEK)
-	if errors.Is(err, hsm.ErrKEK) && r.token.Unsafe() {
-		r.cfg.Log.Warn("TEST ONLY: the token does not protect the keys it holds", "err", err)
-		err = nil
-	}
-	if err != nil {
-		return fmt.Errorf("probe the KEK: %w", err)
+	if err := r.probeKEKs(ctx); err != nil {
+		return err
 	}
 	if err := r.token.UseCanary(ctx, r.cfg.KEK); err != nil {
 		return err

@@ -43,7 +43,7 @@ func (r *Role) sign(ctx context.Context, nonce string, req sam.SignRequest) (*sa
 		return nil, refuse(sam.CodeBurnt, "a position was used and its value is not known; nothing more is signed with this confirmation")
 	}
 	if len(free) > 0 {
-		work, err := r.activate(ctx, q, s, free)
+		work, err := r.activate(ctx, q, s, free, req.TimeStamp)
 		if err != nil {
 			return nil, err
 		}
@@ -185,18 +185,20 @@ func (r *Role) confirmation(ctx context.Context, nonce string) (*sam.Status, err
 	case q.Status == sam.StatePrepared && !r.cfg.Now().Before(q.Expires):
 		st.State, st.Reason = sam.StateExpired, sam.CodeExpired
 	case q.Status == sam.StateAuthorized:
-		return st, r.addPositions(ctx, nonce, st)
+		return st, r.addPositions(ctx, q, st)
 	}
 	return st, nil
 }
 
-func (r *Role) addPositions(ctx context.Context, nonce string, st *sam.Status) error {
-	s, err := r.session(ctx, nonce)
+func (r *Role) addPositions(ctx context.Context, q *question, st *sam.Status) error {
+	s, err := r.session(ctx, q.Nonce)
 	if err != nil {
 		return err
 	}
-	st.Session = s.message()
-	all, err := r.positions(ctx, nonce)
+	if st.Session, err = r.sessionMessage(ctx, q, s); err != nil {
+		return err
+	}
+	all, err := r.positions(ctx, q.Nonce)
 	if err != nil {
 		return err
 	}

@@ -19,10 +19,13 @@ import (
 // activate uses the owner's key for the free positions. The order decides
 // everything (house §3): check, burn and record durably, use the key, store.
 // With no error there is a value in each use, and all are stored.
-func (r *Role) activate(ctx context.Context, q *question, s *session, free []int) ([]use, error) {
+func (r *Role) activate(ctx context.Context, q *question, s *session, free []int, stamp []byte) ([]use, error) {
 	// 1. All that must be true now. Nothing is used up if something is not.
 	l, m, err := r.permitted(ctx, q, s)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.checkStamp(l, q, stamp); err != nil {
 		return nil, err
 	}
 	work, err := usesOf(m, free, l.digestName())
@@ -31,7 +34,7 @@ func (r *Role) activate(ctx context.Context, q *question, s *session, free []int
 	}
 	// 2. Burn. When this returns nil it is on the disk.
 	still := r.still(ctx)
-	if err := r.burn(ctx, s, work); err != nil {
+	if err := r.burn(ctx, s, work, stamp); err != nil {
 		return nil, err
 	}
 	// 3. The only use of a user's key for documents in the program.
@@ -42,6 +45,7 @@ func (r *Role) activate(ctx context.Context, q *question, s *session, free []int
 	if stored := r.keep(s, concernOf(q.Nonce, m), work); stored != nil {
 		return nil, fmt.Errorf("store values: %w", stored)
 	}
+	r.endOnce(l, s)
 	return work, ended(work, err)
 }
 
@@ -103,8 +107,8 @@ func newUse(p int, d consent.Doc, alg string) (use, error) {
 }
 
 // burn marks the positions as used, with a row of the audit each, in one
-// durable transaction.
-func (r *Role) burn(ctx context.Context, s *session, work []use) error {
+// durable transaction. stamp is the time-stamp of a one-time key's use.
+func (r *Role) burn(ctx context.Context, s *session, work []use, stamp []byte) error {
 	for i, u := range work {
 		if !r.spent.first(s.spentName(u.position), r.cfg.Now()) {
 			r.unspend(s, work[:i])
@@ -112,6 +116,9 @@ func (r *Role) burn(ctx context.Context, s *session, work []use) error {
 		}
 	}
 	err := r.inTx(ctx, func(tx *sql.Tx) error {
+		if err := keepStamp(ctx, tx, s.Nonce, stamp); err != nil {
+			return err
+		}
 		for _, u := range work {
 			err := changed(ctx, tx, "UPDATE positions SET state = 'burnt' WHERE nonce = ? AND position = ? AND state = 'free'", s.Nonce, u.position)
 			if errors.Is(err, errNotOne) {
@@ -120,9 +127,11 @@ func (r *Role) burn(ctx context.Context, s *session, work []use) error {
 			if err != nil {
 				return fmt.Errorf("burn: %w", err)
 			}
-			err = r.audit(ctx, tx, "key.intent", s.Nonce, map[string]string{
-				"position": strconv.Itoa(u.position), "credential": s.Credential, "dtbs": u.name,
-			})
+			detail := map[string]string{"position": strconv.Itoa(u.position), "credential": s.Credential, "dtbs": u.name}
+			if len(stamp) > 0 {
+				detail["time_stamp"] = digest(stamp)
+			}
+			err = r.audit(ctx, tx, "key.intent", s.Nonce, detail)
 			if err != nil {
 				return err
 			}

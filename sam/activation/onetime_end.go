@@ -1,0 +1,150 @@
+package activation
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"tekend/sam"
+)
+
+// endOnce destroys the key of a one-time credential as soon as nothing is left
+// for it to sign (KEY-08, DEL-6.3.2-05). What fails here the sweep does.
+func (r *Role) endOnce(l *link, s *session) {
+	if l.Once.Ends == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), keepTime)
+	defer cancel()
+	done, err := r.spentAll(ctx, s.Nonce)
+	if err == nil && done {
+		err = r.destroyKey(ctx, l, whyOver)
+	}
+	if err != nil {
+		r.cfg.Log.Error("the key of a one-time credential was not destroyed yet", "credential", l.ID, "err", err)
+	}
+}
+
+// spentAll tells whether no position of the confirmation can be signed any more.
+func (r *Role) spentAll(ctx context.Context, nonce string) (bool, error) {
+	all, err := r.positions(ctx, nonce)
+	if err != nil {
+		return false, err
+	}
+	open := false
+	for _, p := range all {
+		if p.state == sam.PositionUnknown { // then nothing more is signed with it
+			return true, nil
+		}
+		open = open || p.open()
+	}
+	return !open, nil
+}
+
+// sweepOnce destroys the keys of one-time credentials whose session is over: by
+// the clock, because everything is signed, or because the process that had the
+// session is gone. It finds what a crash left.
+func (r *Role) sweepOnce(ctx context.Context) error {
+	ids, err := r.list(ctx, "SELECT id FROM links WHERE once_ends > 0 AND state IN ('active', 'blocked', 'suspended') AND (once_ends <= ? OR once_nonce <> '') LIMIT 1000", r.cfg.Now().UnixMicro())
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := r.sweepOne(ctx, id); err != nil {
+			return err
+		}
+	}
+	return r.sweepApplications(ctx)
+}
+
+// whyOver stands in the audit row of a one-time key's end.
+const whyOver = "its session is over"
+
+func (r *Role) sweepOne(ctx context.Context, id string) error {
+	l, err := r.credential(ctx, id)
+	if err != nil {
+		return err
+	}
+	over, err := r.onceEnded(ctx, l)
+	if err != nil || !over {
+		return err
+	}
+	return r.destroyKey(ctx, l, whyOver)
+}
+
+// onceEnded tells whether the session of a one-time credential is over.
+func (r *Role) onceEnded(ctx context.Context, l *link) (bool, error) {
+	if !r.cfg.Now().Before(l.Once.ends()) {
+		return true, nil
+	}
+	q, err := r.loadQuestion(ctx, kindSign, "nonce", l.Once.Nonce)
+	if err != nil || q == nil {
+		return false, err
+	}
+	s, err := r.session(ctx, q.Nonce)
+	if err != nil {
+		return false, err
+	}
+	if !r.cfg.Now().Before(s.Expires) {
+		return true, nil
+	}
+	there, err := r.atWork(ctx, q)
+	if err != nil || q.Boot != r.boot && !there {
+		return err == nil, err
+	}
+	return r.spentAll(ctx, q.Nonce)
+}
+
+// sweepApplications removes applications for one-time credentials whose session
+// ended before there was a certificate, with their keys.
+func (r *Role) sweepApplications(ctx context.Context) error {
+	over := r.cfg.Now().Add(-OnceLife).UnixMicro()
+	ids, err := r.list(ctx, "SELECT id FROM enrolments WHERE step NOT IN ('done', 'existing') AND identified > 0 AND identified <= ? LIMIT 1000", over)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		e, err := r.loadEnrolment(ctx, id)
+		if err != nil {
+			return err
+		}
+		if e == nil || r.onceOver(e) == nil {
+			continue
+		}
+		if err := r.dropApplication(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// list reads a text column outside a transaction.
+func (r *Role) list(ctx context.Context, query string, args ...any) (all []string, err error) {
+	rows, err := r.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var v string
+		if err := rows.Scan(&v); err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
+}
+
+// dropApplication forgets an application that can no longer become a
+// credential. A key in the token is then unused, and settleResidents ends it.
+func (r *Role) dropApplication(ctx context.Context, e *enrolment) error {
+	return r.inTx(ctx, func(tx *sql.Tx) error {
+		if err := changed(ctx, tx, "UPDATE enrolments SET blob = ? WHERE id = ? AND mac = ?", make([]byte, len(e.Key.Blob)), e.ID, e.MAC); err != nil {
+			return fmt.Errorf("drop application: %w", err)
+		}
+		if err := changed(ctx, tx, "DELETE FROM enrolments WHERE id = ?", e.ID); err != nil {
+			return fmt.Errorf("drop application: %w", err)
+		}
+		return r.audit(ctx, tx, "key.destroyed", e.ID, map[string]string{"why": whyOver, "spki": digest(e.SPKI)})
+	})
+}

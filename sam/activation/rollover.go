@@ -1,0 +1,105 @@
+package activation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"tekend/hsm"
+	"tekend/itsme"
+)
+
+// Roll-over (docs/decisions/0018-life.md).
+//
+// A key-encryption key is replaced by letting its keys end: new keys are made
+// under the new one, whoever has a key under an old one enrols anew at the next
+// order, and the old one leaves the token when no key is under it. Keys are not
+// wrapped anew, because nobody can: what the KEK unwraps is never extractable
+// again (its CKA_UNWRAP_TEMPLATE, which ProbeKEK proves at every start), and that is
+// what keeps a thief with PIN and database from taking keys away.
+//
+// The keys of our itsme clients are replaced in three configurations: the next
+// keys are published, they are used and the previous ones stay published, they
+// are alone. itsme caches a key set for half an hour (JWKS), so at least so long
+// lies between two of them.
+
+// checkRollover is part of check.
+func (c Config) checkRollover() error {
+	for i, label := range c.PreviousKEKs {
+		if label == "" || label == c.KEK || slices.Contains(c.PreviousKEKs[:i], label) {
+			return errors.New("sam: previous_keks must be other keys than kek, each once")
+		}
+	}
+	if c.RenewBefore < 0 {
+		return errors.New("sam: renew_before must not be negative")
+	}
+	seen := map[string]bool{}
+	for name, client := range map[string]ClientConfig{"ident": c.Ident, "confirm": c.Confirm} {
+		kids := map[string]bool{client.SigKID: true, client.EncKID: true}
+		for _, v := range []string{client.SigLabel, client.EncKeyFile} {
+			seen[v] = true
+		}
+		for _, k := range client.OtherKeys {
+			if (k.SigLabel == "") != (k.SigKID == "") || (k.EncKeyFile == "") != (k.EncKID == "") || k.SigLabel == "" && k.EncKeyFile == "" {
+				return fmt.Errorf("sam: %s.other_keys need sig_label with sig_kid, or enc_key_file with enc_kid, or all four", name)
+			}
+			for _, kid := range []string{k.SigKID, k.EncKID} {
+				if kid != "" && kids[kid] {
+					return fmt.Errorf("sam: %s: a kid stands for one key", name)
+				}
+				kids[kid] = true
+			}
+		}
+	}
+	for name, client := range map[string]ClientConfig{"ident": c.Ident, "confirm": c.Confirm} {
+		for _, k := range client.OtherKeys {
+			for _, v := range []string{k.SigLabel, k.EncKeyFile} {
+				if v != "" && seen[v] {
+					return fmt.Errorf("sam: %s.other_keys must be other keys than those in use, and no other client's", name)
+				}
+				seen[v] = true
+			}
+		}
+	}
+	return nil
+}
+
+// addKeys publishes other keys of a client, and reads what is encrypted for them.
+func (r *Role) addKeys(ctx context.Context, p *party, set *jose.JSONWebKeySet, k ClientKeys) error {
+	if k.SigLabel != "" {
+		sig, err := r.token.Signer(ctx, k.SigLabel)
+		if err != nil {
+			return err
+		}
+		set.Keys = append(set.Keys, itsme.PublicKey(sig.Public(), k.SigKID, "sig"))
+	}
+	if k.EncKeyFile == "" {
+		return nil
+	}
+	enc, err := readDecryptionKey(k.EncKeyFile)
+	if err != nil {
+		return err
+	}
+	set.Keys = append(set.Keys, itsme.PublicKey(enc.Public(), k.EncKID, "enc"))
+	p.decrypt = append(p.decrypt, jose.JSONWebKey{Key: enc, KeyID: k.EncKID, Use: "enc"})
+	return nil
+}
+
+// probeKEKs proves that every key-encryption key in use protects what is under
+// it, and tells of those that are under one which is not configured.
+func (r *Role) probeKEKs(ctx context.Context) error {
+	for _, label := range append([]string{r.cfg.KEK}, r.cfg.PreviousKEKs...) {
+		err := r.token.ProbeKEK(ctx, label)
+		if errors.Is(err, hsm.ErrKEK) && r.token.Unsafe() {
+			r.cfg.Log.Warn("TEST ONLY: the token does not protect the keys it holds", "err", err)
+			err = nil
+		}
+		if err != nil {
+			return fmt.Errorf("probe the KEK %q: %w", label, err)
+		}
+	}
+	return nil
+}
