@@ -195,11 +195,7 @@ func (r *Role) exchange(ctx context.Context, q *question, hash string) error {
 // step 8); a configuration that changed meanwhile is no reason to be lenient.
 func (r *Role) matches(q *question, m consent.Manifest, p *party) error {
 	cfg := p.Config()
-	op := consent.OpEnrol
-	if q.Kind == kindSign {
-		op = consent.OpSign
-	}
-	if m.Op != op || m.Iss != r.provider.Issuer() || m.ClientID != cfg.ID || m.Service != cfg.Service ||
+	if m.Op != opOf[q.Kind] || m.Iss != r.provider.Issuer() || m.ClientID != cfg.ID || m.Service != cfg.Service ||
 		m.RedirectURI != cfg.RedirectURI || m.ACR != cfg.ACR || m.CodeChallenge != digest([]byte(q.Verifier)) {
 		return refuse(sam.CodeNotAuthorized, "the question is of another operation or client")
 	}
@@ -207,6 +203,11 @@ func (r *Role) matches(q *question, m consent.Manifest, p *party) error {
 		return refuse(sam.CodeExpired, "the answer came too late")
 	}
 	return nil
+}
+
+// opOf is the operation of a manifest for each kind of question.
+var opOf = map[string]string{
+	kindIdentification: consent.OpEnrol, kindConsent: consent.OpEnrol, kindSign: consent.OpSign, kindRevoke: consent.OpRevoke,
 }
 
 func exchangeRefusal(err error) error {

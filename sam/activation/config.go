@@ -1,14 +1,18 @@
 package activation
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"tekend/audit"
+	"tekend/foureyes"
 	"tekend/hsm"
 	"tekend/itsme"
 	"tekend/wire"
@@ -87,11 +91,23 @@ type Config struct {
 	// highest 1m: then the caller's connection is given up (wire.MaxCall).
 	CallTimeout time.Duration `yaml:"call_timeout"`
 
+	// EmergencyURL is the address at which people reach the role's emergency
+	// channel, where they revoke with a code; notices name it. Default none: then
+	// people get no code. Example: https://revoke.acme.example/.
+	EmergencyURL string `yaml:"emergency_url"`
+	// PolicySHA256 is the digest of the practice statement in force (its text in
+	// English), base64url; manifests name it. Default none.
+	PolicySHA256 string `yaml:"policy_sha256"`
+
 	// Limits bound what one person is asked.
 	Limits Limits `yaml:"limits"`
 	// Notices say how people are told that their key was used.
 	Notices Notices `yaml:"notices"`
 
+	// Operators of whom two decide on acts: the section `operators:` of the role's file.
+	Operators foureyes.Operators `yaml:"-"`
+	// Production: the emergency channel does not call itself a simulation.
+	Production bool `yaml:"-"`
 	// Audit is the section `audit:` of the role's file. Without a key file the
 	// record has no checkpoints; tekend-trusted refuses to start so.
 	Audit audit.LogConfig `yaml:"-"`
@@ -211,6 +227,12 @@ func (c Config) check() error {
 	}
 	if err := c.checkRollover(); err != nil {
 		return err
+	}
+	if p, err := b64.Strict().DecodeString(c.PolicySHA256); c.PolicySHA256 != "" && (err != nil || len(p) != sha256.Size) {
+		return errors.New("sam: policy_sha256 must be the base64url of 32 bytes")
+	}
+	if u, err := url.Parse(c.EmergencyURL); c.EmergencyURL != "" && (err != nil || u.Host == "" || strings.ContainsFunc(c.EmergencyURL, unicode.IsControl)) {
+		return errors.New("sam: emergency_url must be an absolute address")
 	}
 	return c.Itsme.Validate()
 }

@@ -194,7 +194,7 @@ func (r *Role) forget(ctx context.Context, tx *sql.Tx) error {
 	old := r.cfg.Now().Add(-keepOpen).UnixMicro()
 	for what, query := range map[string]string{
 		"enrolments": "DELETE FROM enrolments WHERE step NOT IN ('done', 'existing') AND created < ?",
-		"tokens":     "UPDATE questions SET token = '' WHERE token <> '' AND kind <> 'sign' AND expires < ?",
+		"tokens":     "UPDATE questions SET token = '' WHERE token <> '' AND kind <> 'sign' AND kind <> 'revoke' AND expires < ?",
 		"questions":  "DELETE FROM questions WHERE status IN ('prepared', 'declined', 'failed', 'expired') AND expires < ?",
 	} {
 		if _, err := tx.ExecContext(ctx, query, old); err != nil {

@@ -49,6 +49,10 @@ func (r *Role) certificate(ctx context.Context, id string, in sam.CertificateCha
 	if err != nil {
 		return nil, err
 	}
+	code, err := r.newCode(ctx, l.ID, sealed)
+	if err != nil {
+		return nil, err
+	}
 	err = r.inTx(ctx, func(tx *sql.Tx) error {
 		if err := errors.Join(insertLink(ctx, tx, l), storeEnrolment(ctx, tx, &next, e.MAC)); err != nil {
 			return err
@@ -57,7 +61,7 @@ func (r *Role) certificate(ctx context.Context, id string, in sam.CertificateCha
 		if _, err := tx.ExecContext(ctx, "UPDATE questions SET token = '' WHERE nonce IN (?, ?)", e.IdentNonce, e.ConsentNonce); err != nil {
 			return err
 		}
-		if err := r.storeContact(ctx, tx, l.ID, sealed); err != nil {
+		if err := errors.Join(r.storeContact(ctx, tx, l.ID, sealed), r.storeCode(ctx, tx, l.ID, code)); err != nil {
 			return err
 		}
 		return r.auditCredential(ctx, tx, l.ID, map[string]string{

@@ -29,6 +29,9 @@ func (r *Role) Handler() http.Handler {
 		}))
 	mux.HandleFunc("GET /v1/confirmations/{nonce}", read(r, "confirmation", "nonce", r.confirmation))
 	mux.HandleFunc("GET /v1/confirmations/{nonce}/evidence", read(r, "evidence", "nonce", r.evidence))
+	mux.HandleFunc("PUT /v1/revocations/{hash}", act(r, "revoke", r.prepareRevocation))
+	mux.HandleFunc("PUT /v1/revocations/{nonce}/authorization", actOn(r, "revocation answer", "nonce", r.answerRevocation))
+	mux.HandleFunc("GET /v1/revocations/{nonce}", read(r, "revocation", "nonce", r.revocation))
 	mux.HandleFunc("GET /v1/enrolments/{id}", read(r, "enrolment", "id", func(ctx context.Context, id string) (*sam.EnrolStep, error) {
 		e, err := r.loadEnrolment(ctx, id)
 		if err != nil {
@@ -189,7 +192,7 @@ func (r *Role) health(ctx context.Context) sam.Health {
 	if err := r.log.Ready(r.cfg.Now()); err != nil {
 		h.Reasons = append(h.Reasons, err.Error())
 	}
-	h.Notes = r.log.Notes(r.cfg.Now())
+	h.Notes = append(r.log.Notes(r.cfg.Now()), r.notesOfRevocation(ctx)...)
 	h.Ready = len(h.Reasons) == 0
 	return h
 }

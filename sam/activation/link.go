@@ -70,7 +70,7 @@ func insertLink(ctx context.Context, tx *sql.Tx, l *link) error {
 	if err != nil {
 		return fmt.Errorf("store link: %w", err)
 	}
-	return nil
+	return storeSerial(ctx, tx, certs.SerialHex(l.leaf.SerialNumber), l.ID)
 }
 
 // readLink reads a row as it is; nil when there is none.
@@ -146,6 +146,9 @@ func (r *Role) usableNow(ctx context.Context, l *link) error {
 	s, err := r.status.Status(ctx, serial)
 	if err != nil {
 		return later(sam.CodeCertificateNotGood, "the ca does not say the certificate's status")
+	}
+	if s.State == ca.Revoked {
+		r.work.heard(l.ID)
 	}
 	if s.State != ca.Good || s.Serial != serial {
 		return refuse(sam.CodeCertificateNotGood, "the ca does not call the certificate good")

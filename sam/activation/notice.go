@@ -26,10 +26,16 @@ const (
 	noticeCreated = "created"
 	noticeUsed    = "used"
 	noticeUnknown = "unknown"
+	noticeRevoked = "revoked"
+	noticeSuspend = "suspended"
+	noticeResumed = "resumed"
 )
 
 // noticeOf says which rows of the audit the person is told of.
-var noticeOf = map[string]string{"key.used": noticeUsed, "key.unknown": noticeUnknown, "credential.linked": noticeCreated}
+var noticeOf = map[string]string{
+	"key.used": noticeUsed, "key.unknown": noticeUnknown, "credential.linked": noticeCreated,
+	"credential.revoked": noticeRevoked, "credential.suspended": noticeSuspend, "credential.resumed": noticeResumed,
+}
 
 // notice is one message to a person. It says when, how many documents, for
 // which request, and what to do; the names of documents are not for e-mail.
@@ -39,6 +45,9 @@ type notice struct {
 	kind  string
 	at    time.Time
 	tries int
+
+	// Of a new certificate: where it can be revoked without us, and the code for it.
+	address, secret string
 }
 
 // catalogue are the words of one language.
@@ -76,7 +85,7 @@ func (c catalogue) say(key string, pairs ...string) string {
 // body is the notice in words.
 func (n notice) body(c catalogue, help string) (string, error) {
 	key := n.kind
-	if n.kind != noticeCreated {
+	if n.kind == noticeUsed || n.kind == noticeUnknown {
 		key += ".many"
 		if n.documents == 1 {
 			key = n.kind + ".one"
@@ -92,6 +101,9 @@ func (n notice) body(c catalogue, help string) (string, error) {
 			return "", fmt.Errorf("notice: %w", err)
 		}
 		lines = append(lines, c.say("code", "{code}", code))
+	}
+	if n.secret != "" {
+		lines = append(lines, c.say("revoke", "{address}", n.address), "", "    "+n.secret, "")
 	}
 	lines = append(lines, c.say("entry", "{seq}", strconv.FormatInt(n.seq, 10)), "", c.say("wrong", "{help}", help), "", c.say("end"))
 	return strings.Join(lines, "\r\n") + "\r\n", nil

@@ -71,6 +71,7 @@ func (r *Role) startHousekeeping() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	done.Go(func() { r.housekeep(ctx) })
+	done.Go(func() { r.reconcileForever(ctx) })
 	done.Go(func() { r.sweeping(ctx) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -278,6 +279,9 @@ func (r *Role) sendNotice(ctx context.Context, n notice) error {
 	words, ok := r.out.words[c.Language]
 	if !ok || !plainAddress(c.Email) {
 		return errors.New("the stored contact cannot be used")
+	}
+	if n.address, n.secret, err = r.emergencyLine(ctx, n); err != nil {
+		return err
 	}
 	body, err := n.body(words, r.out.help)
 	if err != nil {

@@ -18,6 +18,7 @@ const (
 	kindIdentification = "identification"
 	kindConsent        = "consent"
 	kindSign           = "sign"
+	kindRevoke         = "revoke"
 )
 
 // exchanging is the status while a code is being exchanged. The others are
@@ -55,6 +56,7 @@ func (r *Role) ask(ctx context.Context, f form) (*question, error) {
 	m := f.manifest
 	m.V, m.Iss, m.ClientID, m.Service = consent.Version, r.provider.Issuer(), cfg.ID, cfg.Service
 	m.RedirectURI, m.ACR, m.CodeChallenge, m.Salt = cfg.RedirectURI, cfg.ACR, challenge, itsme.Random()
+	m.Policy = r.cfg.PolicySHA256
 	ends := now.Add(r.cfg.QuestionLife)
 	if !f.before.IsZero() && f.before.Before(ends) {
 		ends = f.before
@@ -81,6 +83,23 @@ func (r *Role) ask(ctx context.Context, f form) (*question, error) {
 	}
 	q.Seal = r.sealOf(q)
 	return q, nil
+}
+
+// unanswered is where a question stands that nobody has confirmed, with a refusal
+// code when it has ended. It only reads.
+func (r *Role) unanswered(ctx context.Context, q *question) (state, reason string, err error) {
+	there, err := r.atWork(ctx, q)
+	switch {
+	case err != nil:
+		return "", "", err
+	case q.Status == exchanging:
+		return sam.StatePrepared, q.Reason, nil
+	case q.Status == sam.StatePrepared && q.Boot != r.boot && !there:
+		return sam.StateFailed, sam.CodeBeforeStart, nil
+	case q.Status == sam.StatePrepared && !r.cfg.Now().Before(q.Expires):
+		return sam.StateExpired, sam.CodeExpired, nil
+	}
+	return q.Status, q.Reason, nil
 }
 
 // itsmeTrouble makes the errors of a call to itsme that used nothing up

@@ -67,6 +67,7 @@ type Role struct {
 	providers providers
 	issuer    *x509.Certificate
 	status    *ca.StatusClient
+	revoker   *ca.StatusClient // with more patience
 
 	boot    string // names this process in rows; new with every start
 	bootKey []byte // seals rows of this process; never stored
@@ -78,6 +79,8 @@ type Role struct {
 	log     *audit.Log // checkpoints over the record; nil: none
 	sets    sets
 	chains  chains
+	work    work
+	tries   tries
 
 	searched time.Time // when the token was last searched for resident keys; of the sweeping alone
 
@@ -94,7 +97,10 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Role{cfg: cfg, token: dep.Token, boot: itsme.Random(), bootKey: make([]byte, sha256.Size)}
+	r := &Role{
+		cfg: cfg, token: dep.Token, boot: itsme.Random(), bootKey: make([]byte, sha256.Size),
+		work: newWork(cfg.Now()), tries: tries{slots: make(chan struct{}, maxAtOnce)},
+	}
 	if _, err := rand.Read(r.bootKey); err != nil {
 		return nil, fmt.Errorf("make the process key: %w", err)
 	}
@@ -150,6 +156,7 @@ func (r *Role) openKeys(ctx context.Context, hc *http.Client) (err error) {
 		return fmt.Errorf("issuer_file: %w", err)
 	}
 	r.status = ca.NewStatusClient(r.cfg.StatusSocket, r.cfg.StatusTimeout)
+	r.revoker = ca.NewStatusClient(r.cfg.StatusSocket, revokeTime)
 	return nil
 }
 
@@ -163,6 +170,9 @@ func (r *Role) begin(ctx context.Context) (err error) {
 	}
 	found, err := r.listResidents(ctx)
 	if err != nil {
+		return err
+	}
+	if err := r.nameSerials(ctx); err != nil {
 		return err
 	}
 	err = r.db.InTx(ctx, func(tx *sql.Tx) error {

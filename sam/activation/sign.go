@@ -172,22 +172,12 @@ func (r *Role) confirmation(ctx context.Context, nonce string) (*sam.Status, err
 	if q == nil {
 		return nil, refuse(sam.CodeNotAuthorized, "there is no such confirmation")
 	}
-	there, err := r.atWork(ctx, q)
-	if err != nil {
-		return nil, err
-	}
 	st := &sam.Status{State: q.Status, Reason: q.Reason, Positions: []sam.PositionStatus{}}
-	switch {
-	case q.Status == exchanging:
-		st.State = sam.StatePrepared
-	case q.Status == sam.StatePrepared && q.Boot != r.boot && !there:
-		st.State, st.Reason = sam.StateFailed, sam.CodeBeforeStart
-	case q.Status == sam.StatePrepared && !r.cfg.Now().Before(q.Expires):
-		st.State, st.Reason = sam.StateExpired, sam.CodeExpired
-	case q.Status == sam.StateAuthorized:
+	if q.Status == sam.StateAuthorized {
 		return st, r.addPositions(ctx, q, st)
 	}
-	return st, nil
+	st.State, st.Reason, err = r.unanswered(ctx, q)
+	return st, err
 }
 
 func (r *Role) addPositions(ctx context.Context, q *question, st *sam.Status) error {

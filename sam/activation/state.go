@@ -51,12 +51,12 @@ func storeTurn(ctx context.Context, tx *sql.Tx, was, next *link) error {
 	return nil
 }
 
-// stillThere refuses when the record is not the one that was read any more, in
-// the transaction that burns: after a revocation nothing begins, however long
-// ago the record was looked at.
+// stillThere refuses when the credential is not in the state in which it was
+// read, in the transaction that burns: after a revocation nothing begins, however
+// long ago the record was looked at.
 func stillThere(ctx context.Context, tx *sql.Tx, l *link) error {
 	var one int
-	err := tx.QueryRowContext(ctx, "SELECT 1 FROM links WHERE id = ? AND mac = ?", l.ID, l.MAC).Scan(&one)
+	err := tx.QueryRowContext(ctx, "SELECT 1 FROM links WHERE id = ? AND state = ? AND generation = ?", l.ID, l.State, l.Generation).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return refuse(sam.CodeCertificateNotGood, "the credential changed since it was confirmed")
 	}

@@ -34,7 +34,7 @@ func (r *Role) activate(ctx context.Context, q *question, s *session, free []int
 	}
 	// 2. Burn. When this returns nil it is on the disk.
 	still := r.still(ctx)
-	if err := r.burn(ctx, s, work, stamp); err != nil {
+	if err := r.burn(ctx, s, l, work, stamp); err != nil {
 		return nil, err
 	}
 	// 3. The only use of a user's key for documents in the program.
@@ -107,8 +107,9 @@ func newUse(p int, d consent.Doc, alg string) (use, error) {
 }
 
 // burn marks the positions as used, with a row of the audit each, in one
-// durable transaction. stamp is the time-stamp of a one-time key's use.
-func (r *Role) burn(ctx context.Context, s *session, work []use, stamp []byte) error {
+// durable transaction, in which l is still as it was looked at. stamp is the
+// time-stamp of a one-time key's use.
+func (r *Role) burn(ctx context.Context, s *session, l *link, work []use, stamp []byte) error {
 	for i, u := range work {
 		if !r.spent.first(s.spentName(u.position), r.cfg.Now()) {
 			r.unspend(s, work[:i])
@@ -116,6 +117,9 @@ func (r *Role) burn(ctx context.Context, s *session, work []use, stamp []byte) e
 		}
 	}
 	err := r.inTx(ctx, func(tx *sql.Tx) error {
+		if err := stillThere(ctx, tx, l); err != nil {
+			return err
+		}
 		if err := keepStamp(ctx, tx, s.Nonce, stamp); err != nil {
 			return err
 		}

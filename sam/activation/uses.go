@@ -118,7 +118,7 @@ func (r *Role) auditCredential(ctx context.Context, tx *sql.Tx, id string, detai
 // of an enrolment concerns no key yet: it has the row of the audit alone.
 func (r *Role) auditEnd(ctx context.Context, tx *sql.Tx, q *question, kind string, detail map[string]string) error {
 	m, err := q.manifest()
-	if err != nil || q.Kind != kindSign || m.Cred == nil {
+	if err != nil || m.Cred == nil {
 		return r.audit(ctx, tx, kind, q.Nonce, detail)
 	}
 	return r.auditConcern(ctx, tx, concernOf(q.Nonce, m), kind, detail)

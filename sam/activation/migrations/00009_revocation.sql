@@ -41,8 +41,9 @@ CREATE TABLE codes (
 CREATE TABLE acts (
   id         TEXT PRIMARY KEY, -- of the act
   hash       TEXT NOT NULL UNIQUE, -- of the request's body
-  text       TEXT NOT NULL,
-  approvals  TEXT NOT NULL,    -- the two texts, one after the other
+  act        TEXT NOT NULL,    -- revoke suspend resume destroy
+  text       TEXT NOT NULL,    -- what was approved
+  approvals  TEXT NOT NULL,    -- JSON array of the two texts
   credential TEXT NOT NULL,
   at         INTEGER NOT NULL
 );
