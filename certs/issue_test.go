@@ -93,6 +93,8 @@ func TestNames(t *testing.T) {
 		"no given name":    {"Sukarno", "", "Sukarno", "Sukarno (SANDBOX)"},
 		"no surname":       {"", "Teller", "", "Teller (SANDBOX)"},
 		"very long":        {"", "Hubert", long, "Hubert " + long + " (SANDBOX)"},
+		"400 bytes":        {"Hubert", strings.Repeat("é", 200), strings.Repeat("x", 400), "Hubert (SANDBOX)"},
+		"400 bytes shown":  {strings.Repeat("Ω", 195), "Ω", "", strings.Repeat("Ω", 195) + " (SANDBOX)"},
 		"punctuation":      {"", "Jean-Luc", "O'Neill, (jr.) + \"x\" = <y>; #1", "Jean-Luc O'Neill, (jr.) + \"x\" = <y>; #1 (SANDBOX)"},
 		"spaces around":    {" Jan  ", " Jan", "Peeters ", "Jan (SANDBOX)"},
 	} {

@@ -34,7 +34,7 @@ func drop(oid asn1.ObjectIdentifier) func(*layout) {
 	}
 }
 
-func critical(oid asn1.ObjectIdentifier, c bool) func(*layout) {
+func criticalIs(oid asn1.ObjectIdentifier, c bool) func(*layout) {
 	return func(l *layout) {
 		for i := range l.extensions {
 			if l.extensions[i].oid.Equal(oid) {
@@ -44,21 +44,33 @@ func critical(oid asn1.ObjectIdentifier, c bool) func(*layout) {
 	}
 }
 
-// replace puts the first extension that build makes in the place of the one
-// with the same identifier, or at the end.
-func replace(build func(e *extensionsBuilder)) func(*layout) {
+// replace puts an extension in the place of the one with the same identifier,
+// or at the end.
+func replace(oid asn1.ObjectIdentifier, crit bool, value cryptobyte.BuilderContinuation) func(*layout) {
 	return func(l *layout) {
-		var b extensionsBuilder
-		build(&b)
+		e, err := newExtension(oid, crit, value)
+		if err != nil {
+			e.value = nil
+		}
 		for i := range l.extensions {
-			if l.extensions[i].oid.Equal(b.list[0].oid) {
-				l.extensions[i] = b.list[0]
+			if l.extensions[i].oid.Equal(oid) {
+				l.extensions[i] = e
 				return
 			}
 		}
-		l.extensions = append(l.extensions, b.list[0])
+		l.extensions = append(l.extensions, e)
 	}
 }
+
+func withPolicies(list ...policy) func(*layout) {
+	return replace(oidExtPolicies, false, func(b *cryptobyte.Builder) { policySequence(b, list...) })
+}
+
+func withContent(oid asn1.ObjectIdentifier, c content) func(*layout) {
+	return replace(oid, true, func(b *cryptobyte.Builder) { c.write(b, &form{}) })
+}
+
+func withUsage(bits ...int) func(*layout) { return withContent(oidExtKeyUsage, keyUsage(bits...)) }
 
 func attr(oid asn1.ObjectIdentifier, change func(a *attribute)) func(*layout) {
 	return func(l *layout) {
@@ -82,15 +94,16 @@ func addAttr(a attribute) func(*layout) {
 
 // statements replaces the qcStatements.
 func statements(list ...cryptobyte.BuilderContinuation) func(*layout) {
-	return replace(func(e *extensionsBuilder) { e.statements(list) })
+	return replace(oidExtQcStatements, false, statementSequence(list...))
 }
 
 var (
-	qcOK     = statement(oidQcCompliance, nil)
-	sscdOK   = statement(oidQcSSCD, nil)
-	typeOK   = statement(oidQcType, oidSequence(oidQcTypeESign))
-	pdsOK    = pdsStatement([]PDS{{"https://sandbox.tekend.example/pds/en", "en"}})
-	typeSeal = asn1.ObjectIdentifier{0, 4, 0, 1862, 1, 6, 2}
+	qcOK        = statement(oidQcCompliance, nil)
+	sscdOK      = statement(oidQcSSCD, nil)
+	typeOK      = statement(oidQcType, oidSequence(oidQcTypeESign))
+	pdsOK       = statement(oidQcPDS, pdsList([]PDS{{"https://sandbox.tekend.example/pds/en", "en"}}))
+	semanticsOK = statement(oidQcSemantics, oidSequence(oidSemanticsNatural))
+	typeSeal    = asn1.ObjectIdentifier{0, 4, 0, 1862, 1, 6, 2}
 )
 
 func raw(oid asn1.ObjectIdentifier, crit bool, value []byte) func(*layout) {
@@ -115,41 +128,34 @@ func personMutations() []mutation {
 		{"common name without SANDBOX", "sandbox", nil, attr(oidCommonName, func(a *attribute) { a.value = "Jan Jansen" })},
 		{"pseudonym", "subject-pseudonym", nil, addAttr(attribute{oidPseudonym, asn1.TagUTF8String, "jj"})},
 		{"no serial number", "subject-serial", nil, dropAttr(oidSerialNumber)},
-		{"national number", "subject-serial", nil, attr(oidSerialNumber, func(a *attribute) { a.value = "PNOBE-85073003328" })},
+		{"national number", "qc-semantics", nil, attr(oidSerialNumber, func(a *attribute) { a.value = "PNOBE-85073003328" })},
+		{"serial number of half a scheme", "subject-serial", nil, attr(oidSerialNumber, func(a *attribute) { a.value = "PNOXX-85073003328" })},
 		{"surname as PrintableString", "subject-encoding", nil, attr(oidSurname, func(a *attribute) { a.tag = asn1.TagPrintableString })},
 		{"organisation of a person", "subject-attributes", nil, addAttr(attribute{oidOrganisation, asn1.TagUTF8String, "Firm"})},
 		{"e-mail in the name", "subject-attributes", nil, addAttr(attribute{asn1.ObjectIdentifier{0, 9, 2342, 19200300, 100, 1, 1}, asn1.TagUTF8String, "uid"})},
 
 		{"no authority key identifier", "authority-key", []string{"e_ext_authority_key_identifier_no_key_identifier"}, drop(oidExtAKI)},
-		{"authority key of another CA", "authority-key", nil, replace(func(e *extensionsBuilder) { e.authorityKey(make([]byte, 20)) })},
+		{"authority key of another CA", "authority-key", nil, replace(oidExtAKI, false, func(b *cryptobyte.Builder) { authorityKey(b, &form{authorityKeyID: make([]byte, 20)}) })},
 		{"no subject key identifier", "subject-key", []string{"w_ext_subject_key_identifier_missing_sub_cert"}, drop(oidExtSKI)},
 		{"no key usage", "key-usage", []string{"e_etsi_natural_person_key_usage_mandatory"}, drop(oidExtKeyUsage)},
-		{"digitalSignature besides", "key-usage", []string{"w_etsi_natural_person_key_usage_preferred_values"}, replace(func(e *extensionsBuilder) { e.keyUsage(0, 1) })},
-		{"digitalSignature instead", "key-usage", nil, replace(func(e *extensionsBuilder) { e.keyUsage(0) })},
-		{"key usage not critical", "critical", []string{"w_ext_key_usage_not_critical"}, critical(oidExtKeyUsage, false)},
-		{"policies critical", "critical", nil, critical(oidExtPolicies, true)},
-		{"qcStatements critical", "critical", []string{"e_qcstatem_etsi_present_qcs_critical"}, critical(oidExtQcStatements, true)},
-		{"CA bit", "basic-constraints", nil, raw(oidExtBasic, true, []byte{0x30, 3, 1, 1, 0xff})},
-		{"no policies", "qc-policy", nil, drop(oidExtPolicies)},
-		{"QCP-n instead of QCP-n-qscd", "qc-policy", nil, replace(func(e *extensionsBuilder) {
-			e.policies(policy{asn1.ObjectIdentifier{0, 4, 0, 194112, 1, 0}, ""}, policy{PolicyTestPerson, "https://x.example/cps"})
-		})},
-		{"two policies of EN 319 411-2", "qc-policy", nil, replace(func(e *extensionsBuilder) {
-			e.policies(policy{PolicyQCPNaturalQSCD, ""}, policy{asn1.ObjectIdentifier{0, 4, 0, 194112, 1, 0}, ""}, policy{PolicyTestPerson, "https://x.example/cps"})
-		})},
-		{"no policy of our own", "own-policy", nil, replace(func(e *extensionsBuilder) { e.policies(policy{PolicyQCPNaturalQSCD, ""}) })},
-		{"own policy without CPS", "own-policy", nil, replace(func(e *extensionsBuilder) {
-			e.policies(policy{PolicyQCPNaturalQSCD, ""}, policy{PolicyTestPerson, ""})
-		})},
-		{"a stranger's policy", "own-policy", nil, replace(func(e *extensionsBuilder) {
-			e.policies(policy{PolicyQCPNaturalQSCD, ""}, policy{PolicyTestPerson, "https://x.example/cps"}, policy{oidPolicyAny, ""})
-		})},
+		{"digitalSignature besides", "key-usage", []string{"w_etsi_natural_person_key_usage_preferred_values"}, withUsage(0, 1)},
+		{"digitalSignature instead", "key-usage", nil, withUsage(0)},
+		{"key usage not critical", "critical", []string{"w_ext_key_usage_not_critical"}, criticalIs(oidExtKeyUsage, false)},
+		{"policies critical", "critical", nil, criticalIs(oidExtPolicies, true)},
+		{"qcStatements critical", "critical", []string{"e_qcstatem_etsi_present_qcs_critical"}, criticalIs(oidExtQcStatements, true)},
+		{"CA bit", "unexpected-extension", nil, raw(oidExtBasic, true, []byte{0x30, 3, 1, 1, 0xff})},
+		{"no policies", "policies", nil, drop(oidExtPolicies)},
+		{"QCP-n instead of QCP-n-qscd", "qc-policy", nil, withPolicies(policy{asn1.ObjectIdentifier{0, 4, 0, 194112, 1, 0}, ""}, policy{PolicyTestPerson, "https://x.example/cps"})},
+		{"two policies of EN 319 411-2", "qc-policy", nil, withPolicies(policy{PolicyQCPNaturalQSCD, ""}, policy{asn1.ObjectIdentifier{0, 4, 0, 194112, 1, 0}, ""}, policy{PolicyTestPerson, "https://x.example/cps"})},
+		{"no policy of our own", "own-policy", nil, withPolicies(policy{PolicyQCPNaturalQSCD, ""})},
+		{"own policy without CPS", "own-policy", nil, withPolicies(policy{PolicyQCPNaturalQSCD, ""}, policy{PolicyTestPerson, ""})},
+		{"a stranger's policy", "own-policy", nil, withPolicies(policy{PolicyQCPNaturalQSCD, ""}, policy{PolicyTestPerson, "https://x.example/cps"}, policy{oidPolicyAny, ""})},
 		{"no CRL address", "crl-address", nil, drop(oidExtCRLDP)},
 		{"no issuer address", "issuer-address", nil, drop(oidExtAIA)},
-		{"OCSP address", "ocsp-address", nil, replace(func(e *extensionsBuilder) { accessTwo(e) })},
-		{"extended key usage", "unexpected-extension", []string{"e_key_usage_and_extended_key_usage_inconsistent"}, replace(func(e *extensionsBuilder) {
-			e.add(oidExtEKU, false, func(b *cryptobyte.Builder) { oidSequence(oidEKUClientAuth)(b) })
-		})},
+		{"two OCSP addresses", "ocsp-address", nil, access(oidAccessCAIssuers, oidAccessOCSP, oidAccessOCSP)},
+		{"no OCSP address", "ocsp-address", nil, access(oidAccessCAIssuers)},
+		{"only an OCSP address", "issuer-address", nil, access(oidAccessOCSP)},
+		{"extended key usage", "unexpected-extension", []string{"e_key_usage_and_extended_key_usage_inconsistent"}, replace(oidExtEKU, false, oidSequence(oidEKUClientAuth))},
 		{"alternative name", "unexpected-extension", nil, raw(oidExtSAN, false, []byte{0x30, 0x0b, 0x81, 0x09, 'a', '@', 'b', '.', 'e', 'x', 'a', 'm', 'p'})},
 		{"noRevAvail", "unexpected-extension", nil, raw(oidExtNoRevAvail, false, []byte{5, 0})},
 		{"validity assured", "unexpected-extension", nil, raw(oidExtValidityAssured, false, []byte{5, 0})},
@@ -167,9 +173,9 @@ func personMutations() []mutation {
 			b.AddASN1ObjectIdentifier(typeSeal)
 		}), pdsOK)},
 		{"no QcPDS", "qc-pds", nil, statements(qcOK, sscdOK, typeOK)},
-		{"QcPDS over http", "qc-pds", []string{"e_qcstatem_pds_must_have_https_only"}, statements(qcOK, sscdOK, typeOK, pdsStatement([]PDS{{"http://x.example/pds", "en"}}))},
-		{"QcPDS in capitals", "qc-pds", []string{"w_qcstatem_qcpds_lang_case"}, statements(qcOK, sscdOK, typeOK, pdsStatement([]PDS{{"https://x.example/pds", "EN"}}))},
-		{"QcPDS without English", "qc-pds", []string{"e_qcstatem_qcpds_valid"}, statements(qcOK, sscdOK, typeOK, pdsStatement([]PDS{{"https://x.example/pds", "nl"}}))},
+		{"QcPDS over http", "qc-pds", []string{"e_qcstatem_pds_must_have_https_only"}, statements(qcOK, sscdOK, typeOK, statement(oidQcPDS, pdsList([]PDS{{"http://x.example/pds", "en"}})))},
+		{"QcPDS in capitals", "qc-pds", []string{"w_qcstatem_qcpds_lang_case"}, statements(qcOK, sscdOK, typeOK, statement(oidQcPDS, pdsList([]PDS{{"https://x.example/pds", "EN"}})))},
+		{"QcPDS without English", "qc-pds", []string{"e_qcstatem_qcpds_valid"}, statements(qcOK, sscdOK, typeOK, statement(oidQcPDS, pdsList([]PDS{{"https://x.example/pds", "nl"}})))},
 		{"QcIdentMethod of another kind", "qc-ident-method", nil, statements(qcOK, sscdOK, typeOK, pdsOK, statement(oidQcIdentMethod, oidSequence(typeSeal)))},
 		{"QcCClegislation", "qc-legislation", nil, statements(qcOK, sscdOK, typeOK, pdsOK, statement(oidQcCClegislation, func(b *cryptobyte.Builder) {
 			b.AddBytes([]byte{0x30, 4, 0x13, 2, 'B', 'E'})
@@ -177,17 +183,17 @@ func personMutations() []mutation {
 		{"QcQSCDlegislation", "qc-qscd-legislation", nil, statements(qcOK, sscdOK, typeOK, pdsOK, statement(oidQcQSCDlegislation, func(b *cryptobyte.Builder) {
 			b.AddBytes([]byte{0x30, 4, 0x13, 2, 'C', 'H'})
 		}))},
-		{"semantics without scheme", "qc-semantics", nil, statements(semantics(oidSemanticsNatural), qcOK, sscdOK, typeOK, pdsOK)},
+		{"semantics without scheme", "qc-semantics", nil, statements(semanticsOK, qcOK, sscdOK, typeOK, pdsOK)},
 		{"statement twice", "qc-duplicate", []string{"e_duplicate_etsi_qcstatement"}, statements(qcOK, qcOK, sscdOK, typeOK, pdsOK)},
 		{"unknown statement", "qc-unknown", nil, statements(qcOK, sscdOK, typeOK, pdsOK, statement(asn1.ObjectIdentifier{1, 2, 3}, nil))},
 	}
 }
 
-// accessTwo is an AIA with an OCSP address besides.
-func accessTwo(e *extensionsBuilder) {
-	e.add(oidExtAIA, false, func(b *cryptobyte.Builder) {
-		b.AddBytes([]byte{0x30, 2 * 28})
-		for _, oid := range []asn1.ObjectIdentifier{oidAccessCAIssuers, oidAccessOCSP} {
+// access is an AIA with these methods, each at http://x.exam/.
+func access(methods ...asn1.ObjectIdentifier) func(*layout) {
+	return replace(oidExtAIA, false, func(b *cryptobyte.Builder) {
+		b.AddBytes([]byte{0x30, byte(len(methods) * 28)})
+		for _, oid := range methods {
 			b.AddBytes([]byte{0x30, 26})
 			b.AddASN1ObjectIdentifier(oid)
 			b.AddBytes([]byte{0x86, 14})
@@ -219,6 +225,7 @@ func TestEveryRowOfThePersonProfile(t *testing.T) {
 	if n := p.caKey.n.Load(); n != before {
 		t.Errorf("the CA key signed %d times", n-before)
 	}
+	seen["sandbox-issuer"], seen["test-policy"] = true, true                                                   // TestRealAndSandboxDoNotMix
 	seen["algorithm"], seen["public-key"], seen["version"], seen["issuer-attributes"] = true, true, true, true // tests of their own below
 	for _, r := range rules {
 		if (r.profiles == nil || slices.Contains(r.profiles, NaturalPerson)) && !seen[r.id] {
@@ -234,7 +241,7 @@ func checkMutation(t *testing.T, issuer *x509.Certificate, o Order, m mutation) 
 		t.Fatal(err)
 	}
 	m.change(l)
-	prepared, err := l.prepare(issuer, o.Profile)
+	prepared, err := l.prepare(issuer, o)
 	e, ok := errors.AsType[*LintError](err)
 	if !ok || prepared != nil {
 		t.Errorf("%s: %v, want a finding", m.row, err)
@@ -264,28 +271,28 @@ func TestRowsOfCAAndTSUProfiles(t *testing.T) {
 		mutation
 	}{
 		{root, mutation{"root without CA bit", "basic-constraints", []string{"e_ext_key_usage_cert_sign_without_ca", "n_ecdsa_ee_invalid_ku"}, drop(oidExtBasic)}},
-		{root, mutation{"root with an address", "unexpected-extension", nil, replace(func(e *extensionsBuilder) { e.policies(policy{oidPolicyAny, ""}) })}},
+		{root, mutation{"root with an address", "unexpected-extension", nil, withPolicies(policy{oidPolicyAny, ""})}},
 		{ca, mutation{"issuing CA without organisation", "subject-organisation", nil, dropAttr(oidOrganisation)}},
-		{ca, mutation{"issuing CA without path length", "basic-constraints", nil, replace(func(e *extensionsBuilder) { e.basicConstraints(-1) })}},
-		{ca, mutation{"issuing CA with path length 1", "basic-constraints", nil, replace(func(e *extensionsBuilder) { e.basicConstraints(1) })}},
-		{ca, mutation{"basic constraints not critical", "critical", []string{"e_basic_constraints_not_critical"}, critical(oidExtBasic, false)}},
-		{ca, mutation{"issuing CA that also signs documents", "key-usage", nil, replace(func(e *extensionsBuilder) { e.keyUsage(1, 5, 6) })}},
-		{ca, mutation{"issuing CA with an explicit policy", "any-policy", nil, replace(func(e *extensionsBuilder) { e.policies(policy{PolicyQCPNaturalQSCD, ""}) })}},
+		{ca, mutation{"issuing CA without path length", "basic-constraints", nil, withContent(oidExtBasic, basicConstraints(-1))}},
+		{ca, mutation{"issuing CA with path length 1", "basic-constraints", nil, withContent(oidExtBasic, basicConstraints(1))}},
+		{ca, mutation{"basic constraints not critical", "critical", []string{"e_basic_constraints_not_critical"}, criticalIs(oidExtBasic, false)}},
+		{ca, mutation{"issuing CA that also signs documents", "key-usage", nil, withUsage(1, 5, 6)}},
+		{ca, mutation{"issuing CA with an explicit policy", "policies", nil, withPolicies(policy{PolicyQCPNaturalQSCD, ""})}},
 		{ca, mutation{"issuing CA without SANDBOX", "sandbox", nil, attr(oidCommonName, func(a *attribute) { a.value = "Tekend Issuing CA" })}},
 		{ca, mutation{"issuing CA with noRevAvail", "unexpected-extension", nil, raw(oidExtNoRevAvail, false, []byte{5, 0})}},
 		{tsu, mutation{"TSU without extended key usage", "extended-key-usage", nil, drop(oidExtEKU)}},
-		{tsu, mutation{"TSU, extended key usage not critical", "critical", nil, critical(oidExtEKU, false)}},
-		{tsu, mutation{"TSU with a second purpose", "extended-key-usage", nil, replace(func(e *extensionsBuilder) {
-			e.add(oidExtEKU, true, func(b *cryptobyte.Builder) {
-				b.AddBytes([]byte{0x30, 20})
-				b.AddASN1ObjectIdentifier(oidEKUTimeStamping)
-				b.AddASN1ObjectIdentifier(oidEKUClientAuth)
-			})
+		{tsu, mutation{"TSU, extended key usage not critical", "critical", nil, criticalIs(oidExtEKU, false)}},
+		{tsu, mutation{"TSU with a second purpose", "extended-key-usage", nil, replace(oidExtEKU, true, func(b *cryptobyte.Builder) {
+			b.AddBytes([]byte{0x30, 20})
+			b.AddASN1ObjectIdentifier(oidEKUTimeStamping)
+			b.AddASN1ObjectIdentifier(oidEKUClientAuth)
 		})}},
-		{tsu, mutation{"TSU without NCP+", "ncp-policy", nil, replace(func(e *extensionsBuilder) { e.policies(policy{PolicyTestTSU, "https://x.example/cps"}) })}},
-		{tsu, mutation{"TSU without our policy", "own-policy", nil, replace(func(e *extensionsBuilder) { e.policies(policy{oidPolicyNCPPlus, ""}) })}},
-		{tsu, mutation{"TSU key outlives its certificate", "key-period", nil, replace(func(e *extensionsBuilder) { e.keyPeriod(tsu.NotBefore, tsu.NotAfter.AddDate(0, 0, 1)) })}},
-		{tsu, mutation{"TSU for signing people's documents", "key-usage", nil, replace(func(e *extensionsBuilder) { e.keyUsage(1) })}},
+		{tsu, mutation{"TSU without NCP+", "ncp-policy", nil, withPolicies(policy{PolicyTestTSU, "https://x.example/cps"})}},
+		{tsu, mutation{"TSU without our policy", "own-policy", nil, withPolicies(policy{oidPolicyNCPPlus, ""})}},
+		{tsu, mutation{"TSU key outlives its certificate", "key-period", nil, replace(oidExtKeyPeriod, false, func(b *cryptobyte.Builder) {
+			keyPeriod(b, &form{Order: Order{NotBefore: tsu.NotBefore, PrivateKeyEnd: tsu.NotAfter.AddDate(0, 0, 1)}})
+		})}},
+		{tsu, mutation{"TSU for signing people's documents", "key-usage", nil, withUsage(1)}},
 	} {
 		issuer := p.root
 		if tc.order.Profile == Root {
@@ -304,7 +311,7 @@ func TestVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.version = 0
-	_, err = l.prepare(p.issuing, NaturalPerson)
+	_, err = l.prepare(p.issuing, Order{Profile: NaturalPerson})
 	e, ok := errors.AsType[*LintError](err)
 	if !ok || !slices.ContainsFunc(e.Findings, func(f Finding) bool { return f.Rule == "version" }) {
 		t.Errorf("%v", err)
@@ -320,7 +327,7 @@ func TestIssuerAttributes(t *testing.T) {
 	bare := *p.issuing
 	bare.RawSubject = mustName(Subject{Country: "BE", Organisation: "Tekend SANDBOX", CommonName: "SANDBOX CA"})
 	l.issuer = bare.RawSubject
-	_, err = l.prepare(&bare, NaturalPerson)
+	_, err = l.prepare(&bare, Order{Profile: NaturalPerson})
 	if e, ok := errors.AsType[*LintError](err); !ok || len(e.Findings) != 1 || e.Findings[0].Rule != "issuer-attributes" {
 		t.Errorf("%v", err)
 	}
@@ -345,7 +352,7 @@ func TestKeysAndAlgorithms(t *testing.T) {
 		if l.spki, err = SPKI(key); err != nil {
 			t.Fatal(err)
 		}
-		_, err = l.prepare(p.issuing, NaturalPerson)
+		_, err = l.prepare(p.issuing, Order{Profile: NaturalPerson})
 		e, ok := errors.AsType[*LintError](err)
 		if !ok || !slices.ContainsFunc(e.Findings, func(f Finding) bool { return f.Rule == "public-key" }) {
 			t.Errorf("%s: %v", name, err)

@@ -367,7 +367,7 @@ func TestIsQualified(t *testing.T) {
 		"two types":         statements(qcOK, sscdOK, typeOK, typeOK, pdsOK),
 		"legislation":       statements(qcOK, sscdOK, typeOK, pdsOK, statement(oidQcCClegislation, func(b *cryptobyte.Builder) { b.AddBytes([]byte{0x30, 4, 0x13, 2, 'B', 'E'}) })),
 		"no policy":         drop(oidExtPolicies),
-		"digitalSignature":  replace(func(e *extensionsBuilder) { e.keyUsage(0, 1) }),
+		"digitalSignature":  withUsage(0, 1),
 		"no name":           dropAttr(oidGivenName, oidSurname),
 		"pseudonym":         addAttr(attribute{oidPseudonym, asn1.TagUTF8String, "x"}),
 		"garbage statement": raw2(oidExtQcStatements, []byte{0x30, 2, 0x30, 0}),
@@ -392,9 +392,7 @@ func TestIsQualified(t *testing.T) {
 }
 
 func raw2(oid asn1.ObjectIdentifier, value []byte) func(*layout) {
-	return replace(func(e *extensionsBuilder) {
-		e.add(oid, false, func(b *cryptobyte.Builder) { b.AddBytes(value) })
-	})
+	return replace(oid, false, func(b *cryptobyte.Builder) { b.AddBytes(value) })
 }
 
 func TestPrivateKeyEnd(t *testing.T) {

@@ -117,6 +117,17 @@ func (p *pki) personOrder(t testing.TB, key crypto.PublicKey) Order {
 	return Order{Profile: NaturalPerson, Subject: who.Subject(), PublicKey: key, NotBefore: p.now, NotAfter: p.now.AddDate(2, 0, 0), Publication: p.peoples, Identified: true}
 }
 
+func (p *pki) oneTimeOrder(t testing.TB, key crypto.PublicKey) Order {
+	t.Helper()
+	o := p.personOrder(t, key)
+	o.Profile, o.NotAfter = OneTime, p.now.Add(24*time.Hour)
+	return o
+}
+
+func (p *pki) responderOrder(key crypto.PublicKey) Order {
+	return Order{Profile: Responder, Subject: org("Tekend SANDBOX OCSP Responder 1"), PublicKey: key, NotBefore: p.now.Add(-time.Minute), NotAfter: p.now.AddDate(0, 0, 30), Publication: p.peoples}
+}
+
 func (p *pki) person(t testing.TB, key crypto.PublicKey) *x509.Certificate {
 	t.Helper()
 	der, err := Issue(Issuer{p.issuing, p.caKey}, p.personOrder(t, key))

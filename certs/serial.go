@@ -9,7 +9,7 @@ import (
 // schemeSerial is a serial number of an ETSI scheme (EN 319 412-1 §5.1.3): type
 // of identity, country, hyphen, number. Of the types we take the four that name
 // a natural person and need no registration authority beside them.
-var schemeSerial = regexp.MustCompile(`^(PNO|IDC|PAS|TIN)([A-Z]{2})-[0-9A-Za-z./ -]{1,40}$`)
+var schemeSerial = regexp.MustCompile(`^(PNO|IDC|PAS|TIN)([A-Z]{2})-[0-9A-Za-z][0-9A-Za-z./ -]{0,39}$`)
 
 // followsScheme tells whether a subject's serial number is of an ETSI scheme.
 func followsScheme(serial string) bool {

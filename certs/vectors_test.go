@@ -8,17 +8,6 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// We state no semantics identifier, because our serial numbers follow no
-// scheme; the vectors of specs/eidas.md §2.2 have it.
-var (
-	oidSemanticsNatural = asn1.ObjectIdentifier{0, 4, 0, 194121, 1, 1}
-	oidAccessOCSP       = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1}
-)
-
-func semantics(id asn1.ObjectIdentifier) cryptobyte.BuilderContinuation {
-	return statement(oidQcSemantics, oidSequence(id))
-}
-
 // TestVectors holds our DER to specs/eidas.md §2.2, made there with Python and
 // decoded with openssl asn1parse.
 func TestVectors(t *testing.T) {
@@ -28,17 +17,26 @@ func TestVectors(t *testing.T) {
 		s(&b)
 		return b.BytesOrPanic()
 	}
-	value := func(add func(e *extensionsBuilder)) []byte {
-		var e extensionsBuilder
-		add(&e)
-		return e.list[0].value
+	value := func(oid asn1.ObjectIdentifier, crit bool, write cryptobyte.BuilderContinuation) []byte {
+		e, err := newExtension(oid, crit, write)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.value
 	}
-	whole := func(add func(e *extensionsBuilder)) []byte {
-		var e extensionsBuilder
-		add(&e)
-		var b cryptobyte.Builder
-		e.list[0].encode(&b)
-		return b.BytesOrPanic()
+	// whole gives an extension of the table as a profile has it.
+	whole := func(p Profile, oid asn1.ObjectIdentifier) []byte {
+		for _, r := range table {
+			if c, has := r.in[p]; has && r.oid.Equal(oid) {
+				e, err := newExtension(r.oid, r.critical, func(b *cryptobyte.Builder) { c.write(b, &form{}) })
+				if err != nil {
+					t.Fatal(err)
+				}
+				return one(e.encode)
+			}
+		}
+		t.Fatalf("%v is not in the table for %v", oid, p)
+		return nil
 	}
 	five := "301506082b06010505070b023009060704008bec490101" + "3008060604008e460101" + "3008060604008e460104" +
 		"3013060604008e4601063009060704008e46010601" +
@@ -47,19 +45,21 @@ func TestVectors(t *testing.T) {
 		got  []byte
 		want string
 	}{
-		"semantics natural": {one(semantics(oidSemanticsNatural)), "301506082b06010505070b023009060704008bec490101"},
+		"semantics natural": {one(statement(oidQcSemantics, oidSequence(oidSemanticsNatural))), "301506082b06010505070b023009060704008bec490101"},
 		"QcCompliance":      {one(statement(oidQcCompliance, nil)), "3008060604008e460101"},
 		"QcSSCD":            {one(statement(oidQcSSCD, nil)), "3008060604008e460104"},
 		"QcType esign":      {one(statement(oidQcType, oidSequence(oidQcTypeESign))), "3013060604008e4601063009060704008e46010601"},
-		"QcPDS":             {one(pdsStatement(pds)), five[len(five)-110:]},
-		"whole extnValue": {value(func(e *extensionsBuilder) {
-			e.statements([]cryptobyte.BuilderContinuation{
-				semantics(oidSemanticsNatural), statement(oidQcCompliance, nil), statement(oidQcSSCD, nil),
-				statement(oidQcType, oidSequence(oidQcTypeESign)), pdsStatement(pds),
-			})
+		"QcPDS":             {one(statement(oidQcPDS, pdsList(pds))), five[len(five)-110:]},
+		"whole extnValue": {value(oidExtQcStatements, false, func(b *cryptobyte.Builder) {
+			qcStatements(b, &form{Order: Order{Profile: NaturalPerson, LegalBasis: "a law", Publication: Publication{PDS: pds}}})
 		}), "3077" + five},
-		"policies": {value(func(e *extensionsBuilder) { e.policies(policy{PolicyQCPNaturalQSCD, ""}) }), "300b3009060704008bec400102"},
-		"KU ext":   {whole(func(e *extensionsBuilder) { e.keyUsage(1) }), "300e0603551d0f0101ff040403020640"},
+		"policies":        {value(oidExtPolicies, false, func(b *cryptobyte.Builder) { policySequence(b, policy{PolicyQCPNaturalQSCD, ""}) }), "300b3009060704008bec400102"},
+		"KU ext":          {whole(NaturalPerson, oidExtKeyUsage), "300e0603551d0f0101ff040403020640"},
+		"KU ext one-time": {whole(OneTime, oidExtKeyUsage), "300e0603551d0f0101ff040403020640"},
+		"validityAssured": {whole(OneTime, oidExtValidityAssured), "300d060704008bec49020104020500"},
+		"noRevAvail":      {whole(OneTime, oidExtNoRevAvail), "30090603551d3804020500"},
+		"ocsp-nocheck":    {whole(Responder, oidExtOCSPNoCheck), "300f06092b060105050730010504020500"},
+		"EKU TSA":         {whole(TSU, oidExtEKU), "30160603551d250101ff040c300a06082b06010505070308"},
 	} {
 		if got := hex.EncodeToString(tc.got); got != tc.want {
 			t.Errorf("%s: %s, want %s", name, got, tc.want)
