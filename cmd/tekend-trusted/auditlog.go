@@ -117,8 +117,7 @@ func (c *ceremonyConfig) origin(role string) string {
 
 // auditKeys makes each role's log key and publishes the verifier keys, for witnesses and for whoever verifies a proof.
 func (c *ceremony) auditKeys() error {
-	c.report.AuditLogs = map[string]string{}
-	for role, r := range map[string]roleSection{"sam": c.cfg.SAM, "ca": c.cfg.CA, "tsa": c.cfg.TSA} {
+	for _, role := range c.w.logs {
 		pub, key, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {
 			return err
@@ -128,10 +127,13 @@ func (c *ceremony) auditKeys() error {
 			return err
 		}
 		text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-		if err := errors.Join(writeSecret(r.path(fileAuditKey), text), r.own(fileAuditKey)); err != nil {
+		if err := c.cfg.role(role).give(fileAuditKey, text, keepOld); err != nil {
 			return err
 		}
 		vkey := audit.VerifierKey(c.cfg.origin(role), pub)
+		if c.report.AuditLogs == nil {
+			c.report.AuditLogs = map[string]string{}
+		}
 		c.report.AuditLogs[role] = vkey
 		if err := writePublic(filepath.Join(c.cfg.PKIDir, "audit", role+".vkey"), []byte(vkey+"\n")); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"tekend/certs"
 	"tekend/hsm"
 )
 
@@ -37,66 +38,129 @@ func (r roleSection) prepare() error {
 	return nil
 }
 
-// initToken points SoftHSM at the role's directory and makes the token.
+// useToken points SoftHSM at the role's directory. The module reads it at C_Initialize; cgo programs hand os.Setenv on to C.
+func useToken(r roleSection) error { return os.Setenv("SOFTHSM2_CONF", r.path("softhsm2.conf")) }
+
+// initToken makes the token in the role's directory.
 func initToken(module, role string, r roleSection) error {
-	// The module reads it at C_Initialize; cgo programs hand os.Setenv on to C.
-	if err := os.Setenv("SOFTHSM2_CONF", r.path("softhsm2.conf")); err != nil {
+	if err := useToken(r); err != nil {
 		return err
 	}
 	return hsm.InitToken(module, tokenLabel(role), r.path("so-pin"), r.path("pin"))
 }
 
-// own gives the named files and directories of the role to its user.
+// own gives the named files and directories of the role to its user. The folder may be the role's already, and the role
+// taken over: no link in it leads out of it.
 func (r roleSection) own(names ...string) error {
 	if r.UID == nil {
 		return nil
 	}
+	root, err := os.OpenRoot(r.Dir)
+	if err != nil {
+		return err
+	}
 	for _, name := range names {
-		root := r.path(name)
-		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if name == "" {
+			name = "."
+		}
+		err = errors.Join(err, fs.WalkDir(root.FS(), name, func(path string, _ fs.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
-			return os.Lchown(path, *r.UID, *r.GID)
-		})
-		if err != nil {
-			return fmt.Errorf("give %s to uid %d (only root can): %w", root, *r.UID, err)
-		}
+			return root.Lchown(path, *r.UID, *r.GID)
+		}))
+	}
+	if err := errors.Join(err, root.Close()); err != nil {
+		return fmt.Errorf("give %s to uid %d (only root can): %w", r.Dir, *r.UID, err)
 	}
 	return nil
 }
 
-// publish writes the certificates where the roles read them and what is public to the pki directory.
-func (c *ceremony) publish(made issued) error {
-	root, issuing, tsu := certPEM(made.root), certPEM(made.issuing), certPEM(made.tsu)
-	for _, f := range []struct {
-		role roleSection
-		name string
-		data []byte
-	}{
-		{c.cfg.SAM, "root.pem", root},
-		{c.cfg.SAM, "issuing-ca.pem", issuing},
-		{c.cfg.CA, "root.pem", root},
-		{c.cfg.CA, "issuing-ca.pem", issuing},
-		{c.cfg.CA, "tsu.pem", tsu},
-		{c.cfg.CA, "root.crl", made.rootCRL},
-		{c.cfg.TSA, "tsu.pem", tsu},
-		{c.cfg.TSA, "root.pem", root},
-	} {
-		if err := errors.Join(writeSecret(f.role.path(f.name), f.data), f.role.own(f.name)); err != nil {
+// Whether give may put a file in the place of another.
+const (
+	keepOld    = false
+	replaceOld = true
+)
+
+// give writes a file that only the role's user reads, whole or not at all, and follows no link.
+func (r roleSection) give(name string, data []byte, replace bool) error {
+	root, err := os.OpenRoot(r.Dir)
+	if err != nil {
+		return err
+	}
+	next := "." + name + "." + rand.Text()
+	f, err := root.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return errors.Join(err, root.Close())
+	}
+	if r.UID != nil {
+		if err = f.Chown(*r.UID, *r.GID); err != nil {
+			err = fmt.Errorf("give %s to uid %d (only root can): %w", r.path(name), *r.UID, err)
+		}
+	}
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	err = errors.Join(err, f.Sync(), f.Close())
+	switch {
+	case err != nil:
+		err = errors.Join(err, root.Remove(next))
+	case replace:
+		err = root.Rename(next, name)
+	default:
+		err = errors.Join(root.Link(next, name), root.Remove(next)) // a link is refused where there is a file
+	}
+	return errors.Join(err, root.Close())
+}
+
+// publish writes the certificates where the roles read them, and what is public to the pki directory.
+func (c *ceremony) publish() error {
+	for i, item := range c.w.certs {
+		readers := []string{"ca", "sam"}
+		switch item.profile {
+		case certs.Root:
+			readers = []string{"sam", "ca", "tsa"}
+		case certs.TSU:
+			readers = []string{"ca", "tsa"}
+		}
+		if err := c.publishCert(item.name, c.made[i], readers); err != nil {
 			return err
 		}
 	}
-	for name, data := range map[string][]byte{
-		"root.pem": root, "issuing-ca.pem": issuing, "tsu.pem": tsu,
-		"ca/root.crt": made.root.Raw, "ca/issuing-ca.crt": made.issuing.Raw, "ca/tsu.crt": made.tsu.Raw,
-		"crl/root.crl": made.rootCRL, "crl/issuing-ca.crl": made.issuingCRL,
-	} {
-		if err := writePublic(filepath.Join(c.cfg.PKIDir, name), data); err != nil {
+	for name, der := range c.crls {
+		if err := writePublic(c.pki("crl/"+name+".crl"), der); err != nil {
 			return err
 		}
 	}
-	return nil
+	if c.rootCRL == nil {
+		return nil
+	}
+	// The root's own copy first: the next CRL goes on from it.
+	return errors.Join(
+		replaceSecret(c.cfg.Root.path(fileRootCRL), c.rootCRL),
+		c.cfg.CA.give("root.crl", c.rootCRL, replaceOld),
+		writePublic(c.pki("crl/root.crl"), c.rootCRL),
+	)
+}
+
+func (c *ceremony) pki(name string) string { return filepath.Join(c.cfg.PKIDir, name) }
+
+func (c *ceremony) publishCert(name string, cert *x509.Certificate, readers []string) error {
+	text := certPEM(cert)
+	for _, role := range readers {
+		if err := c.cfg.role(role).give(name+".pem", text, keepOld); err != nil {
+			return err
+		}
+	}
+	own, data := name+".crt", cert.Raw
+	if name == labelRoot {
+		own, data = fileRootCert, text
+	}
+	return errors.Join(
+		writeSecret(c.cfg.Root.path(own), data),
+		writePublic(c.pki(name+".pem"), text),
+		writePublic(c.pki("ca/"+name+".crt"), cert.Raw),
+	)
 }
 
 func certPEM(c *x509.Certificate) []byte {
@@ -113,10 +177,22 @@ func writeSecret(path string, data []byte) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
+// replaceSecret writes a file that only its owner reads, whole or not at all.
+func replaceSecret(path string, data []byte) error {
+	next := path + ".new"
+	if err := errors.Join(os.RemoveAll(next), writeSecret(next, data)); err != nil {
+		return err
+	}
+	return os.Rename(next, path)
+}
+
 // writePublic writes a file that everyone reads, whole or not at all.
 func writePublic(path string, data []byte) error {
 	dir := filepath.Dir(path)
-	if err := errors.Join(os.MkdirAll(dir, 0o755), os.Chmod(dir, 0o755)); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
 	next := path + ".new"
@@ -124,6 +200,15 @@ func writePublic(path string, data []byte) error {
 		return err
 	}
 	return os.Rename(next, path)
+}
+
+// refreshCopy puts a copy of the token's directory beside it, in place of an earlier one.
+func refreshCopy(r roleSection) error {
+	next, copy := r.path("tokens.copy.new"), r.path("tokens.copy")
+	if err := errors.Join(os.RemoveAll(next), copyDir(r.tokens(), next), os.RemoveAll(copy)); err != nil {
+		return err
+	}
+	return os.Rename(next, copy)
 }
 
 // copyDir copies a token directory with its modes (files 0600, directories 0700).

@@ -49,16 +49,17 @@ type program struct {
 }
 
 type commands struct {
-	Sam      samCmd      `cmd:"" help:"Run the signature activation role: users' keys and itsme."`
-	CA       caCmd       `cmd:"" name:"ca" help:"Run the issuing and status role."`
-	TSA      tsaCmd      `cmd:"" name:"tsa" help:"Run the time-stamping role."`
-	Keys     keysCmd     `cmd:"" help:"The ceremony: make the roles' tokens, keys and certificates."`
-	Uses     usesCmd     `cmd:"" help:"List what a person's key was used for, from the sam's own record."`
-	Audit    auditCmd    `cmd:"" help:"Look at a role's audit record."`
-	Operator operatorCmd `cmd:"" help:"Keys of operators, of whom two decide together."`
-	Lock     lockCmd     `cmd:"" help:"The lock of a role, or of a front, that was put back in time."`
-	Unlock   unlockCmd   `cmd:"" help:"Open a lock that two operators have approved."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Sam      samCmd         `cmd:"" help:"Run the signature activation role: users' keys and itsme."`
+	CA       caCmd          `cmd:"" name:"ca" help:"Run the issuing and status role."`
+	TSA      tsaCmd         `cmd:"" name:"tsa" help:"Run the time-stamping role."`
+	Keys     keysCmd        `cmd:"" help:"The ceremony: make the roles' tokens, keys and certificates."`
+	Uses     usesCmd        `cmd:"" help:"List what a person's key was used for, from the sam's own record."`
+	Audit    auditCmd       `cmd:"" help:"Look at a role's audit record."`
+	Operator operatorCmd    `cmd:"" help:"Keys of operators, of whom two decide together."`
+	Approve  lockApproveCmd `cmd:"" help:"Approve a text as an operator: a plan of keys plan, a lock, an act."`
+	Lock     lockCmd        `cmd:"" help:"The lock of a role, or of a front, that was put back in time."`
+	Unlock   unlockCmd      `cmd:"" help:"Open a lock that two operators have approved."`
+	Version  versionCmd     `cmd:"" help:"Print the version."`
 }
 
 type versionCmd struct{}

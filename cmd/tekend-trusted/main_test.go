@@ -90,17 +90,50 @@ func memoryDir(t *testing.T) string {
 	return dir
 }
 
-// doCeremony makes the keys of all roles below dir and returns the configuration file's path.
-func doCeremony(t *testing.T, dir, users string) string {
+// operatorKeys makes the keys of the operators an and bo below dir and returns their lines for a configuration.
+func operatorKeys(t *testing.T, dir string) string {
 	t.Helper()
-	cfg := write(t, filepath.Join(dir, "ceremony.yaml"), strings.NewReplacer("D/", dir+"/", "USERS", users).Replace(`
+	if err := os.Mkdir(filepath.Join(dir, "operators"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lines := "operators:\n"
+	for _, name := range []string{"an", "bo"} {
+		lines += must(t, "operator", "keygen", "--name", name, "--out", filepath.Join(dir, "operators", name))
+	}
+	return lines
+}
+
+// approve has both operators approve a new plan, and gives what a command needs to know of it.
+func approve(t *testing.T, dir, cfg string, what ...string) []string {
+	t.Helper()
+	text := must(t, append([]string{"keys", "plan", "--config", cfg}, what...)...)
+	plan := write(t, filepath.Join(t.TempDir(), "plan"), text)
+	args := []string{"--config", cfg, "--plan", plan}
+	for _, name := range []string{"an", "bo"} {
+		approval := must(t, "approve", "--key", filepath.Join(dir, "operators", name), plan)
+		args = append(args, "--approval", write(t, plan+"."+name, approval))
+	}
+	return args
+}
+
+// ceremonyFile writes a ceremony's configuration below dir, with two operators. more is added at its end.
+func ceremonyFile(t *testing.T, dir, users, more string) string {
+	t.Helper()
+	return write(t, filepath.Join(dir, "ceremony.yaml"), strings.NewReplacer("D/", dir+"/", "USERS", users).Replace(`
 public_url: http://127.0.0.1:8080
 pki_dir: D/pki
+root: {dir: D/root}
 sam: {dir: D/sam USERS}
 ca: {dir: D/ca USERS}
 tsa: {dir: D/tsa USERS}
-`))
-	must(t, "keys", "init", "--config", cfg)
+`)+more+operatorKeys(t, dir))
+}
+
+// doCeremony makes the keys of all roles below dir and returns the configuration file's path.
+func doCeremony(t *testing.T, dir, users string) string {
+	t.Helper()
+	cfg := ceremonyFile(t, dir, users, "")
+	must(t, append([]string{"keys", "init"}, approve(t, dir, cfg)...)...)
 	return cfg
 }
 
@@ -222,7 +255,9 @@ func TestNobodyElseReadsWhatTheCeremonyMakes(t *testing.T) {
 
 func TestAsRootEachRoleOwnsItsFiles(t *testing.T) {
 	if os.Getuid() != 0 {
-		code, _, stderr := call(t, "keys", "init", "--config", unprivileged(t))
+		dir := memoryDir(t)
+		cfg := ceremonyFile(t, dir, ", uid: 1, gid: 1", "")
+		code, _, stderr := call(t, append([]string{"keys", "init"}, approve(t, dir, cfg)...)...)
 		if code == 0 || !strings.Contains(stderr, "only root can") {
 			t.Errorf("exit %d: %s", code, stderr)
 		}
@@ -244,14 +279,9 @@ func TestAsRootEachRoleOwnsItsFiles(t *testing.T) {
 	}
 }
 
-func unprivileged(t *testing.T) string {
-	dir := memoryDir(t)
-	return write(t, filepath.Join(dir, "c.yaml"), strings.ReplaceAll(
-		"public_url: http://127.0.0.1\npki_dir: D/pki\nsam: {dir: D/sam, uid: 1, gid: 1}\nca: {dir: D/ca}\ntsa: {dir: D/tsa}\n", "D/", dir+"/"))
-}
-
 func TestABadCeremonyFileIsExplained(t *testing.T) {
-	const good = "public_url: http://127.0.0.1\npki_dir: /tmp/x/pki\nsam: {dir: /tmp/x/sam}\nca: {dir: /tmp/x/ca}\ntsa: {dir: /tmp/x/tsa}\n"
+	good := "public_url: http://127.0.0.1\npki_dir: /tmp/x/pki\nroot: {dir: /tmp/x/root}\nsam: {dir: /tmp/x/sam}\nca: {dir: /tmp/x/ca}\ntsa: {dir: /tmp/x/tsa}\n" +
+		operatorKeys(t, t.TempDir())
 	for name, c := range map[string]struct{ text, says string }{
 		"unknown key":     {good + "pki-dir: x\n", "pki-dir"},
 		"key twice":       {good + "pki_dir: y\n", "already defined"},
@@ -260,16 +290,24 @@ func TestABadCeremonyFileIsExplained(t *testing.T) {
 		"odd public URL":  {strings.Replace(good, "http:", "ftp:", 1), "public_url"},
 		"uid without gid": {strings.Replace(good, "/tmp/x/ca", "/tmp/x/ca, uid: 3", 1), "uid and gid"},
 		"no directory":    {strings.Replace(good, "dir: /tmp/x/tsa", "", 1), "tsa.dir"},
+		"no root":         {strings.Replace(good, "dir: /tmp/x/root", "", 1), "a place of its own"},
+		"two roots":       {strings.Replace(good, "dir: /tmp/x/root", "dir: /tmp/x/root, file: /tmp/y/root.key", 1), "a place of its own"},
+		"root of the ca":  {strings.Replace(good, "/tmp/x/root", "/tmp/x/ca/root", 1), "not its own place"},
+		"open root file":  {strings.Replace(good, "dir: /tmp/x/root", "file: /tmp/x/root/root.key", 1), "passphrase_file"},
+		"odd key type":    {good + "tsu_key_type: RSA-2048\n", "tsu_key_type"},
+		"odd policy":      {good + "policies: {person: 1.x}\n", "policies.person"},
+		"one operator":    {good[:strings.LastIndex(good, "- {")], "two or more"},
+		"one key twice":   {good + good[strings.LastIndex(good, "- {"):], "a key of his own"},
 		"empty":           {"", "public_url"},
 		"not YAML":        {"\tx", "found character"},
 	} {
 		path := write(t, filepath.Join(t.TempDir(), "c.yaml"), c.text)
-		code, _, stderr := call(t, "keys", "init", "--config", path)
+		code, _, stderr := call(t, "keys", "plan", "--config", path)
 		if code != exitUsage || !strings.Contains(stderr, c.says) {
 			t.Errorf("%s: exit %d, %s", name, code, stderr)
 		}
 	}
-	if code, _, _ := call(t, "keys", "init", "--config", "/nowhere"); code != exitUsage {
+	if code, _, _ := call(t, "keys", "plan", "--config", "/nowhere"); code != exitUsage {
 		t.Errorf("absent file: exit %d", code)
 	}
 	if code, _, _ := call(t); code != exitUsage {

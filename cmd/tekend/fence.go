@@ -19,17 +19,27 @@ var operatorNames = []string{"an", "bo"}
 
 // gate adds the sections fence and operators to a role's configuration.
 func (s *sandbox) gate(role string, cfg doc) (doc, error) {
-	var list []doc
-	for _, name := range operatorNames {
-		public, err := s.operator(name)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, doc{"name": name, "key": base64.RawURLEncoding.EncodeToString(public)})
+	list, err := s.operators()
+	if err != nil {
+		return nil, err
 	}
 	cfg["fence"] = doc{"file": s.path(role+"-fence", "fence.json")}
 	cfg["operators"] = list
 	return cfg, nil
+}
+
+// operators is the section operators: of a role and of the ceremony.
+func (s *sandbox) operators() ([]doc, error) {
+	var list []doc
+	for _, name := range operatorNames {
+		key, err := s.operator(name)
+		if err != nil {
+			return nil, err
+		}
+		public, _ := key.Public().(ed25519.PublicKey)
+		list = append(list, doc{"name": name, "key": base64.RawURLEncoding.EncodeToString(public)})
+	}
+	return list, nil
 }
 
 // fenceFolders makes the roles' folders for fences and the operators' folder, which is the starter's alone.
@@ -46,7 +56,7 @@ func (s *sandbox) fenceFolders() error {
 }
 
 // operator makes an operator's key at the first start, as `tekend-trusted operator keygen` does, and reads it.
-func (s *sandbox) operator(name string) (ed25519.PublicKey, error) {
+func (s *sandbox) operator(name string) (ed25519.PrivateKey, error) {
 	path := s.path("operators", name+".pem")
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -64,12 +74,11 @@ func (s *sandbox) operator(name string) (ed25519.PublicKey, error) {
 	if err != nil || !ok {
 		return nil, usage("%s holds no Ed25519 key (%v)", path, err)
 	}
-	public, _ := private.Public().(ed25519.PublicKey)
-	return public, nil
+	return private, nil
 }
 
-func (s *sandbox) newOperator(path string) (ed25519.PublicKey, error) {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+func (s *sandbox) newOperator(path string) (ed25519.PrivateKey, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +89,7 @@ func (s *sandbox) newOperator(path string) (ed25519.PublicKey, error) {
 	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 		return nil, usage("%w", err)
 	}
-	return public, nil
+	return private, nil
 }
 
 // gated writes the configuration of a role with its gate.

@@ -11,34 +11,100 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"tekend/foureyes"
 )
 
-// ceremony has tekend-trusted make tokens, keys and certificates, once.
+// ceremony has tekend-trusted make tokens, keys and certificates, once. In earnest two people approve its plan; here both
+// operators' keys lie in D/operators and the sandbox approves by itself, and says so.
 func (s *sandbox) ceremony() error {
-	role := func(name string) map[string]any {
-		m := map[string]any{"dir": s.path(name)}
-		if o := s.owner(name); o != nil {
-			m["uid"], m["gid"] = o.uid, o.gid
-		}
-		return m
-	}
-	path := s.path("ceremony.yaml")
-	err := writeYAML(path, map[string]any{
-		"module": s.cmd.Module, "public_url": s.url("front"), "pki_dir": s.path("pki"),
-		"organisation": map[string]any{"name": "Tekend Sandbox", "country": "BE"},
-		"sam":          role("sam"), "ca": role("ca"), "tsa": role("tsa"),
-	})
+	path, err := s.ceremonyFile()
 	if err != nil {
-		return usage("%w", err)
+		return err
 	}
-	cmd := exec.CommandContext(s.p.ctx, filepath.Join(s.bin, "tekend-trusted"), "keys", "init", "--config", path)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return usage("the key ceremony failed: %w\n%s", err, strings.TrimSpace(string(out)))
+	args := []string{"keys", "init", "--config", path}
+	if _, err := os.Stat(s.path("pki", "ceremony.json")); err != nil {
+		fmt.Fprintln(s.p.stdout, "the key ceremony: this sandbox approves it by itself, with the keys of both operators")
+		approved, err := s.approve(path)
+		if err != nil {
+			return err
+		}
+		args = append(args, approved...)
+	}
+	if _, err := s.trusted(args...); err != nil {
+		return err
 	}
 	if s.isolated {
 		return s.giveTree(s.path("pki"), "ca")
 	}
 	return nil
+}
+
+// ceremonyFile writes the ceremony's configuration. The root's place is the starter's, and no role's.
+func (s *sandbox) ceremonyFile() (string, error) {
+	role := func(name string) doc {
+		m := doc{"dir": s.path(name)}
+		if o := s.owner(name); o != nil {
+			m["uid"], m["gid"] = o.uid, o.gid
+		}
+		return m
+	}
+	list, err := s.operators()
+	if err != nil {
+		return "", err
+	}
+	path := s.path("ceremony.yaml")
+	err = writeYAML(path, doc{
+		"module": s.cmd.Module, "public_url": s.url("front"), "pki_dir": s.path("pki"),
+		"organisation": doc{"name": "Tekend Sandbox", "country": "BE"},
+		"root":         doc{"dir": s.path("root")},
+		"sam":          role("sam"), "ca": role("ca"), "tsa": role("tsa"), "operators": list,
+	})
+	if err != nil {
+		return "", usage("%w", err)
+	}
+	return path, nil
+}
+
+// approve makes the ceremony's plan and both operators' approvals of it.
+func (s *sandbox) approve(config string) ([]string, error) {
+	text, err := s.trusted("keys", "plan", "--config", config)
+	if err != nil {
+		return nil, err
+	}
+	plan := s.path("operators", "ceremony.plan")
+	if err := os.WriteFile(plan, text, 0o600); err != nil {
+		return nil, usage("%w", err)
+	}
+	args := []string{"--plan", plan}
+	for _, name := range operatorNames {
+		key, err := s.operator(name)
+		if err != nil {
+			return nil, err
+		}
+		a, err := foureyes.Approve(key, string(text), s.p.now(), foureyes.MaxValid)
+		if err != nil {
+			return nil, err
+		}
+		path := s.path("operators", name+".approval")
+		if err := os.WriteFile(path, []byte(a.String()), 0o600); err != nil {
+			return nil, usage("%w", err)
+		}
+		args = append(args, "--approval", path)
+	}
+	return args, nil
+}
+
+// trusted runs a command of tekend-trusted to its end and gives what it printed.
+func (s *sandbox) trusted(args ...string) ([]byte, error) {
+	var errs strings.Builder
+	cmd := exec.CommandContext(s.p.ctx, filepath.Join(s.bin, "tekend-trusted"), args...)
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, usage("the key ceremony failed: %w\n%s", err, strings.TrimSpace(errs.String()))
+	}
+	return out, nil
 }
 
 // giveTree makes a role the owner of a folder and all below it.

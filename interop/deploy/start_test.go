@@ -19,6 +19,7 @@ import (
 
 	"tekend/api"
 	"tekend/db/dbtest"
+	"tekend/foureyes"
 	"tekend/interop/sandboxtest"
 )
 
@@ -29,6 +30,8 @@ type world struct {
 	fill  *strings.Replacer
 	key   string // of the provider acme
 	fills []string
+
+	operators []ed25519.PrivateKey
 }
 
 const apiKey = "tk_deploymentdeploymentdeployment"
@@ -44,7 +47,7 @@ func newWorld(t *testing.T, front, jwks string) *world {
 	w.fills = []string{
 		"public_url: https://sign.example.be\nroots", "public_url: http://127.0.0.1:" + front + "\nsandbox: true\nroots",
 		"https://sign.example.be/pds", "https://pki.tekend-sandbox.test/pds", // must be https; nothing answers there
-		"https://sign.example.be", "http://127.0.0.1:" + front,
+		"https://sign.example.be", "http://127.0.0.1:" + front, "http://sign.example.be", "http://127.0.0.1:" + front,
 		"sign.example.be/audit", "127.0.0.1:" + front + "/audit",
 		"https://idp.e2e.itsme.services", "http://127.0.0.1:" + itsme,
 		"https://witness.example.org", "http://127.0.0.1:" + witness, "http://witness:8090", "http://127.0.0.1:" + witness,
@@ -52,10 +55,11 @@ func newWorld(t *testing.T, front, jwks string) *world {
 		"TERMS-VERSION", version, "TERMS-SHA256", base64.RawURLEncoding.EncodeToString(sum),
 	}
 	for i := range 2 {
-		pub, _, err := ed25519.GenerateKey(rand.Reader)
+		pub, key, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
+		w.operators = append(w.operators, key)
 		w.fills = append(w.fills, fmt.Sprintf("OPERATOR-KEY-%d", i+1), base64.RawURLEncoding.EncodeToString(pub))
 	}
 	for name, r := range w.table {
@@ -71,11 +75,29 @@ func newWorld(t *testing.T, front, jwks string) *world {
 // ceremony makes the roles' keys and the witness's, as deploy/README.md tells.
 func (w *world) ceremony(t *testing.T) {
 	w.file(t, "config/ceremony.yaml", strings.NewReplacer(w.fills...).Replace(string(deployFile(t, "config/ceremony.yaml"))), 0o644, 0)
-	mounts := []mount{{filepath.Join(w.dir, "config"), "/var/lib/tekend/config", true}}
+	w.folder(t, "root", 0o700, 0, 0)
+	mounts := []mount{{filepath.Join(w.dir, "config"), "/var/lib/tekend/config", true}, {filepath.Join(w.dir, "root"), "/run/media/tekend-root", false}}
 	for _, name := range []string{"sam", "ca", "tsa", "pki"} {
 		mounts = append(mounts, mount{filepath.Join(w.dir, name), "/var/lib/tekend/" + name, false})
 	}
-	w.run(t, process{"ceremony", 0, []string{"tekend-trusted", "keys", "init", "--config", "/var/lib/tekend/config/ceremony.yaml"}, mounts})
+	keys := func(args ...string) string {
+		t.Helper()
+		return w.run(t, process{"ceremony", 0, append([]string{"tekend-trusted", "keys"}, args...), mounts})
+	}
+	const config, folder = "/var/lib/tekend/config/ceremony.yaml", "/var/lib/tekend/config/"
+	plan := keys("plan", "--config", config)
+	w.file(t, "config/plan", plan, 0o644, 0)
+	args := []string{"init", "--config", config, "--plan", folder + "plan"}
+	for i, key := range w.operators {
+		a, err := foureyes.Approve(key, plan, time.Now(), foureyes.MaxValid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := fmt.Sprintf("approval-%d", i)
+		w.file(t, "config/"+name, a.String(), 0o644, 0)
+		args = append(args, "--approval", folder+name)
+	}
+	keys(args...)
 	if out, err := exec.Command("chown", "-R", "47102:47102", filepath.Join(w.dir, "pki")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
