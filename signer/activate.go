@@ -33,7 +33,7 @@ func (s *Service) authorize(ctx context.Context, rec *Record) error {
 	next := *rec
 	next.State = Confirmed
 	p := &next.Progress
-	p.Session = &Session{ID: sess.ID, Nonce: a.Subject, ExpiresAt: sess.ExpiresAt}
+	p.Session = &Session{ID: sess.ID, Nonce: a.Subject, ExpiresAt: sess.ExpiresAt, Stamp: sess.Stamp}
 	p.Viewer = viewerHash(ViewerOf(a.Code))
 	p.Answer, p.Notice = nil, nil
 	return s.advance(ctx, rec, Change{Now: &next})
@@ -53,19 +53,23 @@ func (s *Service) activate(ctx context.Context, rec *Record) error {
 	if !s.now().Before(rec.Progress.Session.ExpiresAt) {
 		return ErrSessionOver
 	}
+	stamp, err := s.stampSession(ctx, rec)
+	if err != nil {
+		return err
+	}
 	next := *rec
 	next.State = Activating
 	next.Progress.Notice = nil
 	if err := s.advance(ctx, rec, Change{Now: &next}); err != nil {
 		return err
 	}
-	return s.sign(ctx, rec)
+	return s.sign(ctx, rec, stamp)
 }
 
 // sign asks for all positions at once. Only activate and askActivation may call it: nothing was burnt.
-func (s *Service) sign(ctx context.Context, rec *Record) error {
+func (s *Service) sign(ctx context.Context, rec *Record, stamp []byte) error {
 	sess := rec.Progress.Session
-	signed, err := s.dep.Activation.Sign(ctx, sess.Nonce, sam.SignRequest{Session: sess.ID, Positions: positions(rec)})
+	signed, err := s.dep.Activation.Sign(ctx, sess.Nonce, sam.SignRequest{Session: sess.ID, Positions: positions(rec), TimeStamp: stamp})
 	if err != nil {
 		// Not the error decides but what the SAM has recorded: askActivation, at once or in a moment.
 		s.cfg.Log.Warn("sign", "request", rec.ID, "err", err)
@@ -125,7 +129,11 @@ func (s *Service) askActivation(ctx context.Context, rec *Record, refusal *Error
 	case refusal != nil:
 		return ErrOutcome
 	}
-	return s.sign(ctx, rec)
+	stamp, err := s.stampSession(ctx, rec)
+	if err != nil {
+		return err
+	}
+	return s.sign(ctx, rec, stamp)
 }
 
 // keepValues stores the signature values before anything else is done with them.

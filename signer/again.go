@@ -108,7 +108,7 @@ func (s *Service) findConfirmed(ctx context.Context, rec *Record) (found bool, e
 		next.State = Activating // Sign may have been called: askActivation finds out
 	}
 	p := &next.Progress
-	p.Session = &Session{ID: st.Session.ID, Nonce: nonce, ExpiresAt: st.Session.ExpiresAt}
+	p.Session = &Session{ID: st.Session.ID, Nonce: nonce, ExpiresAt: st.Session.ExpiresAt, Stamp: st.Session.Stamp}
 	p.Notice = nil
 	return true, s.advance(ctx, rec, Change{Now: &next, Abandon: true})
 }

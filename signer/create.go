@@ -110,6 +110,8 @@ func (s *Service) newRecord(client string, o Order) (*Record, error) {
 	switch {
 	case o.Level != "B-T" && o.Level != "B-B":
 		return nil, ErrLevel
+	case o.Level == "B-B" && s.oneTime(client):
+		return nil, ErrLevelOnce
 	case !language(o.Language):
 		return nil, ErrLanguage
 	case o.Reference != "" && !visibleASCII(o.Reference, maxReference):
@@ -136,7 +138,7 @@ func (s *Service) newRecord(client string, o Order) (*Record, error) {
 		CreatedAt: now, ExpiresAt: now.Add(o.Lifetime),
 	}
 	rec.NextAt = rec.ExpiresAt
-	rec.Progress.SignedOrder = o.SignedOrder
+	rec.Progress.SignedOrder, rec.Progress.OneTime = o.SignedOrder, s.oneTime(client)
 	ev, err := s.event(Created)
 	if err != nil {
 		return nil, err

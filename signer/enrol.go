@@ -29,30 +29,29 @@ func (s *Service) created(ctx context.Context, rec *Record, page bool) (again bo
 		return false, nil
 	case p.Terms != "":
 		return false, s.enrol(ctx, rec)
-	case page && rec.Reference != "":
+	case page && rec.Reference != "" && !p.OneTime:
 		return s.known(ctx, rec)
 	}
 	return false, nil
 }
 
 // known looks whether the client's person has a credential already. One that cannot be used any more is
-// forgotten, and the person enrols again.
+// forgotten, and the person enrols again; so he does when it is to be renewed, but that one is kept until
+// there is another.
 func (s *Service) known(ctx context.Context, rec *Record) (again bool, err error) {
 	id, err := s.dep.Signers.CredentialOf(ctx, rec.Client, rec.Reference)
 	if err != nil {
 		return false, fmt.Errorf("look up credential: %w", err)
 	}
 	if id == "" {
-		if n := rec.Progress.Notice; n == nil || personAgain(n) {
-			return false, nil
-		}
-		next := *rec
-		next.Progress.Notice = nil
-		return false, s.advance(ctx, rec, Change{Now: &next})
+		return false, s.unknown(ctx, rec)
 	}
 	cred, err := s.dep.Preparing.Credential(ctx, id)
 	if err == nil {
 		err = s.checkCredential(cred)
+	}
+	if err == nil && cred.Renew {
+		return false, s.unknown(ctx, rec)
 	}
 	if err == nil {
 		return true, s.identified(ctx, rec, cred)
@@ -63,6 +62,16 @@ func (s *Service) known(ctx context.Context, rec *Record) (again bool, err error
 	next := *rec
 	next.Progress.Credential, next.Progress.Notice = "", nil
 	return false, s.advance(ctx, rec, Change{Now: &next, Bind: true})
+}
+
+// unknown leaves the person at the terms, without a notice about the looking up.
+func (s *Service) unknown(ctx context.Context, rec *Record) error {
+	if n := rec.Progress.Notice; n == nil || personAgain(n) {
+		return nil
+	}
+	next := *rec
+	next.Progress.Notice = nil
+	return s.advance(ctx, rec, Change{Now: &next})
 }
 
 // checkCredential says whether a signature made now would be good: active, one path to our roots, and a
@@ -110,6 +119,7 @@ func parseChain(der [][]byte) (leaf *x509.Certificate, chain []*x509.Certificate
 func (s *Service) enrol(ctx context.Context, rec *Record) error {
 	st, err := s.dep.Enrolling.Enrol(ctx, sam.EnrolRequest{
 		V: sam.Version, Txn: txn(rec), Language: rec.Language, TermsVersion: rec.Progress.Terms, TermsSHA256: s.cfg.Terms.SHA256,
+		OneTime: rec.Progress.OneTime,
 	})
 	if err != nil {
 		return s.enrolFailed(ctx, rec, err)
@@ -213,6 +223,9 @@ func (s *Service) enrolStep(ctx context.Context, rec *Record, st sam.EnrolStep) 
 		if err := s.checkCredential(*st.Credential); err != nil {
 			return err
 		}
+		if rec.Progress.OneTime == st.Credential.SessionEnds.IsZero() {
+			return ErrCertificate.with("the credential is of the other kind than was asked for")
+		}
 		return s.identified(ctx, rec, *st.Credential)
 	}
 	return s.enrolFailed(ctx, rec, &wire.Error{Code: st.Reason})
@@ -243,12 +256,16 @@ func (s *Service) issue(ctx context.Context, rec *Record) error {
 	return s.enrolStep(ctx, rec, st)
 }
 
-// identified ends step 2. If the client has a name for the person, it keeps the credential.
+// identified ends step 2. If the client has a name for the person, it keeps the credential, unless that is for
+// this request alone.
 func (s *Service) identified(ctx context.Context, rec *Record, c sam.Credential) error {
 	next := *rec
 	next.State = Identified
 	p := &next.Progress
-	p.Credential, p.Chain, p.Algorithm = c.ID, c.Chain, c.Algorithm
+	p.Credential, p.Chain, p.Algorithm, p.SessionEnds = c.ID, c.Chain, c.Algorithm, c.SessionEnds
 	p.Terms, p.Enrolment, p.Answer, p.Notice = "", nil, nil, nil
-	return s.advance(ctx, rec, Change{Now: &next, Bind: rec.Reference != ""})
+	return s.advance(ctx, rec, Change{Now: &next, Bind: bound(rec)})
 }
+
+// bound tells whether the client's name of the person stands for the credential.
+func bound(rec *Record) bool { return rec.Reference != "" && !rec.Progress.OneTime }

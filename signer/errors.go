@@ -54,6 +54,7 @@ var (
 	ErrTwice          = &Error{Code: "document_twice", Detail: "the same document was sent twice", Hint: "send each document once"}
 	ErrDocumentName   = &Error{Code: "document_name_invalid", Detail: "a file name cannot be shown in the itsme app", Hint: "use a name with western European letters only"}
 	ErrLevel          = &Error{Code: "level_not_supported", Detail: "this signature level is not supported", Hint: "use B-T or B-B"}
+	ErrLevelOnce      = &Error{Code: "level_not_supported", Detail: "a one-time certificate needs a time-stamp within its validity", Hint: "use B-T"}
 	ErrLanguage       = &Error{Code: "language_not_supported", Detail: "this language is not supported", Hint: "use en or nl"}
 	ErrReference      = &Error{Code: "reference_invalid", Detail: "the signer reference must be 1 to 128 visible ASCII characters"}
 	ErrRedirect       = &Error{Code: "redirect_url_invalid", Detail: "the redirect URL must be an absolute https URL (http only for loopback) of at most 2048 characters"}
@@ -126,6 +127,7 @@ var samErrors = map[string]*Error{
 	sam.CodeCertificateNotGood: ErrCertificate,
 	sam.CodeCredentialUnknown:  ErrCertificate,
 	sam.CodeAttributesRefused:  ErrRefused,
+	sam.CodeTimeStampRequired:  ErrTSA,
 	sam.CodeBurnt:              ErrOutcome,
 	sam.CodeNotAuthorized:      ErrSessionOver,
 	sam.CodeBeforeStart:        ErrRestarted,

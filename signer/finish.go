@@ -65,7 +65,14 @@ func (s *Service) finishDocument(ctx context.Context, rec *Record, d *Document) 
 	if w.Update != nil {
 		return nil
 	}
+	leaf, chain, err := parseChain(rec.Progress.Chain)
+	if err != nil {
+		return err
+	}
 	if rec.Level != "B-B" && w.TimeStamp == nil {
+		if s.now().After(leaf.NotAfter) {
+			return errStampedLate
+		}
 		digest := sha256.Sum256(w.Value)
 		t, err := s.dep.Stamper.Stamp(ctx, digest[:], crypto.SHA256)
 		if err != nil {
@@ -75,13 +82,12 @@ func (s *Service) finishDocument(ctx context.Context, rec *Record, d *Document) 
 			s.cfg.Log.Warn("time-stamp", "request", rec.ID, "err", err)
 			return ErrTSA
 		}
+		if t.GenTime.After(leaf.NotAfter) {
+			return errStampedLate
+		}
 		w.TimeStamp = t.Raw
 		kept := w
 		d.Work = &kept
-	}
-	leaf, chain, err := parseChain(rec.Progress.Chain)
-	if err != nil {
-		return err
 	}
 	der, err := cms.Assemble(cms.Parts{
 		SignedAttrs: w.SignedAttrs, Value: w.Value, Certificate: leaf, Chain: chain, TimeStampToken: w.TimeStamp,

@@ -39,9 +39,9 @@ func (s *Service) pageNeedsWork(rec *Record) bool {
 	case rec.State == Created && p.Enrolment != nil:
 		return p.Answer == nil && p.Enrolment.Step != sam.StepIssue && !now.Before(p.Enrolment.ExpiresAt)
 	case rec.State == Created:
-		return p.Terms != "" || rec.Reference != ""
+		return p.Terms != "" || bound(rec)
 	case rec.State == Prepared && p.Answer == nil:
-		return p.Confirmation == nil || p.Confirmation.ExpiresAt.Sub(now) < renewBefore
+		return !s.lasts(p) || s.onceOver(rec)
 	}
 	return rec.State == Identified
 }

@@ -98,11 +98,19 @@ func (s *Service) prepared(ctx context.Context, rec *Record, page bool) (again b
 	if rec.Progress.Answer != nil {
 		return true, s.authorize(ctx, rec)
 	}
-	c := rec.Progress.Confirmation
-	if !page || c != nil && c.ExpiresAt.Sub(s.now()) >= renewBefore {
+	if !page || s.lasts(&rec.Progress) {
 		return false, nil
 	}
 	return false, s.prepareConfirmation(ctx, rec)
+}
+
+// lasts says that there is a confirmation with enough life, or with as much as a one-time credential leaves it.
+func (s *Service) lasts(p *Progress) bool {
+	c, now := p.Confirmation, s.now()
+	if c == nil || !now.Before(c.ExpiresAt) {
+		return false
+	}
+	return c.ExpiresAt.Sub(now) >= renewBefore || p.OneTime && p.SessionEnds.Sub(c.ExpiresAt) < renewBefore
 }
 
 // addOrder adds what the provider signed, and what ties each prepared document to the one that was ordered.
@@ -156,7 +164,7 @@ func (s *Service) prepareConfirmation(ctx context.Context, rec *Record) error {
 		// The client's name of the person loses the credential, so that the next request enrols.
 		next.State = Failed
 		next.Progress.Failure, next.Progress.Credential, next.Progress.Notice = why, "", nil
-		c.Bind = rec.Reference != ""
+		c.Bind = bound(rec)
 	default:
 		return why
 	}

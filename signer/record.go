@@ -55,6 +55,8 @@ type Record struct {
 type Progress struct {
 	Terms        string        `json:"terms,omitempty"`        // version that the person accepted
 	SignedOrder  string        `json:"signed_order,omitempty"` // of the provider, as it came
+	OneTime      bool          `json:"one_time,omitempty"`     // the credential is for this request alone, and its key is destroyed after it
+	SessionEnds  time.Time     `json:"session_ends,omitzero"`  // of a one-time credential, from state identified on
 	Enrolment    *Enrolment    `json:"enrolment,omitempty"`
 	Credential   string        `json:"credential,omitempty"` // id, from state identified on
 	Chain        [][]byte      `json:"chain,omitempty"`      // DER, leaf first, from state identified on
@@ -103,6 +105,7 @@ type Session struct {
 	ID        string    `json:"id"`
 	Nonce     string    `json:"nonce"`
 	ExpiresAt time.Time `json:"expires_at"`
+	Stamp     []byte    `json:"stamp,omitempty"` // what must be time-stamped before the SAM signs (sam.Session)
 }
 
 // Document is one document of a request.

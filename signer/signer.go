@@ -161,6 +161,8 @@ type Config struct {
 	FinishWithin time.Duration `yaml:"finish_within"`
 	// StopWithin is how long Run lets steps end that are under way when it is stopped. Default 15s.
 	StopWithin time.Duration `yaml:"stop_within"`
+	// OneTime says which clients' people get a one-time credential for each request (Progress.OneTime). Nil: none.
+	OneTime func(client string) bool `yaml:"-"`
 	// Workers is how many requests are worked on at the same time. Default 8.
 	Workers int `yaml:"workers"`
 	// PDF limits what a document may cost to read. Default pdf.DefaultBudget.

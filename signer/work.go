@@ -164,6 +164,9 @@ func (s *Service) step(ctx context.Context, rec *Record, page bool) (again bool,
 	if rec.State.open() && rec.Progress.Answer == nil && !s.now().Before(rec.ExpiresAt) {
 		return false, s.end(ctx, rec, Expired, ErrExpired)
 	}
+	if s.onceOver(rec) {
+		return false, s.end(ctx, rec, Failed, ErrSessionOver)
+	}
 	switch rec.State {
 	case Created:
 		return s.created(ctx, rec, page)
@@ -284,6 +287,9 @@ func (s *Service) look(r *Record) time.Time {
 	case r.State.End():
 		return time.Time{}
 	case r.State.open() && !r.Progress.pending() && r.State != Identified:
+		if ends := r.Progress.SessionEnds; !ends.IsZero() && ends.Before(r.ExpiresAt) {
+			return ends
+		}
 		return r.ExpiresAt
 	}
 	return s.now().Add(watchdog)

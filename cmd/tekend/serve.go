@@ -84,6 +84,25 @@ type clientConfig struct {
 	Name string `yaml:"name"` // what the signer reads
 	// KeyFile holds its API key, at least 128 random bits.
 	KeyFile string `yaml:"key_file"`
+	// Credential says what its people sign with: long-term (a certificate that
+	// further requests use too) or one-time (a new one for each request, whose key
+	// is destroyed after it). Default long-term.
+	Credential string `yaml:"credential"`
+}
+
+// oneTime says which clients have the policy one-time.
+func oneTime(clients []clientConfig) (func(client string) bool, error) {
+	all := map[string]bool{}
+	for _, c := range clients {
+		switch c.Credential {
+		case "", "long-term":
+		case "one-time":
+			all[c.ID] = true
+		default:
+			return nil, usage("client %s: credential must be long-term or one-time", c.ID)
+		}
+	}
+	return func(client string) bool { return all[client] }, nil
 }
 
 // front is the wired service.
@@ -199,6 +218,9 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 		return nil, errors.Join(err, st.Close())
 	}
 	cfg.Signer.Terms = signer.Terms{Version: version, SHA256: digest}
+	if cfg.Signer.OneTime, err = oneTime(cfg.Clients); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
 	f.service = signer.New(cfg.Signer, signer.Dependencies{
 		Requests: st, Claims: st, Callbacks: st, Signers: st, Blobs: st,
 		Enrolling: f.sam, Certifying: f.sam, Preparing: f.sam, Activation: f.sam, Uses: f.sam,
