@@ -197,17 +197,25 @@ func (f lockedFile) role() string {
 // readLocked reads any role's file, of which only a part is looked at: the role itself has refused what is wrong in it.
 func readLocked(path string) (lockedFile, error) {
 	var f lockedFile
-	b, err := readShort(path)
-	if err != nil {
-		return f, usage("read the configuration: %w", err)
-	}
-	if err := yaml.Unmarshal(b, &f); err != nil || len(b) > strictyaml.MaxFile {
-		return f, usage("%s: %w", path, err)
+	if err := readRole(path, &f); err != nil {
+		return f, err
 	}
 	if f.SAM.DB+f.CA.DB+f.TSA.DB == "" || f.Fence.File == "" {
 		return f, usage("%s: it names no database or no fence; is it the file of a role?", path)
 	}
 	return f, nil
+}
+
+// readRole reads the parts of a role's file that f has.
+func readRole(path string, f any) error {
+	b, err := readShort(path)
+	if err != nil {
+		return usage("read the configuration: %w", err)
+	}
+	if err := yaml.Unmarshal(b, f); err != nil || len(b) > strictyaml.MaxFile {
+		return usage("%s: %w", path, err)
+	}
+	return nil
 }
 
 func (f lockedFile) open(p *program, front string, ask fence.Decision) (string, error) {

@@ -57,6 +57,7 @@ type commands struct {
 	Audit    auditCmd       `cmd:"" help:"Look at a role's audit record."`
 	Operator operatorCmd    `cmd:"" help:"Keys of operators, of whom two decide together."`
 	Approve  lockApproveCmd `cmd:"" help:"Approve a text as an operator: a plan of keys plan, a lock, an act."`
+	Act      actCmd         `cmd:"" help:"Acts of two operators about a certificate or its key: revoke, suspend, resume, destroy."`
 	Lock     lockCmd        `cmd:"" help:"The lock of a role, or of a front, that was put back in time."`
 	Unlock   unlockCmd      `cmd:"" help:"Open a lock that two operators have approved."`
 	Version  versionCmd     `cmd:"" help:"Print the version."`

@@ -5,6 +5,7 @@ import (
 
 	"tekend/audit"
 	"tekend/sam/activation"
+	"tekend/wire"
 )
 
 type samCmd struct {
@@ -15,13 +16,17 @@ type samCmd struct {
 //
 //	token: {module: /usr/lib/softhsm/libsofthsm2.so, softhsm_conf: /srv/tekend/sam/softhsm2.conf, token_label: tekend-sam, pin_file: /srv/tekend/sam/pin}
 //	listen: {socket: /srv/tekend/sam/run/sam.sock, peers: [47100]}
+//	operator_listen: {socket: /srv/tekend/sam/operators/sam.sock, peers: [47110]}
 //	jwks_listen: 127.0.0.1:8443
+//	emergency_listen: 127.0.0.1:8444
 //	audit: {origin: sign.acme.example/audit/sam, key_file: /srv/tekend/sam/audit-log.pem, witnesses: […]}
 //	sam: {db: /srv/tekend/sam/sam.db, …}
 type samFile struct {
 	Token        tokenSection    `yaml:"token"`
-	Listen       socketSection   `yaml:"listen"`      // for the front
-	JWKS         string          `yaml:"jwks_listen"` // our key sets for itsme: 127.0.0.1:port or fd:3
+	Listen       socketSection   `yaml:"listen"`           // for the front
+	Operator     socketSection   `yaml:"operator_listen"`  // for acts of operators; none: there are none
+	JWKS         string          `yaml:"jwks_listen"`      // our key sets for itsme: 127.0.0.1:port or fd:3
+	Emergency    string          `yaml:"emergency_listen"` // where people revoke with a code: 127.0.0.1:port or fd:4; none: nowhere
 	Audit        audit.LogConfig `yaml:"audit"`
 	gateSections `yaml:",inline"`
 	SAM          activation.Config `yaml:"sam"`
@@ -52,6 +57,9 @@ func (c samCmd) Run(p *program) error {
 	}
 	open := closing{token}
 	cfg.SAM.Now, cfg.SAM.Log, cfg.SAM.DiskFailed = p.now, p.log, p.diskFailed
+	if cfg.SAM.Operators, err = operators(cfg.Operators); err != nil {
+		return open.close(errors.Join(err, socket.Close()))
+	}
 	gate, err := cfg.setup(p, "sam", cfg.Audit, cfg.Token.remembers(token))
 	if err != nil {
 		return open.close(errors.Join(err, socket.Close()))
@@ -61,9 +69,33 @@ func (c samCmd) Run(p *program) error {
 		return open.close(errors.Join(err, socket.Close()))
 	}
 	open = append(open, role, inBackground(p.ctx, role.RunAudit))
-	jwks, err := openPublic(cfg.JWKS, role.JWKS())
+	ends, err := cfg.endpoints(role)
 	if err != nil {
 		return open.close(errors.Join(err, socket.Close()))
 	}
-	return open.close(serve(p, "sam", cfg.Listen.endpoint(socket, role.Handler()), jwks))
+	return open.close(serve(p, "sam", append(ends, cfg.Listen.endpoint(socket, role.Handler()))...))
+}
+
+// endpoints are all but the front's socket: what needs no front.
+func (f samFile) endpoints(role *activation.Role) ([]wire.Endpoint, error) {
+	jwks, err := openPublic(f.JWKS, role.JWKS())
+	if err != nil {
+		return nil, err
+	}
+	all := []wire.Endpoint{jwks}
+	if f.Emergency != "" {
+		page, err := openPublic(f.Emergency, role.EmergencyHandler())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page)
+	}
+	if f.Operator.Socket != "" {
+		operators, err := f.Operator.open(role.OperatorHandler())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, operators)
+	}
+	return all, nil
 }
