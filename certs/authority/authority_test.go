@@ -385,7 +385,7 @@ func TestLintStopsTheStart(t *testing.T) {
 		cfg.PDS = slices.Clone(cfg.PDS)
 		cfg.DB = w.path("other.db")
 		change(&cfg)
-		if r, err := authority.New(t.Context(), cfg, authority.Dependencies{Signer: w.key, Keys: w.keys}); err == nil {
+		if r, err := authority.New(t.Context(), cfg, w.dependencies()); err == nil {
 			t.Errorf("%s: starts", name)
 			_ = r.Close()
 		} else if !strings.Contains(err.Error(), "lint") {
@@ -414,9 +414,13 @@ func TestBadConfigurations(t *testing.T) {
 		"CRL is no CRL":    func(c *authority.Config, _ *authority.Dependencies) { c.RootCRLFile = c.RootFile },
 		"another CA key":   func(_ *authority.Config, d *authority.Dependencies) { d.Signer = other },
 		"no key":           func(_ *authority.Config, d *authority.Dependencies) { d.Signer = nil },
+		"no OCSP key":      func(_ *authority.Config, d *authority.Dependencies) { d.OCSP = nil },
+		"issuer's name":    func(c *authority.Config, _ *authority.Dependencies) { c.IssuerName = "../ca" },
+		"responder's life": func(c *authority.Config, _ *authority.Dependencies) { c.ResponderLife = 91 * 24 * time.Hour },
+		"OCSP life":        func(c *authority.Config, _ *authority.Dependencies) { c.OCSPLife = 25 * time.Hour },
 		"no keys of itsme": func(_ *authority.Config, d *authority.Dependencies) { d.Keys = nil },
 	} {
-		cfg, dep := w.cfg, authority.Dependencies{Signer: w.key, Keys: w.keys}
+		cfg, dep := w.cfg, w.dependencies()
 		cfg.DB = w.path("other.db")
 		change(&cfg, &dep)
 		if r, err := authority.New(t.Context(), cfg, dep); err == nil {

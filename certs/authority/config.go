@@ -63,6 +63,27 @@ type Config struct {
 	// one is made, for who reads files rather than /pki. Empty: nowhere.
 	PublishDir string `yaml:"publish_dir"`
 
+	// IssuerName is the name of the issuing CA in force, in addresses: issuing-ca
+	// (the default), issuing-ca-2 after a roll-over, …
+	IssuerName string `yaml:"issuer_name"`
+	// Previous are the issuing CAs before it, whose status this role goes on publishing.
+	Previous []Previous `yaml:"previous"`
+
+	// ResponderLife is the life of the OCSP responder's certificates, which the
+	// role makes itself and renews when two thirds of it are over. Default 1440h
+	// (60 days), 24h to 2160h (90 days).
+	ResponderLife time.Duration `yaml:"responder_life"`
+	// OCSPLife is the time from thisUpdate to nextUpdate of an OCSP answer. Those
+	// that are made in advance are made anew when half of it is over. Default 12h,
+	// 1m to 24h (validators want data that is not older than a day).
+	OCSPLife time.Duration `yaml:"ocsp_life"`
+	// OCSPLive is how many answers a second are signed because somebody asks:
+	// with a nonce, or about numbers that were never issued. Default 50.
+	OCSPLive int `yaml:"ocsp_live"`
+	// OCSPCache is how many answers are kept in memory, of 1.5 KiB each; the
+	// others are in the database. Default 50000.
+	OCSPCache int `yaml:"ocsp_cache"`
+
 	// Life of a certificate; it never goes beyond the issuing CA's end.
 	// Default 17520h (2 years), at most 3 years.
 	Life time.Duration `yaml:"life"`
@@ -100,6 +121,12 @@ const (
 	defaultCRLLife = 12 * time.Hour
 	maxCRLLife     = 24 * time.Hour
 	maxTokenAge    = 15 * time.Minute
+
+	defaultResponderLife = 60 * 24 * time.Hour
+	maxResponderLife     = 90 * 24 * time.Hour
+	defaultOCSPLife      = 12 * time.Hour
+	defaultOCSPLive      = 50
+	defaultOCSPCache     = 50_000
 )
 
 // complete fills in defaults and says what is wrong.
@@ -124,12 +151,23 @@ func (c *Config) complete() error {
 	}
 	c.Audit.Now, c.Audit.Log = c.Now, c.Log
 	c.Life, c.CRLLife, c.MaxAge = or(c.Life, defaultLife), or(c.CRLLife, defaultCRLLife), or(c.MaxAge, maxTokenAge)
-	c.ACR = or(c.ACR, token.ACRAdvanced)
+	c.ACR, c.IssuerName = or(c.ACR, token.ACRAdvanced), or(c.IssuerName, defaultIssuer)
+	c.ResponderLife, c.OCSPLife = or(c.ResponderLife, defaultResponderLife), or(c.OCSPLife, defaultOCSPLife)
+	c.OCSPLive, c.OCSPCache = or(c.OCSPLive, defaultOCSPLive), or(c.OCSPCache, defaultOCSPCache)
+	if err := c.checkIssuers(); err != nil {
+		return err
+	}
 	switch {
 	case c.Life < time.Hour || c.Life > maxLife:
 		return fmt.Errorf("ca: life must be within 1h and %v", maxLife)
 	case c.CRLLife < time.Minute || c.CRLLife > maxCRLLife:
 		return fmt.Errorf("ca: crl_life must be within 1m and %v", maxCRLLife)
+	case c.ResponderLife < 24*time.Hour || c.ResponderLife > maxResponderLife:
+		return fmt.Errorf("ca: responder_life must be within 24h and %v", maxResponderLife)
+	case c.OCSPLife < time.Minute || c.OCSPLife > maxCRLLife:
+		return fmt.Errorf("ca: ocsp_life must be within 1m and %v", maxCRLLife)
+	case c.OCSPLive < 1 || c.OCSPLive > 10_000 || c.OCSPCache < 1:
+		return errors.New("ca: ocsp_live must be within 1 and 10000, ocsp_cache positive")
 	case c.MaxAge < time.Second || c.MaxAge > maxTokenAge:
 		return fmt.Errorf("ca: max_age must be within 1s and %v", maxTokenAge)
 	case c.DefaultCountry != "" && !certs.IsCountry(c.DefaultCountry):

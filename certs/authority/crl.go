@@ -1,13 +1,16 @@
 package authority
 
 import (
+	"bufio"
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
-	"os"
-	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -15,165 +18,306 @@ import (
 	"tekend/certs"
 )
 
-// crlState is the newest CRL of the issuing CA, in memory.
+// crlState is the newest CRL of an issuing CA.
 type crlState struct {
 	sync.Mutex
-	number     int64
 	this, next time.Time
-	der        []byte
+	revoked    int64     // seq up to which its revocations go
+	list       *spool    // nil: there is none
 	newest     time.Time // of the last certificate issued
 	failed     time.Time // of the last attempt that did not make one
-
-	wake chan struct{} // a certificate was issued: the CRL is from before it
 }
-
-// gather is how long Run waits after an issuance, so that many certificates
-// issued together cost one CRL.
-const gather = 300 * time.Millisecond
 
 // retryCRL is the pause after a failed attempt: a token that is away must not
 // be asked with every reader of the CRL.
 const retryCRL = 30 * time.Second
 
-// loadCRL reads the newest CRL and the highest number that was ever intended.
-func (r *Role) loadCRL(ctx context.Context) error {
-	s := &r.crl
-	var this, next int64
-	err := r.db.QueryRowContext(ctx, "SELECT this_update, next_update, crl FROM crls WHERE crl IS NOT NULL ORDER BY number DESC LIMIT 1").Scan(&this, &next, &s.der)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+// lastUpdate is nextUpdate of a CA's last CRL: there will be no other one (EN
+// 319 411-1 CSS-6.3.9-06, RFC 5280 §4.1.2.5).
+var lastUpdate = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+
+// last tells that the CA has published its last CRL.
+func (s *crlState) last() bool { return s.list != nil && s.next.Equal(lastUpdate) }
+
+// loadCRL reads an issuer's newest CRL into a file, and what it must contain.
+func (r *Role) loadCRL(ctx context.Context, i *issuer) error {
+	var newest, seq int64
+	err := r.db.QueryRowContext(ctx, "SELECT coalesce(max(at), 0) FROM orders WHERE state = 'issued' AND issuer = ?", i.name).Scan(&newest)
+	if err == nil {
+		err = r.db.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM revocations WHERE issuer = ?", i.name).Scan(&seq)
+	}
+	if err != nil {
 		return fmt.Errorf("load CRL: %w", err)
 	}
-	s.this, s.next = time.Unix(this, 0), time.Unix(next, 0)
-	if err := r.db.QueryRowContext(ctx, "SELECT coalesce(max(number), 0) FROM crls").Scan(&s.number); err != nil {
-		return fmt.Errorf("load CRL: %w", err)
-	}
-	var newest int64
-	if err := r.db.QueryRowContext(ctx, "SELECT coalesce(max(at), 0) FROM orders WHERE state = 'issued'").Scan(&newest); err != nil {
-		return fmt.Errorf("load CRL: %w", err)
-	}
+	s := &i.crl
+	s.Lock()
+	defer s.Unlock()
+	i.revoked.Store(seq)
 	s.newest = time.Unix(newest, 0)
+	var number, this, next int64
+	var whole []byte
+	err = r.db.QueryRowContext(ctx, `SELECT number, this_update, next_update, revoked, crl FROM crls
+		WHERE issuer = ? AND (crl IS NOT NULL OR sha256 IS NOT NULL) ORDER BY number DESC LIMIT 1`, i.name).Scan(&number, &this, &next, &s.revoked, &whole)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("load CRL: %w", err)
+	}
+	list, err := newSpool(r.cfg.PublishDir)
+	if err != nil {
+		return fmt.Errorf("load CRL: %w", err)
+	}
+	if err := r.readParts(ctx, number, whole, list); err != nil {
+		list.release()
+		return fmt.Errorf("load CRL: %w", err)
+	}
+	s.this, s.next, s.list = time.Unix(this, 0).UTC(), time.Unix(next, 0).UTC(), list
 	return nil
 }
 
-// issuedAt tells the CRL that a certificate was issued.
-func (r *Role) issuedAt(t time.Time) {
-	r.crl.Lock()
-	defer r.crl.Unlock()
-	r.crl.newest = time.Unix(max(t.Unix(), r.crl.newest.Unix()), 0)
-	select {
-	case r.crl.wake <- struct{}{}:
-	default: // Run is awake already
-	}
-}
+// CRL gives the CRL of the issuing CA in force.
+func (r *Role) CRL(ctx context.Context) (*List, error) { return r.crlOf(ctx, r.issuers[0]) }
 
-// CRL gives the issuing CA's CRL in DER. It makes a new one when half the life
-// of the present one is over, and when a certificate was issued since: a CRL
-// from before a certificate's notBefore says nothing about it, and EU DSS
-// refuses it as revocation information (RevocationConsistentCheck, FAIL in its
-// default policy). When a new one cannot be made the present one is given as
-// long as it is valid.
-func (r *Role) CRL(ctx context.Context) ([]byte, error) {
+// crlOf gives an issuer's CRL. It makes a new one when half the life of the
+// present one is over, when a certificate was revoked since, and when one was
+// issued: a CRL from before a certificate's notBefore says nothing about it, and
+// EU DSS refuses it as revocation information (RevocationConsistentCheck, FAIL
+// in its default policy). When a new one cannot be made the present one is given
+// as long as it is valid, and that needs neither database nor token.
+func (r *Role) crlOf(ctx context.Context, i *issuer) (*List, error) {
 	if err := r.shut(); err != nil {
 		return nil, err // the newest one here may be older than one that was published
 	}
-	s := &r.crl
+	s := &i.crl
 	s.Lock()
 	defer s.Unlock()
 	now := r.cfg.Now()
 	half := s.this.Add(s.next.Sub(s.this) / 2)
-	if s.der != nil && now.Before(half) && !s.this.Before(s.newest) && !now.Before(s.this.Add(-audit.Backstep)) {
-		return s.der, nil
+	fresh := now.Before(half) && !s.this.Before(s.newest) && s.revoked >= i.revoked.Load() && !now.Before(s.this.Add(-audit.Backstep))
+	if s.list != nil && fresh || s.last() {
+		return s.open(), nil
 	}
 	var err error
 	if now.Sub(s.failed).Abs() >= retryCRL {
-		if err = r.newCRL(context.WithoutCancel(ctx), now); err != nil {
+		if err = r.newCRL(context.WithoutCancel(ctx), i, now, false); err != nil {
 			s.failed = now
 		}
 	}
-	if s.der == nil || now.After(s.next) {
+	if s.list == nil || now.After(s.next) {
 		return nil, errors.Join(errors.New("there is no current CRL"), err)
 	}
-	return s.der, nil
+	return s.open(), nil
 }
 
-// newCRL records its intent, has the CRL signed and stores it. The number is
-// the time in seconds, or one more than the last: it also grows when an old
-// database was put back (RFC 5280 §5.2.3).
-func (r *Role) newCRL(ctx context.Context, now time.Time) error {
-	s := &r.crl
-	number := max(s.number+1, now.Unix())
-	this := now.UTC().Truncate(time.Second)
-	next := this.Add(r.cfg.CRLLife)
-	subject := fmt.Sprint(number)
-	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, "INSERT INTO crls (number, this_update, next_update) VALUES (?, ?, ?)", number, this.Unix(), next.Unix()); err != nil {
+// open gives a reader of the CRL; the caller has the lock.
+func (s *crlState) open() *List {
+	l := s.list.open()
+	l.revoked = s.revoked
+	return l
+}
+
+// newCRL records its intent, has the CRL signed and stores it; the caller has
+// the lock of i.crl. The number is the time in seconds, or one more than the
+// last: it also grows when an old database was put back (RFC 5280 §5.2.3).
+func (r *Role) newCRL(ctx context.Context, i *issuer, now time.Time, last bool) error {
+	s := &i.crl
+	c := crlIntent{this: now.UTC().Truncate(time.Second), last: last}
+	if err := r.intendCRL(ctx, i, &c); err != nil {
+		return err
+	}
+	list, err := newSpool(r.cfg.PublishDir)
+	if err != nil {
+		return fmt.Errorf("make CRL: %w", err)
+	}
+	entries := 0
+	sum, err := list.fill(func(w io.Writer) error {
+		return certs.WriteCRL(w, certs.CRLSpec{
+			Issuer: certs.Issuer{Cert: i.cert, Signer: i.signer}, Number: big.NewInt(c.number), ThisUpdate: c.this, NextUpdate: c.next,
+			ExpiredCerts: i.cert.NotBefore, Last: last,
+			Entries: func(yield func(certs.Revoked) error) error {
+				entries = 0
+				return r.eachRevoked(ctx, i.name, c.revoked, func(e revoked) error { entries++; return yield(e.Revoked) })
+			},
+		})
+	})
+	if err == nil {
+		err = r.storeCRL(ctx, c.number, list, map[string]string{"issuer": i.name, "sha256": sum, "entries": strconv.Itoa(entries)})
+	}
+	if err != nil {
+		list.release()
+		return err
+	}
+	if s.list != nil {
+		s.list.release()
+	}
+	s.this, s.next, s.revoked, s.list = c.this, c.next, c.revoked, list
+	whole := list.open()
+	defer func() { _ = whole.Close() }()
+	return publish(whole, r.cfg.PublishDir, i.name)
+}
+
+// crlIntent is a CRL that will be signed.
+type crlIntent struct {
+	number     int64
+	this, next time.Time
+	revoked    int64 // seq up to which it goes
+	last       bool
+}
+
+// intendCRL records that a CRL will be signed, and up to which revocation it
+// goes. Every CRL of the role has a number of its own. thisUpdate is not before
+// the newest revocation, which may have come while the database was waited for.
+func (r *Role) intendCRL(ctx context.Context, i *issuer, c *crlIntent) error {
+	return r.db.InTx(ctx, func(tx *sql.Tx) error {
+		var newest int64
+		if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(number), 0) FROM crls").Scan(&c.number); err != nil {
 			return fmt.Errorf("record CRL: %w", err)
 		}
-		return audit.Append(ctx, tx, audit.Event{At: now, Kind: "crl.intent", Subject: subject})
-	})
-	if err != nil {
-		return err
-	}
-	s.number = number
-	der, err := certs.CRL(certs.Issuer{Cert: r.issuing, Signer: r.signer}, big.NewInt(number), nil, this, next)
-	if err != nil {
-		return err
-	}
-	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, "UPDATE crls SET crl = ? WHERE number = ?", der, number); err != nil {
-			return fmt.Errorf("store CRL: %w", err)
+		if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM revocations WHERE issuer = ?", i.name).Scan(&c.revoked); err != nil {
+			return fmt.Errorf("record CRL: %w", err)
 		}
-		return audit.Append(ctx, tx, audit.Event{At: r.cfg.Now(), Kind: "crl.issued", Subject: subject})
+		if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(at), 0) FROM revocations WHERE seq = ?", c.revoked).Scan(&newest); err != nil {
+			return fmt.Errorf("record CRL: %w", err)
+		}
+		c.this = time.Unix(max(c.this.Unix(), newest), 0).UTC()
+		if c.next = c.this.Add(r.cfg.CRLLife); c.last {
+			c.next = lastUpdate
+		}
+		c.number = max(c.number+1, c.this.Unix())
+		if _, err := tx.ExecContext(ctx, "INSERT INTO crls (number, this_update, next_update, issuer, revoked) VALUES (?, ?, ?, ?, ?)",
+			c.number, c.this.Unix(), c.next.Unix(), i.name, c.revoked); err != nil {
+			return fmt.Errorf("record CRL: %w", err)
+		}
+		return audit.Append(ctx, tx, audit.Event{At: r.cfg.Now(), Kind: "crl.intent", Subject: strconv.FormatInt(c.number, 10), Detail: map[string]string{"issuer": i.name}})
 	})
-	if err != nil {
-		return err
-	}
-	s.this, s.next, s.der = this, next, der
-	return r.publish(der)
 }
 
-// publish replaces the CRL's file, whole or not at all.
-func (r *Role) publish(crl []byte) error {
-	if r.cfg.PublishDir == "" {
-		return nil
+// maxPart is a piece of a CRL in the database, in bytes.
+const maxPart = 1 << 20
+
+// storeCRL stores the CRL in parts, in place of the issuer's earlier one, of
+// which the row stays.
+func (r *Role) storeCRL(ctx context.Context, number int64, list *spool, detail map[string]string) error {
+	from := list.open()
+	defer func() { _ = from.Close() }()
+	return r.db.InTx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM crl_parts WHERE number IN (SELECT number FROM crls WHERE issuer = ?)", detail["issuer"]); err != nil {
+			return fmt.Errorf("store CRL: %w", err)
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE crls SET sha256 = ? WHERE number = ?", detail["sha256"], number); err != nil {
+			return fmt.Errorf("store CRL: %w", err)
+		}
+		piece := make([]byte, maxPart)
+		for part := 0; ; part++ {
+			n, err := io.ReadFull(from, piece)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+				return fmt.Errorf("store CRL: %w", err)
+			}
+			if _, err := tx.ExecContext(ctx, "INSERT INTO crl_parts (number, part, der) VALUES (?, ?, ?)", number, part, piece[:n]); err != nil {
+				return fmt.Errorf("store CRL: %w", err)
+			}
+		}
+		return audit.Append(ctx, tx, audit.Event{At: r.cfg.Now(), Kind: "crl.issued", Subject: strconv.FormatInt(number, 10), Detail: detail})
+	})
+}
+
+// readParts writes a stored CRL into a file and compares its digest.
+func (r *Role) readParts(ctx context.Context, number int64, whole []byte, to *spool) error {
+	var want sql.NullString
+	if err := r.db.QueryRowContext(ctx, "SELECT sha256 FROM crls WHERE number = ?", number).Scan(&want); err != nil {
+		return err
 	}
-	path := filepath.Join(r.cfg.PublishDir, "crl", "issuing-ca.crl")
-	if err := os.WriteFile(path+".new", crl, 0o644); err != nil {
-		return fmt.Errorf("publish CRL: %w", err)
+	sum, err := to.fill(func(w io.Writer) error {
+		if whole != nil {
+			_, err := w.Write(whole)
+			return err
+		}
+		for part := 0; ; part++ {
+			var der []byte
+			err := r.db.QueryRowContext(ctx, "SELECT der FROM crl_parts WHERE number = ? AND part = ?", number, part).Scan(&der)
+			if errors.Is(err, sql.ErrNoRows) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if _, err := w.Write(der); err != nil {
+				return err
+			}
+		}
+	})
+	if err == nil && want.Valid && want.String != sum {
+		err = errors.New("the stored CRL is damaged")
 	}
-	// The program's umask may be narrower; everyone may read what is public.
-	if err := os.Chmod(path+".new", 0o644); err != nil {
-		return fmt.Errorf("publish CRL: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("publish CRL: %w", err)
+	return err
+}
+
+// revoked is a row of the table revocations.
+type revoked struct {
+	seq    int64
+	serial string
+	certs.Revoked
+}
+
+// pageRevoked is how many rows are read at once: no reading of the whole table
+// stands in the way of the database's housekeeping.
+const pageRevoked = 10_000
+
+// eachRevoked gives an issuer's revocations in order, up to a seq. It can be
+// called again and gives the same: rows are final.
+func (r *Role) eachRevoked(ctx context.Context, name string, upTo int64, yield func(revoked) error) error {
+	for after := int64(0); after < upTo; {
+		rows, err := r.db.QueryContext(ctx, "SELECT seq, serial, reason, at FROM revocations WHERE issuer = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+			name, after, upTo, pageRevoked)
+		if err != nil {
+			return fmt.Errorf("read revocations: %w", err)
+		}
+		n := 0
+		for ; rows.Next(); n++ {
+			e := revoked{Revoked: certs.Revoked{Serial: new(big.Int)}}
+			var at int64
+			err = rows.Scan(&e.seq, &e.serial, &e.Reason, &at)
+			if err == nil {
+				var serial []byte
+				serial, err = hex.DecodeString(e.serial)
+				e.Serial.SetBytes(serial)
+				e.At, after = time.Unix(at, 0).UTC(), e.seq
+			}
+			if err == nil {
+				err = yield(e)
+			}
+			if err != nil {
+				break
+			}
+		}
+		if err = errors.Join(err, rows.Err(), rows.Close()); err != nil {
+			return fmt.Errorf("read revocations: %w", err)
+		}
+		if n < pageRevoked {
+			return nil
+		}
 	}
 	return nil
 }
 
-// Run keeps the CRL fresh until ctx ends; readers of the CRL do so too, so a
-// role that is not run only signs later.
-func (r *Role) Run(ctx context.Context) error {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	// The file may be older than the database: it is written anew at start.
-	if der, err := r.CRL(ctx); err == nil {
-		if err := r.publish(der); err != nil {
-			return err
-		}
+// fill writes the file, once, and gives the hexadecimal SHA-256 of its bytes.
+func (s *spool) fill(write func(io.Writer) error) (string, error) {
+	h := sha256.New()
+	b := bufio.NewWriterSize(s.file, 256<<10)
+	if err := write(io.MultiWriter(b, h)); err != nil {
+		return "", err
 	}
-	for {
-		_, _ = r.CRL(ctx) // a failure shows in Health and is tried again
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		case <-r.crl.wake:
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(gather):
-			}
-		}
+	if err := b.Flush(); err != nil {
+		return "", fmt.Errorf("write CRL: %w", err)
 	}
+	info, err := s.file.Stat()
+	if err != nil {
+		return "", fmt.Errorf("write CRL: %w", err)
+	}
+	s.size = info.Size()
+	return hex.EncodeToString(h.Sum(nil)), nil
 }

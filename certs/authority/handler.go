@@ -2,14 +2,19 @@ package authority
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"regexp"
+	"strconv"
+	"strings"
 
+	"tekend/audit"
 	"tekend/ca"
+	"tekend/certs"
 	"tekend/wire"
 )
 
-// Handler serves the front: orders, their outcomes, what is published, health.
+// Handler serves the front: orders, their outcomes, what is published, OCSP, health.
 func (r *Role) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /v1/certificates/{hash}", func(w http.ResponseWriter, req *http.Request) {
@@ -26,15 +31,21 @@ func (r *Role) Handler() http.Handler {
 		r.reply(w, out, err)
 	})
 	mux.HandleFunc("GET /v1/published/{kind}/{file}", r.published)
+	mux.HandleFunc("POST /v1/ocsp", r.serveOCSP)
 	mux.HandleFunc("GET /v1/health", func(w http.ResponseWriter, req *http.Request) {
 		wire.Reply(w, http.StatusOK, r.Health(req.Context()))
 	})
 	return mux
 }
 
-// malformed audits that a message which is not of the contract was refused. Neither its path nor what is said about it
-// is written down: both repeat what came in, names of members for one.
+// malformed audits that a message which is not of the contract was refused.
 func (r *Role) malformed(req *http.Request, cause error) error {
+	return r.malformedAs("certificate.refused", req, cause)
+}
+
+// malformedAs: neither the message's path nor what is said about it is written down: both repeat what came in, names of
+// members for one.
+func (r *Role) malformedAs(kind string, req *http.Request, cause error) error {
 	if err := r.shut(); err != nil {
 		return err
 	}
@@ -42,7 +53,7 @@ func (r *Role) malformed(req *http.Request, cause error) error {
 	if e, ok := errors.AsType[*wire.Error](cause); ok {
 		detail["code"] = e.Code
 	}
-	return r.auditRefusal(req.Context(), wire.BodyHash([]byte(req.PathValue("hash"))), detail, cause)
+	return r.note(req.Context(), audit.Event{Kind: kind, Subject: wire.BodyHash([]byte(req.PathValue("hash"))), Detail: detail}, cause)
 }
 
 // serialHex is a serial number in a path.
@@ -64,7 +75,55 @@ func (r *Role) StatusHandler() http.Handler {
 		s, err := r.status(req.Context(), serial)
 		r.reply(w, s, err)
 	})
+	mux.HandleFunc("PUT /v1/revocations/{hash}", r.serveRevoke(ca.BySigner, ca.BySAM, ca.ByOperators))
+	mux.HandleFunc("GET /v1/revocations", func(w http.ResponseWriter, req *http.Request) {
+		after, err := strconv.ParseInt(req.URL.Query().Get("after"), 10, 64)
+		if err != nil || after < 0 {
+			wire.Fail(w, wire.Refuse(http.StatusBadRequest, "bad_request", "after must be the number of a revocation, or 0"))
+			return
+		}
+		if err := r.shut(); err != nil {
+			wire.Fail(w, err)
+			return
+		}
+		list, err := r.revocations(req.Context(), after)
+		r.reply(w, list, err)
+	})
 	return mux
+}
+
+// OperatorHandler serves operators at the ca's own host: revocations that two of them approved. It needs neither the
+// front nor the sam nor itsme.
+func (r *Role) OperatorHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("PUT /v1/revocations/{hash}", r.serveRevoke(ca.ByOperators))
+	return mux
+}
+
+// serveRevoke takes revocations by those who may ask on this socket.
+func (r *Role) serveRevoke(by ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		order, body, err := wire.DecodeHashed[ca.RevokeRequest](w, req)
+		if err != nil {
+			r.reply(w, nil, r.malformedAs("certificate.revoke_refused", req, err))
+			return
+		}
+		out, err := r.revoke(req.Context(), body, order, by...)
+		r.reply(w, out, err)
+	}
+}
+
+// serveOCSP answers what the front relays. The status is 200 whatever the answer says: it has words of its own for that.
+func (r *Role) serveOCSP(w http.ResponseWriter, req *http.Request) {
+	query, err := io.ReadAll(http.MaxBytesReader(w, req.Body, certs.MaxOCSPRequest))
+	var der []byte
+	if err != nil {
+		der = certs.OCSPErrorResponse(certs.OCSPMalformed) // too long, or cut off
+	} else {
+		der = r.OCSP(req.Context(), query)
+	}
+	w.Header().Set("Content-Type", "application/ocsp-response")
+	_, _ = w.Write(der) // a reader that went away asks again
 }
 
 // reply answers; the cause of an "internal" goes to the log, with no more in
@@ -82,12 +141,17 @@ func (r *Role) reply(w http.ResponseWriter, v any, err error) {
 
 // published serves DER with the media types of RFC 2585.
 func (r *Role) published(w http.ResponseWriter, req *http.Request) {
+	name := req.PathValue("kind") + "/" + req.PathValue("file")
+	if issuer, ok := strings.CutPrefix(strings.TrimSuffix(name, ".crl"), "crl/"); ok && strings.HasSuffix(name, ".crl") {
+		if i := r.issuer(issuer); i != nil {
+			r.publishedCRL(w, req, i)
+			return
+		}
+	}
 	der, mediaType := []byte(nil), "application/pkix-cert"
-	switch req.PathValue("kind") + "/" + req.PathValue("file") {
+	switch name {
 	case "ca/root.crt":
 		der = r.root.Raw
-	case "ca/issuing-ca.crt":
-		der = r.issuing.Raw
 	case "ca/tsu.crt":
 		der = r.tsu.Raw
 	case "crl/root.crl":
@@ -97,18 +161,28 @@ func (r *Role) published(w http.ResponseWriter, req *http.Request) {
 			return
 		}
 		der, mediaType = list.Raw, "application/pkix-crl"
-	case "crl/issuing-ca.crl":
-		list, err := r.CRL(req.Context())
-		if err != nil {
-			r.cfg.Log.Error("no current CRL", "role", "ca", "cause", err.Error())
-			wire.Fail(w, &wire.Error{Status: http.StatusServiceUnavailable, Code: "no_crl", Detail: "there is no current CRL", Retryable: true})
+	default:
+		i := r.issuer(strings.TrimSuffix(strings.TrimPrefix(name, "ca/"), ".crt"))
+		if i == nil || name != "ca/"+i.name+".crt" {
+			wire.Fail(w, wire.Refuse(http.StatusNotFound, "not_found", "nothing is published under this name"))
 			return
 		}
-		der, mediaType = list, "application/pkix-crl"
-	default:
-		wire.Fail(w, wire.Refuse(http.StatusNotFound, "not_found", "nothing is published under this name"))
-		return
+		der = i.cert.Raw
 	}
 	w.Header().Set("Content-Type", mediaType)
 	_, _ = w.Write(der) // a reader that went away asks again
+}
+
+// publishedCRL streams an issuing CA's CRL from its file.
+func (r *Role) publishedCRL(w http.ResponseWriter, req *http.Request, i *issuer) {
+	list, err := r.crlOf(req.Context(), i)
+	if err != nil {
+		r.cfg.Log.Error("no current CRL", "role", "ca", "cause", err.Error())
+		wire.Fail(w, &wire.Error{Status: http.StatusServiceUnavailable, Code: "no_crl", Detail: "there is no current CRL", Retryable: true})
+		return
+	}
+	defer func() { _ = list.Close() }()
+	w.Header().Set("Content-Type", "application/pkix-crl")
+	w.Header().Set("Content-Length", strconv.FormatInt(list.Size, 10))
+	_, _ = io.Copy(w, list) // a reader that went away asks again
 }

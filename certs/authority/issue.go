@@ -50,7 +50,8 @@ func (r *Role) issue(ctx context.Context, hash string, body []byte, req ca.Issue
 	if err := r.keep(ctx, hash, prepared, der); err != nil {
 		return ca.Issued{}, outcomeUnknown()
 	}
-	r.issuedAt(r.cfg.Now())
+	r.issuers[0].issued(r.cfg.Now())
+	r.stir()
 	return ca.Issued{Chain: [][]byte{der, r.issuing.Raw}}, nil
 }
 
@@ -74,9 +75,11 @@ func (r *Role) intend(ctx context.Context, hash string, body []byte, v *verified
 		if err := free(ctx, tx, v, spki); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO orders (hash, state, application_id, serial, spki_sha256, tbs_sha256, terms_version, terms_sha256, at)
-			VALUES (?, 'intent', ?, ?, ?, ?, ?, ?, ?)`,
-			hash, v.application.ID, serial, spki, p.TBSSHA256(), v.application.TermsVersion, v.application.TermsSHA256, now.Unix()); err != nil {
+		consent := v.tokens[1]
+		if _, err := tx.ExecContext(ctx, `INSERT INTO orders (hash, state, application_id, serial, spki_sha256, tbs_sha256, terms_version, terms_sha256, at, issuer, holder)
+			VALUES (?, 'intent', ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			hash, v.application.ID, serial, spki, p.TBSSHA256(), v.application.TermsVersion, v.application.TermsSHA256, now.Unix(),
+			r.issuers[0].name, holder(consent.Issuer, consent.Audience, consent.Subject)); err != nil {
 			return fmt.Errorf("record intent: %w", err)
 		}
 		for _, t := range v.tokens {
@@ -135,12 +138,22 @@ func (r *Role) sign(p *certs.Prepared, v *verified) ([]byte, error) {
 	return der, certs.IsQualifiedNaturalPerson(cert)
 }
 
-// keep stores the certificate and tells the audit, in one transaction.
+// keep stores the certificate and tells the audit, in one transaction; from then
+// on it is good.
 func (r *Role) keep(ctx context.Context, hash string, p *certs.Prepared, der []byte) error {
 	sum := sha256.Sum256(der)
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return err
+	}
 	return r.db.InTx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "UPDATE orders SET state = 'issued', certificate = ? WHERE hash = ?", der, hash); err != nil {
 			return fmt.Errorf("store certificate: %w", err)
+		}
+		if len(cert.OCSPServer) > 0 {
+			if err := r.expectAnswer(ctx, tx, r.issuers[0], cert); err != nil {
+				return err
+			}
 		}
 		return audit.Append(ctx, tx, audit.Event{At: r.cfg.Now(), Kind: "certificate.issued", Subject: certs.SerialHex(p.Serial),
 			Detail: map[string]string{"order": hash, "certificate_sha256": hex.EncodeToString(sum[:])}})
@@ -167,7 +180,7 @@ func outcomeUnknown() error {
 // refused audits a refusal and gives what the caller is told.
 func (r *Role) refused(ctx context.Context, hash string, cause error) error {
 	if errors.Is(cause, audit.ErrClockBack) {
-		return &wire.Error{Status: http.StatusServiceUnavailable, Code: ca.CodeClock, Detail: "the clock is before recorded history", Retryable: true}
+		return clockBack()
 	}
 	detail := map[string]string{"code": "internal"}
 	if e, ok := errors.AsType[*wire.Error](cause); ok {
@@ -178,14 +191,7 @@ func (r *Role) refused(ctx context.Context, hash string, cause error) error {
 
 // auditRefusal writes the row about cause, and gives cause.
 func (r *Role) auditRefusal(ctx context.Context, hash string, detail map[string]string, cause error) error {
-	ctx = context.WithoutCancel(ctx)
-	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
-		return audit.Append(ctx, tx, audit.Event{At: r.cfg.Now(), Kind: "certificate.refused", Subject: hash, Detail: detail})
-	})
-	if err != nil && !errors.Is(err, audit.ErrClockBack) {
-		return errors.Join(cause, err)
-	}
-	return cause
+	return r.note(ctx, audit.Event{Kind: "certificate.refused", Subject: hash, Detail: detail}, cause)
 }
 
 // outcome is stored, not seen in the middle of an execution.
@@ -202,10 +208,10 @@ func unknownOrder(err error) bool {
 
 // stored gives the outcome of an order; the caller holds the issuance lock.
 func (r *Role) stored(ctx context.Context, hash string) (ca.Issued, error) {
-	var state string
+	var state, name string
 	var der []byte
 	var at int64
-	err := r.db.QueryRowContext(ctx, "SELECT state, certificate, at FROM orders WHERE hash = ?", hash).Scan(&state, &der, &at)
+	err := r.db.QueryRowContext(ctx, "SELECT state, certificate, at, issuer FROM orders WHERE hash = ?", hash).Scan(&state, &der, &at, &name)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return ca.Issued{}, wire.Refuse(http.StatusNotFound, ca.CodeNotFound, "no such order was executed")
@@ -216,28 +222,10 @@ func (r *Role) stored(ctx context.Context, hash string) (ca.Issued, error) {
 	}
 	// Whoever asks again must not have a new CRL signed each time: the one from
 	// after the order is enough.
-	r.issuedAt(time.Unix(at, 0))
-	return ca.Issued{Chain: [][]byte{der, r.issuing.Raw}}, nil
-}
-
-// status answers for the sam: good only for a certificate that was issued and
-// recorded. There is no revocation yet, so no other state than good and unknown.
-func (r *Role) status(ctx context.Context, serial string) (ca.CertificateStatus, error) {
-	now := r.cfg.Now()
-	high, err := audit.HighWater(ctx, r.db)
-	if err != nil {
-		return ca.CertificateStatus{}, err
+	i := r.issuer(name)
+	if i == nil {
+		return ca.Issued{}, fmt.Errorf("the issuing CA %s of this order is not configured", name)
 	}
-	if now.Before(high.Add(-audit.Backstep)) {
-		return ca.CertificateStatus{}, &wire.Error{Status: http.StatusServiceUnavailable, Code: ca.CodeClock, Detail: "the clock is before recorded history", Retryable: true}
-	}
-	s := ca.CertificateStatus{Serial: serial, State: ca.Unknown, At: now.UTC()}
-	var n int
-	if err := r.db.QueryRowContext(ctx, "SELECT count(*) FROM orders WHERE serial = ? AND state = 'issued'", serial).Scan(&n); err != nil {
-		return ca.CertificateStatus{}, fmt.Errorf("look up status: %w", err)
-	}
-	if n == 1 {
-		s.State = ca.Good
-	}
-	return s, nil
+	i.issued(time.Unix(at, 0))
+	return ca.Issued{Chain: [][]byte{der, i.cert.Raw}}, nil
 }

@@ -113,7 +113,7 @@ func TestClockPutBack(t *testing.T) {
 	if w.signatures() != before {
 		t.Errorf("%d signatures", w.signatures()-before)
 	}
-	if r, err := authority.New(t.Context(), w.cfg, authority.Dependencies{Signer: w.key, Keys: w.keys}); err == nil {
+	if r, err := authority.New(t.Context(), w.cfg, w.dependencies()); err == nil {
 		t.Error("starts with a clock before its history")
 		_ = r.Close()
 	}

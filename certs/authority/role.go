@@ -21,35 +21,50 @@ import (
 	"tekend/certs"
 	"tekend/db"
 	"tekend/fence"
+	"tekend/foureyes"
 	"tekend/itsme/token"
 )
 
 //go:embed migrations/*.sql migrations/postgres/*.sql
 var migrations embed.FS
 
-// Dependencies are what the role is given: the issuing CA's key, which may be
-// in a token, and itsme's keys as fetched by this process (*itsme.Provider).
+// Dependencies are what the role is given: the issuing CA's key and the OCSP
+// responder's, which may be in a token, and itsme's keys as fetched by this
+// process (*itsme.Provider).
 type Dependencies struct {
 	Signer crypto.Signer
+	OCSP   crypto.Signer
 	Keys   token.Keys
+	// Previous are the keys of Config.Previous, by name.
+	Previous map[string]crypto.Signer
+	// Operators may revoke, two together. Empty: operators cannot.
+	Operators foureyes.Operators
 	// Fence notices that the role was put back in time. nil, for tests alone: nothing is noticed.
 	Fence *fence.Setup
 }
 
 // Role is the running role.
 type Role struct {
-	cfg    Config
-	signer crypto.Signer
-	keys   token.Keys
-	db     *db.DB
-	gate   *fence.Gate
-	log    *audit.Log // checkpoints over the record; nil: none
+	cfg       Config
+	signer    crypto.Signer
+	ocspKey   crypto.Signer
+	keys      token.Keys
+	operators foureyes.Operators
+	db        *db.DB
+	gate      *fence.Gate
+	log       *audit.Log // checkpoints over the record; nil: none
 
 	root, issuing, tsu *x509.Certificate
 	roots              *x509.CertPool
+	issuers            []*issuer // the one in force first: issuing and signer are its
 
 	issuance sync.Mutex // one order at a time between its look-up and its outcome
-	crl      crlState
+
+	answers answers
+	quota   *bucket // of signatures for strangers' questions
+	loud    *bucket // of log lines about them
+	checked checks
+	wake    chan struct{} // something is due for Run
 }
 
 // maxFile bounds a certificate or CRL file, in bytes.
@@ -63,12 +78,15 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	if dep.Signer == nil || dep.Keys == nil {
-		return nil, errors.New("ca: the issuing key or itsme's keys are missing")
+	if dep.Signer == nil || dep.OCSP == nil || dep.Keys == nil {
+		return nil, errors.New("ca: the issuing key, the OCSP key or itsme's keys are missing")
 	}
-	r := &Role{cfg: cfg, signer: dep.Signer, keys: dep.Keys}
-	r.crl.wake = make(chan struct{}, 1)
-	if err := r.readCertificates(); err != nil {
+	now := cfg.Now()
+	r := &Role{
+		cfg: cfg, ocspKey: dep.OCSP, keys: dep.Keys, operators: dep.Operators, wake: make(chan struct{}, 1),
+		answers: answers{by: map[string]kept{}, most: cfg.OCSPCache}, quota: newBucket(cfg.OCSPLive, now), loud: newBucket(1, now),
+	}
+	if err := r.readCertificates(dep); err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
 	if err := r.trial(); err != nil {
@@ -94,7 +112,7 @@ func (r *Role) begin(ctx context.Context, set *fence.Setup) (err error) {
 		return err
 	}
 	if r.gate.Locked() {
-		return r.loadCRL(ctx)
+		return r.loadStatus(ctx)
 	}
 	if r.log, err = fence.OpenLog(ctx, r.gate, r.db, r.cfg.Audit); err != nil {
 		return err
@@ -108,7 +126,17 @@ func (r *Role) begin(ctx context.Context, set *fence.Setup) (err error) {
 	if err != nil {
 		return fmt.Errorf("record the start: %w", err)
 	}
-	return r.loadCRL(ctx)
+	return r.loadStatus(ctx)
+}
+
+// loadStatus reads what was published last.
+func (r *Role) loadStatus(ctx context.Context) error {
+	for _, i := range r.issuers {
+		if err := errors.Join(r.loadCRL(ctx, i), r.loadResponder(ctx, i)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // RunAudit signs checkpoints over the record and has them witnessed until ctx
@@ -118,24 +146,19 @@ func (r *Role) RunAudit(ctx context.Context) { fence.RunLog(ctx, r.gate, r.log) 
 // Close closes the database.
 func (r *Role) Close() error { return errors.Join(r.gate.Close(), r.db.Close()) }
 
-func (r *Role) readCertificates() error {
+func (r *Role) readCertificates(dep Dependencies) error {
 	var err error
 	if r.root, err = readCertificate(r.cfg.RootFile); err != nil {
-		return err
-	}
-	if r.issuing, err = readCertificate(r.cfg.IssuingCAFile); err != nil {
 		return err
 	}
 	if r.tsu, err = readCertificate(r.cfg.TSUFile); err != nil {
 		return err
 	}
-	for what, c := range map[string]*x509.Certificate{"issuing CA": r.issuing, "TSU": r.tsu} {
-		if err := c.CheckSignatureFrom(r.root); err != nil {
-			return fmt.Errorf("the root did not issue the %s's certificate: %w", what, err)
-		}
+	if err := r.tsu.CheckSignatureFrom(r.root); err != nil {
+		return fmt.Errorf("the root did not issue the TSU's certificate: %w", err)
 	}
-	if !certs.SameKey(r.signer.Public(), r.issuing.PublicKey) {
-		return errors.New("the key is not that of the issuing CA's certificate")
+	if err := r.readIssuers(dep); err != nil {
+		return err
 	}
 	r.roots = x509.NewCertPool()
 	r.roots.AddCert(r.root)
@@ -196,7 +219,7 @@ func (r *Role) order(p certs.Person, key crypto.PublicKey) certs.Order {
 	if to.After(r.issuing.NotAfter) {
 		to = r.issuing.NotAfter
 	}
-	published := certs.PublishedBy(r.cfg.PublicURL, "issuing-ca", r.cfg.CPSURL)
+	published := certs.PublishedBy(r.cfg.PublicURL, r.cfg.IssuerName, r.cfg.CPSURL)
 	published.PDS = r.cfg.PDS
 	return certs.Order{
 		Profile: certs.NaturalPerson, Subject: p.Subject(), PublicKey: key,
@@ -222,14 +245,41 @@ func (r *Role) Health(ctx context.Context) ca.Health {
 	list, err := r.rootCRL()
 	because(err != nil, "the root's CRL cannot be read")
 	because(err == nil && now.After(list.NextUpdate), "the root's CRL is out of date")
-	_, err = r.CRL(ctx)
-	because(err != nil, "there is no current CRL of the issuing CA")
+	for _, reason := range r.statusReasons(ctx, now) {
+		because(true, reason)
+	}
 	if err := r.log.Ready(now); err != nil {
 		because(true, err.Error())
 	}
 	h.Notes = r.log.Notes(now)
 	h.Ready = len(h.Reasons) == 0
 	return h
+}
+
+// statusReasons says what is wrong with what the role publishes. A responder's
+// certificate that was not renewed in time is told long before it ends.
+func (r *Role) statusReasons(ctx context.Context, now time.Time) (all []string) {
+	for _, i := range r.issuers {
+		l, err := r.crlOf(ctx, i)
+		if err != nil {
+			all = append(all, "there is no current CRL of "+i.name)
+		} else {
+			_ = l.Close()
+		}
+		who, err := r.responder(ctx, i)
+		switch {
+		case err != nil:
+			all = append(all, "there is no valid OCSP responder certificate of "+i.name)
+		case now.After(renewal(who.Cert).Add(who.Cert.NotAfter.Sub(renewal(who.Cert)) / 2)):
+			all = append(all, "the OCSP responder certificate of "+i.name+" ends soon and was not renewed")
+		}
+	}
+	r.checked.Lock()
+	defer r.checked.Unlock()
+	if r.checked.err != nil {
+		all = append(all, r.checked.err.Error())
+	}
+	return all
 }
 
 // rootCRL reads the root's CRL from its file; it must be the root's.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -29,6 +30,7 @@ import (
 	"tekend/certs/authority"
 	"tekend/consent"
 	"tekend/db/dbtest"
+	"tekend/foureyes"
 	"tekend/itsme"
 	"tekend/itsme/token"
 	"tekend/wire"
@@ -98,6 +100,7 @@ type world struct {
 	cfg    authority.Config
 	clock  atomic.Int64 // nanoseconds
 	key    *caKey
+	ocsp   *caKey
 	keys   *itsmeKeys
 	given  token.Keys // what the role is given: keys, or the sandbox's provider
 	idpURL string     // itsme's issuer
@@ -107,7 +110,11 @@ type world struct {
 	role   *authority.Role
 	front  *ca.Client
 	sam    *ca.StatusClient
+	desk   *ca.OperatorClient
 	raw    *wire.Client
+
+	operators []ed25519.PrivateKey
+	previous  map[string]crypto.Signer
 }
 
 func (w *world) now() time.Time          { return time.Unix(0, w.clock.Load()) }
@@ -144,7 +151,7 @@ func subject(cn string) certs.Subject {
 // newWorld makes a ceremony and starts the role behind its two sockets.
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), key: &caKey{Signer: ecKey(t)}, idp: got(itsmeKey())(t)}
+	w := &world{t: t, dir: t.TempDir(), key: &caKey{Signer: ecKey(t)}, ocsp: &caKey{Signer: ecKey(t)}, idp: got(itsmeKey())(t)}
 	w.keys = &itsmeKeys{keys: map[string]*rsa.PublicKey{"s1": &w.idp.PublicKey}}
 	w.given, w.idpURL = w.keys, issuer
 	w.clock.Store(time.Now().UnixNano())
@@ -164,6 +171,11 @@ func newWorld(t testing.TB) *world {
 		Itsme: itsme.Config{Issuer: issuer}, IdentClient: identClient, ConfirmClient: confirmClient, DefaultCountry: "BE",
 		TermsVersion: termsVersion, TermsSHA256: termsSHA256,
 	}
+	for range 3 {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		must(t, err)
+		w.operators = append(w.operators, key)
+	}
 	w.start()
 	return w
 }
@@ -174,11 +186,11 @@ func (w *world) start() {
 	if w.role != nil {
 		must(w.t, w.role.Close())
 	}
-	role := got(authority.New(w.t.Context(), w.cfg, authority.Dependencies{Signer: w.key, Keys: w.given}))(w.t)
+	role := got(authority.New(w.t.Context(), w.cfg, w.dependencies()))(w.t)
 	w.role = role
 	dir := got(os.MkdirTemp("", "ca"))(w.t) // Unix socket paths are short
 	w.t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	for name, handler := range map[string]http.Handler{"front": role.Handler(), "sam": role.StatusHandler()} {
+	for name, handler := range map[string]http.Handler{"front": role.Handler(), "sam": role.StatusHandler(), "desk": role.OperatorHandler()} {
 		l := got(wire.Listen(filepath.Join(dir, name+".sock"), 0o660))(w.t)
 		srv := wire.Server(handler, wire.Peers{})
 		go func() { _ = srv.Serve(l) }()
@@ -186,8 +198,20 @@ func (w *world) start() {
 	}
 	w.front = ca.NewClient(filepath.Join(dir, "front.sock"), 10*time.Second)
 	w.sam = ca.NewStatusClient(filepath.Join(dir, "sam.sock"), 10*time.Second)
+	w.desk = ca.NewOperatorClient(filepath.Join(dir, "desk.sock"), 10*time.Second)
 	w.raw = wire.NewClient(filepath.Join(dir, "front.sock"), 10*time.Second)
 	w.t.Cleanup(func() { _ = role.Close() })
+}
+
+// dependencies are what the role is given.
+func (w *world) dependencies() authority.Dependencies {
+	var list []foureyes.Operator
+	for n, k := range w.operators {
+		list = append(list, foureyes.Operator{Name: string(rune('a' + n)), Key: base64.RawURLEncoding.EncodeToString(k.Public().(ed25519.PublicKey))})
+	}
+	return authority.Dependencies{
+		Signer: w.key, OCSP: w.ocsp, Keys: w.given, Previous: w.previous, Operators: got(foureyes.Load(list))(w.t),
+	}
 }
 
 // claims are the members of an ID token's payload.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -28,13 +30,16 @@ type caCmd struct {
 //	token: {module: /usr/lib/softhsm/libsofthsm2.so, softhsm_conf: /srv/tekend/ca/softhsm2.conf, token_label: tekend-ca, pin_file: /srv/tekend/ca/pin}
 //	listen: {socket: /srv/tekend/ca/run/ca.sock, peers: [47100]}
 //	status_listen: {socket: /srv/tekend/ca/status/status.sock, peers: [47101]}
+//	operator_listen: {socket: /srv/tekend/ca/operators/operators.sock, peers: [0]}
 //	audit: {origin: sign.acme.example/audit/ca, key_file: /srv/tekend/ca/audit-log.pem, witnesses: […]}
 //	ca: {db: /srv/tekend/ca/ca.db, …}
 type caFile struct {
 	Token        tokenSection    `yaml:"token"`
-	Key          string          `yaml:"key"`           // label of the issuing CA's key pair; default issuing-ca
-	Listen       socketSection   `yaml:"listen"`        // for the front
-	Status       socketSection   `yaml:"status_listen"` // for the sam
+	Key          string          `yaml:"key"`             // label of the issuing CA's key pair; default issuing-ca
+	OCSPKey      string          `yaml:"ocsp_key"`        // label of the OCSP responder's key pair; default ocsp
+	Listen       socketSection   `yaml:"listen"`          // for the front
+	Status       socketSection   `yaml:"status_listen"`   // for the sam
+	Operator     socketSection   `yaml:"operator_listen"` // for `tekend-trusted revoke`; without it operators revoke at the sam alone
 	Audit        audit.LogConfig `yaml:"audit"`
 	gateSections `yaml:",inline"`
 	CA           authority.Config `yaml:"ca"`
@@ -47,6 +52,7 @@ func (c caCmd) Run(p *program) error {
 		return err
 	}
 	setDefault(&cfg.Key, labelIssuing)
+	setDefault(&cfg.OCSPKey, labelOCSP)
 	cfg.CA.Now, cfg.CA.Log, cfg.CA.Itsme.Now, cfg.CA.DiskFailed = p.now, p.log, p.now, p.diskFailed
 	if err := cfg.CA.Itsme.Validate(); err != nil {
 		return usage("%s: %w", c.Config, err)
@@ -63,15 +69,11 @@ func (c caCmd) Run(p *program) error {
 		return err
 	}
 	open := closing{token}
-	signer, err := token.Signer(p.ctx, cfg.Key)
+	dep, err := cfg.dependencies(p, token)
 	if err != nil {
 		return open.close(err)
 	}
-	gate, err := cfg.setup(p, "ca", cfg.Audit, cfg.Token.remembers(token))
-	if err != nil {
-		return open.close(err)
-	}
-	role, err := authority.New(p.ctx, cfg.CA, authority.Dependencies{Signer: signer, Keys: itsme.NewProvider(cfg.CA.Itsme, nil), Fence: gate})
+	role, err := authority.New(p.ctx, cfg.CA, dep)
 	if err != nil {
 		return open.close(err)
 	}
@@ -84,6 +86,14 @@ func (c caCmd) Run(p *program) error {
 	if err != nil {
 		return open.close(err)
 	}
+	endpoints := []wire.Endpoint{front, status}
+	if cfg.Operator.Socket != "" {
+		operators, err := cfg.Operator.open(role.OperatorHandler())
+		if err != nil {
+			return open.close(err)
+		}
+		endpoints = append(endpoints, operators)
+	}
 	fresh, stop := context.WithCancel(p.ctx)
 	done := make(chan error, 1)
 	go func() {
@@ -93,10 +103,35 @@ func (c caCmd) Run(p *program) error {
 		}
 		done <- err
 	}()
-	err = serve(p, "ca", front, status)
+	err = serve(p, "ca", endpoints...)
 	stop()
 	<-done // it ends with the context and must not use the database afterwards
 	return open.close(err)
+}
+
+// dependencies are the role's keys and what else it is given.
+func (f caFile) dependencies(p *program, token *hsm.Token) (dep authority.Dependencies, err error) {
+	if dep.Signer, err = token.Signer(p.ctx, f.Key); err != nil {
+		return dep, err
+	}
+	if dep.OCSP, err = token.Signer(p.ctx, f.OCSPKey); errors.Is(err, hsm.ErrNoKey) {
+		return dep, usage("the token has no OCSP key %q, as tokens from before OCSP; make it with `tekend-trusted keys add`, or let ocsp_key name another one", f.OCSPKey)
+	}
+	if err != nil {
+		return dep, err
+	}
+	dep.Previous = map[string]crypto.Signer{}
+	for _, c := range f.CA.Previous {
+		if dep.Previous[c.Name], err = token.Signer(p.ctx, c.Key); err != nil {
+			return dep, fmt.Errorf("ca.previous %s: %w", c.Name, err)
+		}
+	}
+	if dep.Operators, err = operators(f.gateSections.Operators); err != nil {
+		return dep, err
+	}
+	dep.Keys = itsme.NewProvider(f.CA.Itsme, nil)
+	dep.Fence, err = f.setup(p, "ca", f.Audit, f.Token.remembers(token))
+	return dep, err
 }
 
 type tsaCmd struct {
@@ -151,7 +186,7 @@ func (c tsaCmd) Run(p *program) error {
 	if err != nil {
 		return open.close(err)
 	}
-	role, err := tsauthority.New(p.ctx, cfg.TSA, tsauthority.Dependencies{Signer: signer, Chain: chain, Fence: gate})
+	role, err := tsauthority.New(p.ctx, cfg.TSA, tsauthority.Dependencies{Unit: tsauthority.Unit{Signer: signer, Verifies: true, Chain: chain}, Fence: gate})
 	if err != nil {
 		return open.close(err)
 	}

@@ -195,7 +195,7 @@ func (w *world) startCA() {
 		PublicURL: "http://127.0.0.1:8080/pki", CPSURL: "https://sandbox.tekend.example/cps", PDS: []certs.PDS{{URL: "https://sandbox.tekend.example/pds", Language: "en"}},
 		Itsme: itsme.Config{Issuer: w.itsme, Now: time.Now}, IdentClient: identID, ConfirmClient: confirmID, DefaultCountry: "BE",
 		TermsVersion: "2026-11", TermsSHA256: base64.RawURLEncoding.EncodeToString(terms()),
-	}, authority.Dependencies{Signer: w.issuing.Signer, Keys: itsme.NewProvider(itsme.Config{Issuer: w.itsme, Now: time.Now}, nil)}))(w.t)
+	}, authority.Dependencies{Signer: w.issuing.Signer, OCSP: got(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(w.t), Keys: itsme.NewProvider(itsme.Config{Issuer: w.itsme, Now: time.Now}, nil)}))(w.t)
 	w.t.Cleanup(func() { _ = role.Close() })
 	w.listen("ca.sock", role.Handler())
 	w.listen("status.sock", role.StatusHandler())

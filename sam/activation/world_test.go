@@ -264,7 +264,7 @@ func (w *world) startCA() {
 		PublicURL: "http://127.0.0.1:8080/pki", CPSURL: "https://sandbox.tekend.example/cps", PDS: []certs.PDS{{URL: "https://sandbox.tekend.example/pds", Language: "en"}},
 		Itsme: itsme.Config{Issuer: w.url, Now: w.now}, IdentClient: identID, ConfirmClient: confirmID, DefaultCountry: "BE",
 		TermsVersion: terms, TermsSHA256: base64.RawURLEncoding.EncodeToString(termsDigest()),
-	}, authority.Dependencies{Signer: w.issuer.Signer, Keys: itsme.NewProvider(itsme.Config{Issuer: w.url, Now: w.now}, nil)}))(t)
+	}, authority.Dependencies{Signer: w.issuer.Signer, OCSP: ecKey(t), Keys: itsme.NewProvider(itsme.Config{Issuer: w.url, Now: w.now}, nil)}))(t)
 	t.Cleanup(func() { _ = role.Close() })
 	w.status.Store(http.HandlerFunc(role.StatusHandler().ServeHTTP))
 	w.listen("ca.sock", role.Handler())

@@ -1,0 +1,85 @@
+package authority
+
+import (
+	"context"
+	"crypto/x509"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"tekend/ca"
+	"tekend/wire"
+)
+
+// ErrNotYet: a CA's last CRL would be too early.
+var ErrNotYet = errors.New("the last CRL would be too early")
+
+// Retire signs the last CRL of an earlier issuing CA: with nextUpdate
+// 99991231235959Z, after which nothing of it can be revoked. It refuses while
+// one of its certificates is valid, or an order without a certificate could have
+// given one, and is not revoked (EN 319 411-2 CSS-6.3.10-07). The CA in force
+// cannot be retired: it goes on issuing.
+func (r *Role) Retire(ctx context.Context, name string) error {
+	i := r.issuer(name)
+	if i == nil || i == r.issuers[0] {
+		return fmt.Errorf("%w: %s is not an earlier issuing CA of this role", ErrNotYet, name)
+	}
+	if err := r.shut(); err != nil {
+		return err
+	}
+	s := &i.crl
+	s.Lock()
+	defer s.Unlock()
+	if s.last() {
+		return nil
+	}
+	now := r.cfg.Now()
+	if err := r.nothingValid(ctx, name, now); err != nil {
+		return err
+	}
+	return r.newCRL(context.WithoutCancel(ctx), i, now, true)
+}
+
+// nothingValid looks at every certificate that is not revoked, the newest first.
+func (r *Role) nothingValid(ctx context.Context, name string, now time.Time) error {
+	var dead int
+	err := r.db.QueryRowContext(ctx, `SELECT count(*) FROM orders o LEFT JOIN revocations v ON v.serial = o.serial
+		WHERE o.issuer = ? AND o.state <> 'issued' AND o.at > ? AND v.serial IS NULL`, name, now.Add(-maxLife).Unix()).Scan(&dead)
+	if err != nil {
+		return fmt.Errorf("look for valid certificates: %w", err)
+	}
+	if dead > 0 {
+		return fmt.Errorf("%w: %d orders may have given a certificate; revoke them", ErrNotYet, dead)
+	}
+	rows, err := r.db.QueryContext(ctx, `SELECT o.certificate FROM orders o LEFT JOIN revocations v ON v.serial = o.serial
+		WHERE o.issuer = ? AND o.state = 'issued' AND o.at > ? AND v.serial IS NULL ORDER BY o.at DESC`, name, now.Add(-maxLife-time.Hour).Unix())
+	if err != nil {
+		return fmt.Errorf("look for valid certificates: %w", err)
+	}
+	for rows.Next() && err == nil {
+		var der []byte
+		var cert *x509.Certificate
+		if err = rows.Scan(&der); err == nil {
+			cert, err = x509.ParseCertificate(der)
+		}
+		if err == nil && !now.After(cert.NotAfter) {
+			err = fmt.Errorf("%w: a certificate is valid until %s", ErrNotYet, cert.NotAfter.Format(time.RFC3339))
+		}
+	}
+	return errors.Join(err, rows.Err(), rows.Close())
+}
+
+// notRetired refuses to revoke what no CRL would show any more.
+func (r *Role) notRetired(ctx context.Context, tx *sql.Tx, name string) error {
+	var n int
+	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM crls WHERE issuer = ? AND next_update = ? AND sha256 IS NOT NULL", name, lastUpdate.Unix()).Scan(&n)
+	if err != nil {
+		return fmt.Errorf("look for the last CRL: %w", err)
+	}
+	if n > 0 {
+		return wire.Refuse(http.StatusConflict, ca.CodeNotRevocable, "the last CRL of this certificate's issuer is out")
+	}
+	return nil
+}
