@@ -162,7 +162,7 @@ func otherHex(c byte) byte {
 func report(t *testing.T, w world, products []string, mutants map[part][]string) {
 	t.Helper()
 	var table strings.Builder
-	fmt.Fprintf(&table, "\n%-20s %-12s", "judge", "accepted")
+	fmt.Fprintf(&table, "\n%-22s %-12s", "judge", "accepted")
 	for _, p := range allParts {
 		fmt.Fprintf(&table, " %-12s", p)
 	}
@@ -174,7 +174,7 @@ func report(t *testing.T, w world, products []string, mutants map[part][]string)
 			paths = append(paths, mutants[p]...)
 		}
 		answers := j.accepts(t, w, paths)
-		fmt.Fprintf(&table, "%-20s %-12s", j.name, fmt.Sprintf("%d/%d", count(answers, products, true), len(products)))
+		fmt.Fprintf(&table, "%-22s %-12s", j.name, fmt.Sprintf("%d/%d", count(answers, products, true), len(products)))
 		for _, p := range products {
 			if a := answers[p]; !a.yes {
 				t.Errorf("%s refuses %s: %s", j.name, filepath.Base(p), a.reason)

@@ -48,6 +48,7 @@ func judges() []judge {
 		{"openssl ts", opensslTS, []part{partValue, partTimeStamp}},
 		{"pyHanko 0.38", pyHanko, allParts},
 		{"EU DSS 6.4", dss, allParts},
+		{"EU DSS 6.4 with list", dssWithList, allParts},
 	}
 }
 
@@ -209,6 +210,20 @@ func dss(t *testing.T, w world, paths []string) map[string]answer {
 	return batch(t, exec.Command("java", args...), paths)
 }
 
+// dssWithList is the stranger: a trusted list and the addresses in certificates
+// are all he has. Yes is QESIG, TOTAL_PASSED, with a QTSA time-stamp.
+func dssWithList(t *testing.T, w world, paths []string) map[string]answer {
+	t.Helper()
+	java := filepath.Join(w.root, "interop/java/target")
+	class := "-cp " + java + "/judge-1.jar:" + java + "/lib/* tekend."
+	made := exec.Command("java", append(strings.Fields(class+"TrustedList"), "sandbox", filepath.Dir(w.pki))...)
+	if out, err := run(t, made); err != nil {
+		t.Fatalf("no trusted list: %v\n%s", err, out)
+	}
+	list := w.pki + "/trusted-list"
+	return batch(t, exec.Command("java", append(append(strings.Fields(class+"Qualified"), "file://"+list+".xml", list+"-signer.pem"), paths...)...), paths)
+}
+
 // batch reads the table that our judge programs print, a line a file.
 func batch(t *testing.T, cmd *exec.Cmd, paths []string) map[string]answer {
 	t.Helper()
@@ -221,7 +236,7 @@ func batch(t *testing.T, cmd *exec.Cmd, paths []string) map[string]answer {
 	all := map[string]answer{}
 	for line := range strings.Lines(string(out)) {
 		f := strings.Split(strings.TrimRight(line, "\n"), "\t")
-		if len(f) == 5 {
+		if len(f) >= 5 {
 			all[f[0]] = answer{f[1] == "pass", strings.Join(f[2:], " ")}
 		}
 	}

@@ -1,10 +1,5 @@
 package tekend;
 
-import eu.europa.esig.dss.enumerations.DigestAlgorithm;
-import eu.europa.esig.dss.model.SignatureValue;
-import eu.europa.esig.dss.model.ToBeSigned;
-import eu.europa.esig.dss.token.AbstractSignatureTokenConnection;
-import eu.europa.esig.dss.token.DSSPrivateKeyEntry;
 import eu.europa.esig.dss.token.KSPrivateKeyEntry;
 import org.bouncycastle.asn1.ASN1ObjectIdentifier;
 import org.bouncycastle.asn1.x500.X500Name;
@@ -27,13 +22,12 @@ import java.security.cert.X509Certificate;
 import java.security.spec.ECGenParameterSpec;
 import java.time.Duration;
 import java.util.Date;
-import java.util.List;
 
 /**
  * The key of a trusted list scheme operator and its self-signed certificate: territory and operator's name of the list,
  * digitalSignature, the one purpose id-tsl-kp-tslSigning, a key identifier, no CA (TS 119 612 §5.7.1).
  */
-final class ListSigner extends AbstractSignatureTokenConnection {
+final class ListSigner {
     private static final String TSL_SIGNING = "0.4.0.2231.3.0";
 
     private ListSigner() {
@@ -55,19 +49,5 @@ final class ListSigner extends AbstractSignatureTokenConnection {
         X509Certificate certificate = new JcaX509CertificateConverter()
                 .getCertificate(b.build(new JcaContentSignerBuilder("SHA256withECDSA").build(pair.getPrivate())));
         return new KSPrivateKeyEntry("signer", new KeyStore.PrivateKeyEntry(pair.getPrivate(), new X509Certificate[] {certificate}));
-    }
-
-    static SignatureValue sign(KSPrivateKeyEntry key, ToBeSigned data, DigestAlgorithm digest) {
-        return new ListSigner().sign(data, digest, key);
-    }
-
-    @Override
-    public void close() {
-        // the key lives in memory and goes with it
-    }
-
-    @Override
-    public List<DSSPrivateKeyEntry> getKeys() {
-        return List.of();
     }
 }

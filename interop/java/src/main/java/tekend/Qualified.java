@@ -35,6 +35,7 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -49,6 +50,9 @@ import java.util.stream.Stream;
  * and errors about the qualification (their keys), reasons.
  */
 public final class Qualified {
+    /** Of a list that is expired or wrongly signed the default policy only warns. */
+    private static final Set<String> LIST_IS_BAD = Set.of("QUAL_TL_EXP_ANS", "QUAL_TL_WS_ANS");
+
     private record Case(String name, String list, String signer, String file) {
     }
 
@@ -153,6 +157,11 @@ public final class Qualified {
             stamps.add(String.valueOf(q));
             if (q != TimestampQualification.QTSA) {
                 reasons.add("time-stamp is not QTSA");
+            }
+        }
+        for (Message m : simple.getQualificationWarnings(id)) {
+            if (LIST_IS_BAD.contains(m.getKey())) {
+                reasons.add("the list: " + m.getValue());
             }
         }
         Indication indication = simple.getIndication(id);

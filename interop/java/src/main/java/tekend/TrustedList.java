@@ -128,7 +128,7 @@ public final class TrustedList {
         } // a test wants to see what becomes of the others
         XAdESSignatureParameters parameters = builder.build();
         XAdESService service = new XAdESService(new CommonCertificateVerifier());
-        SignatureValue value = ListSigner.sign(key, service.getDataToSign(unsigned, parameters), parameters.getDigestAlgorithm());
+        SignatureValue value = MemoryKey.sign(key, service.getDataToSign(unsigned, parameters), parameters.getDigestAlgorithm());
         DSSDocument signed = service.signDocument(unsigned, parameters, value);
         List<String> errors = TrustedListUtils.getInstance().validateAgainstXSD(new DOMSource(DomUtils.buildDOM(signed)));
         if (!errors.isEmpty()) {

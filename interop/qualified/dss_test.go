@@ -1,0 +1,164 @@
+//go:build interop
+
+// Package qualified is the stranger: he has a trusted list, what certificates
+// point to, and tools of others (EU DSS, pyHanko, OpenSSL, pkilint), and says
+// whether our signatures are qualified ones, today and after a revocation.
+package qualified
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tekend/interop/sandboxtest"
+)
+
+// answer is what EU DSS says of one file with one list.
+type answer struct {
+	pass          bool   // QESIG, QTSA, and all that tekend.Demands asks for
+	qualification string // of the signature
+	indication    string // with its sub-indication
+	stamp         string // qualification of the time-stamp
+	revocation    string // what was known of the signing certificate, newest first
+	errors        string // keys of the messages about the qualification
+	warnings      string
+	reasons       string
+}
+
+// question is a file that is judged with a list.
+type question struct {
+	name string
+	list listFile
+	file string
+}
+
+// listFile is a trusted list on disk and its signer's certificate.
+type listFile struct{ xml, signer string }
+
+// java runs one of our classes.
+func java(t testing.TB, class string, args ...string) (string, error) {
+	t.Helper()
+	jars := filepath.Join(sandboxtest.Root(t), "interop/java/target")
+	cmd := exec.Command("java", append([]string{"-cp", jars + "/judge-1.jar:" + jars + "/lib/*", class}, args...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if cmd.ProcessState == nil {
+		t.Fatalf("EU DSS is missing: %v; run scripts/install test", err)
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w\n%s", class, err, stderr.String())
+	}
+	return string(out), err
+}
+
+// ask has all questions judged by one DSS process.
+func ask(t testing.TB, questions []question) map[string]answer {
+	t.Helper()
+	var cases strings.Builder
+	for _, q := range questions {
+		fmt.Fprintf(&cases, "%s\tfile://%s\t%s\t%s\n", q.name, q.list.xml, q.list.signer, q.file)
+	}
+	file := filepath.Join(t.TempDir(), "cases")
+	write(t, file, []byte(cases.String()))
+	out, err := java(t, "tekend.Qualified", "--cases", file)
+	all := map[string]answer{}
+	for line := range strings.Lines(out) {
+		f := strings.Split(strings.TrimRight(line, "\n"), "\t")
+		if len(f) != 8 {
+			t.Fatalf("EU DSS printed %q: %v", line, err)
+		}
+		errs, warnings, _ := strings.Cut(f[6], "|")
+		all[f[0]] = answer{f[1] == "pass", f[2], f[3], f[4], f[5], errs, warnings, f[7]}
+	}
+	if len(all) != len(questions) {
+		t.Fatalf("EU DSS judged %d of %d: %v", len(all), len(questions), err)
+	}
+	return all
+}
+
+// sandboxList makes a sandbox's own list, as `make trusted-list` does.
+func sandboxList(t testing.TB, s *sandboxtest.Sandbox) listFile {
+	t.Helper()
+	if _, err := java(t, "tekend.TrustedList", "sandbox", s.Dir); err != nil {
+		t.Fatal(err)
+	}
+	return listFile{filepath.Join(s.Dir, "pki/trusted-list.xml"), filepath.Join(s.Dir, "pki/trusted-list-signer.pem")}
+}
+
+// status is what a list says of a service since a moment.
+type status struct {
+	name  string // granted or withdrawn
+	since time.Time
+}
+
+// service is an entry of a list; statuses newest first.
+type service struct {
+	kind, certificate, information string
+	statuses                       []status
+}
+
+// list is a trusted list of a test.
+type list struct {
+	services []service
+	version  int       // 6 when zero
+	issued   time.Time // now when zero; it expires after 180 days
+	stranger bool      // signed by somebody else than the published signer
+}
+
+// makeLists writes lists by name, all by one process.
+func makeLists(t testing.TB, lists map[string]list) map[string]listFile {
+	t.Helper()
+	dir := t.TempDir()
+	made := map[string]listFile{}
+	var files []string
+	for name, l := range lists {
+		base := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
+		made[name] = listFile{base + ".xml", base + ".pem"}
+		var p strings.Builder
+		fmt.Fprintf(&p, "out=%s.xml\nsigner=%s.pem\n", base, base)
+		if l.version != 0 {
+			fmt.Fprintf(&p, "version=%d\n", l.version)
+		}
+		if !l.issued.IsZero() {
+			fmt.Fprintf(&p, "issued=%s\n", stamp(l.issued))
+		}
+		if l.stranger {
+			p.WriteString("signed_by=stranger\n")
+		}
+		for i, s := range l.services {
+			fmt.Fprintf(&p, "service.%02d=%s %s %s", i, s.kind, s.certificate, orDash(s.information))
+			for _, st := range s.statuses {
+				fmt.Fprintf(&p, " %s@%s", st.name, stamp(st.since))
+			}
+			p.WriteByte('\n')
+		}
+		write(t, base+".properties", []byte(p.String()))
+		files = append(files, base+".properties")
+	}
+	if _, err := java(t, "tekend.TrustedList", files...); err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func write(t testing.TB, path string, b []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
