@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tekend/foureyes"
+	"tekend/hsm"
 )
 
 // keysCmd is the ceremony (EN 319 411-1 GEN-6.5.1-11 and -13; eidas KEY-12, SAM-04): what makes keys is planned as a text,
@@ -163,8 +164,12 @@ func (a approved) run(p *program, what string) error {
 	if err != nil {
 		return err
 	}
-	if err := run.do(); err != nil {
-		return fmt.Errorf("ceremony: %w; what was made until then stays and is not used; make a new plan", err)
+	err = run.do()
+	if errors.Is(err, hsm.ErrExists) {
+		return no("%w; keys are not replaced. Plan the next number", err)
+	}
+	if err != nil {
+		return fmt.Errorf("ceremony: %w; what was made until then stays and is not used: plan the next number", err)
 	}
 	_, err = fmt.Fprintf(p.stdout, "done: %s; report %s\n", what, cfg.reportPath(what+run.w.suffix()))
 	return err

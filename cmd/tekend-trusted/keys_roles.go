@@ -308,7 +308,14 @@ func (c *ceremony) issue(item certItem, key crypto.Signer) (*x509.Certificate, e
 func (c *ceremony) order(item certItem) (certs.Order, error) {
 	o := certs.Order{
 		Profile: item.profile, Subject: item.subject, PublicKey: c.public[item.label],
-		NotBefore: c.now, NotAfter: c.now.Add(item.life),
+		NotBefore: c.now, NotAfter: c.now.Add(item.life), Real: c.cfg.Production,
+	}
+	if item.profile == certs.TSU && c.cfg.Policies.TSU != "" {
+		policy, err := parseOID(c.cfg.Policies.TSU)
+		if err != nil {
+			return o, err
+		}
+		o.Policy = policy
 	}
 	if item.profile != certs.Root {
 		o.Publication = certs.PublishedBy(c.cfg.PKIURL, "root", c.cfg.CPSURL)
