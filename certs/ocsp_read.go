@@ -166,13 +166,21 @@ func readSingle(list *cryptobyte.String) (SingleStatus, error) {
 
 func (s *SingleStatus) readState(one *cryptobyte.String) bool {
 	var value cryptobyte.String
-	switch {
-	case one.ReadASN1(&value, cbasn1.Tag(0).ContextSpecific()):
+	var tag cbasn1.Tag
+	if !one.ReadAnyASN1(&value, &tag) {
+		return false
+	}
+	switch tag {
+	case cbasn1.Tag(0).ContextSpecific():
 		s.State = StatusGood
 		return value.Empty()
-	case one.ReadASN1(&value, cbasn1.Tag(2).ContextSpecific()):
+	case cbasn1.Tag(2).ContextSpecific():
 		return value.Empty()
-	case !one.ReadASN1(&value, cbasn1.Tag(1).ContextSpecific().Constructed()) || !value.ReadASN1GeneralizedTime(&s.RevokedAt):
+	case cbasn1.Tag(1).ContextSpecific().Constructed():
+	default:
+		return false
+	}
+	if !value.ReadASN1GeneralizedTime(&s.RevokedAt) {
 		return false
 	}
 	s.State = StatusRevoked
