@@ -112,8 +112,9 @@ func (s *sandbox) samConfig() doc {
 func (s *sandbox) caConfig(terms, digest string) doc {
 	return doc{
 		"token": s.token("ca"), "listen": s.listener("ca", "run", "ca.sock", "front"),
-		"status_listen": s.listener("ca", "status", "status.sock", "sam"),
-		"audit":         s.auditConfig("ca"),
+		"status_listen":   s.listener("ca", "status", "status.sock", "sam"),
+		"operator_listen": doc{"socket": s.path("ca", "operators", "ca.sock"), "peers": []int{os.Getuid()}},
+		"audit":           s.auditConfig("ca"),
 		"ca": doc{
 			"db": s.path("ca", "ca.db"), "root_file": s.path("ca", "root.pem"), "issuing_ca_file": s.path("ca", "issuing-ca.pem"),
 			"tsu_file": s.path("ca", "tsu.pem"), "root_crl_file": s.path("ca", "root.crl"),

@@ -220,6 +220,7 @@ func (s *sandbox) folders() error {
 		folder{s.path("sam", "run"), "sam", "front", 0o750 | fs.ModeSetgid},
 		folder{s.path("ca", "run"), "ca", "front", 0o750 | fs.ModeSetgid},
 		folder{s.path("ca", "status"), "ca", "sam", 0o750 | fs.ModeSetgid},
+		folder{s.path("ca", "operators"), "ca", "ca", 0o750 | fs.ModeSetgid},
 		folder{s.path("tsa", "run"), "tsa", "front", 0o750 | fs.ModeSetgid},
 		folder{s.path("front", "blobs"), "front", "front", 0o700},
 		folder{s.path("sam", "notices"), "sam", "sam", 0o700},
