@@ -29,6 +29,7 @@ type call struct {
 	fileName string // of a body that is one document
 	token    string // of the page that a problem may lead to
 	patience *patience
+	have     conditions
 }
 
 func (c *call) page() bool { return c.op != nil && c.op.page }
@@ -48,6 +49,7 @@ func (s *server) access(c *gin.Context) {
 	}
 	cl := &call{id: id.String(), op: s.spec.operations[c.Request.Method+" "+c.FullPath()]}
 	cl.json = wantsJSON(c.Request)
+	cl.have = conditions{c.GetHeader("If-None-Match"), c.GetHeader("If-Modified-Since")}
 	cl.fileName = fileName(c.GetHeader("Content-Disposition"))
 	cl.patience = s.newPatience(c.Writer)
 	cl.langs = s.words.wanted(c.Request)

@@ -22,6 +22,7 @@ import (
 	"tekend/policy"
 	"tekend/sam"
 	"tekend/signer"
+	"tekend/wire"
 )
 
 // Orders is what service providers do; *signer.Service is the one implementation. A request of another client is
@@ -86,10 +87,14 @@ type RelayFunc func(ctx context.Context, query []byte) ([]byte, error)
 // Relay calls f.
 func (f RelayFunc) Relay(ctx context.Context, query []byte) ([]byte, error) { return f(ctx, query) }
 
-// PKI fetches what the certification authority publishes. Names are "ca/root.crt", "crl/issuing-ca.crl" and their like;
-// *ca.Client is the one implementation. A *wire.Error with status 404 means that there is no such file.
+// PKI fetches what the certification authority publishes and says; *ca.Client is the one implementation. Names are
+// "ca/root.crt", "crl/issuing-ca.crl" and their like. A *wire.Error with status 404 means that there is no such file.
 type PKI interface {
 	Published(ctx context.Context, name string) (der []byte, contentType string, err error)
+	// Open is Published for what may be too large for memory.
+	Open(ctx context.Context, name string) (*wire.Download, error)
+	// OCSP answers a query (DER) with an answer (DER), which may be one of the protocol's errors.
+	OCSP(ctx context.Context, query []byte) ([]byte, error)
 }
 
 // Config is the HTTP part of the front's configuration file. Timeouts of the server itself (headers, idle connections)
@@ -108,9 +113,11 @@ type Config struct {
 	MaxUploadBytes int64 `yaml:"max_upload_bytes"`
 	// IdleTimeout ends an upload or download that does not move. Default 30s.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
+	// SecurityTxt says where weaknesses are reported. Default: /.well-known/security.txt does not exist.
+	SecurityTxt SecurityTxt `yaml:"security_txt"`
 }
 
-// Dependencies are the other parts. All but ClientName and Locked are required.
+// Dependencies are the other parts. All but Policies, ClientName and Locked are required.
 type Dependencies struct {
 	Signer  Signer
 	Clients ClientLookup
@@ -121,6 +128,8 @@ type Dependencies struct {
 	Health func(ctx context.Context) (HealthStatus, string)
 	// Locked is the reason why the front answers nothing but its health, "" for none. May be absent.
 	Locked func() string
+	// Policies are the texts that are published. Nil: the templates of package policy.
+	Policies *policy.Library
 	// ClientName is the name that pages show for a client; without it the client's id.
 	ClientName func(id string) string
 }
@@ -135,6 +144,7 @@ type server struct {
 	policies *policy.Library
 	origin   string // scheme and host of PublicURL
 	health   healthCache
+	ocsp     ocspCache
 }
 
 var _ StrictServerInterface = (*server)(nil)
@@ -166,7 +176,12 @@ func New(cfg Config, dep Dependencies) (http.Handler, error) {
 	if s.pages, err = loadPages(s.spec, s.words, cfg.Sandbox); err != nil {
 		return nil, err
 	}
-	if s.policies, err = policy.Templates(); err != nil {
+	if s.policies = dep.Policies; s.policies == nil {
+		if s.policies, err = policy.Templates(); err != nil {
+			return nil, err
+		}
+	}
+	if err := cfg.SecurityTxt.check(); err != nil {
 		return nil, err
 	}
 	return s.engine(), nil
@@ -191,7 +206,7 @@ func (s *server) engine() http.Handler {
 	RegisterHandlersWithOptions(e, strict, GinServerOptions{
 		ErrorHandler: func(c *gin.Context, err error, _ int) { s.fail(c, bindError(err)) },
 	})
-	return e
+	return onePathElement(e)
 }
 
 // enter is the first line of every operation. The generated code hands over a *gin.Context, which gin uses again for

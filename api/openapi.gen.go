@@ -117,6 +117,30 @@ func (e Level) Valid() bool {
 	}
 }
 
+// Defines values for PolicyKind.
+const (
+	Cps           PolicyKind = "cps"
+	Pds           PolicyKind = "pds"
+	Terms         PolicyKind = "terms"
+	TsaDisclosure PolicyKind = "tsa-disclosure"
+)
+
+// Valid indicates whether the value is a known member of the PolicyKind enum.
+func (e PolicyKind) Valid() bool {
+	switch e {
+	case Cps:
+		return true
+	case Pds:
+		return true
+	case Terms:
+		return true
+	case TsaDisclosure:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SigningPageStep.
 const (
 	SigningPageStepAcceptTerms SigningPageStep = "accept_terms"
@@ -318,6 +342,32 @@ type Lifetime = string
 
 // Nothing defines model for Nothing.
 type Nothing = map[string]interface{}
+
+// Policy defines model for Policy.
+type Policy struct {
+	InForce bool       `json:"in_force"`
+	Kind    PolicyKind `json:"kind"`
+
+	// Language ISO 639; `mul` when one file holds all languages.
+	Language string `json:"language"`
+
+	// Path Where the text is. It never changes there.
+	Path string `json:"path"`
+
+	// Sha256 In hex.
+	Sha256 string `json:"sha256"`
+
+	// Version A date; the highest is in force.
+	Version string `json:"version"`
+}
+
+// PolicyKind defines model for Policy.Kind.
+type PolicyKind string
+
+// PolicyList defines model for PolicyList.
+type PolicyList struct {
+	Policies []Policy `json:"policies"`
+}
 
 // Problem defines model for Problem.
 type Problem struct {
@@ -554,6 +604,12 @@ type ItsmeCallbackParams struct {
 	Lang *PageLanguage `form:"lang,omitempty" json:"lang,omitempty"`
 }
 
+// GetPoliciesParams defines parameters for GetPolicies.
+type GetPoliciesParams struct {
+	// Lang Language of the page; without it `Accept-Language` decides, then the language of the request.
+	Lang *PageLanguage `form:"lang,omitempty" json:"lang,omitempty"`
+}
+
 // GetSigningPageParams defines parameters for GetSigningPage.
 type GetSigningPageParams struct {
 	// Lang Language of the page; without it `Accept-Language` decides, then the language of the request.
@@ -667,6 +723,9 @@ type CreateSignatureRequestMultipartRequestBody CreateSignatureRequestMultipartB
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// GetSecurityTxt Where to report a weakness (RFC 9116)
+	// (GET /.well-known/security.txt)
+	GetSecurityTxt(c *gin.Context)
 	// GetAsset Style, script and icon of the pages
 	// (GET /assets/{file})
 	GetAsset(c *gin.Context, file string)
@@ -688,6 +747,18 @@ type ServerInterface interface {
 	// GetCRL A certificate revocation list (DER)
 	// (GET /pki/crl/{file})
 	GetCRL(c *gin.Context, file string)
+	// PostOCSP The status of certificates (OCSP, RFC 6960)
+	// (POST /pki/ocsp)
+	PostOCSP(c *gin.Context)
+	// GetOCSP The same, for caches
+	// (GET /pki/ocsp/{query})
+	GetOCSP(c *gin.Context, query string)
+	// GetPolicies Practice statement, disclosure statements and terms, in all versions and languages
+	// (GET /pki/policies/)
+	GetPolicies(c *gin.Context, params GetPoliciesParams)
+	// GetPolicy One of these texts, which never changes
+	// (GET /pki/policies/{digest}/{file})
+	GetPolicy(c *gin.Context, digest string, file string)
 	// GetSigningPage The signer's page
 	// (GET /sign/{token})
 	GetSigningPage(c *gin.Context, token PageToken, params GetSigningPageParams)
@@ -737,6 +808,19 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(c *gin.Context)
+
+// GetSecurityTxt operation middleware
+func (siw *ServerInterfaceWrapper) GetSecurityTxt(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetSecurityTxt(c)
+}
 
 // GetAsset operation middleware
 func (siw *ServerInterfaceWrapper) GetAsset(c *gin.Context) {
@@ -901,6 +985,105 @@ func (siw *ServerInterfaceWrapper) GetCRL(c *gin.Context) {
 	}
 
 	siw.Handler.GetCRL(c, file)
+}
+
+// PostOCSP operation middleware
+func (siw *ServerInterfaceWrapper) PostOCSP(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PostOCSP(c)
+}
+
+// GetOCSP operation middleware
+func (siw *ServerInterfaceWrapper) GetOCSP(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "query" -------------
+	var query string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "query", c.Param("query"), &query, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter query: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetOCSP(c, query)
+}
+
+// GetPolicies operation middleware
+func (siw *ServerInterfaceWrapper) GetPolicies(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPoliciesParams
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", c.Request.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter lang: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetPolicies(c, params)
+}
+
+// GetPolicy operation middleware
+func (siw *ServerInterfaceWrapper) GetPolicy(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "digest" -------------
+	var digest string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "digest", c.Param("digest"), &digest, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter digest: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "file" -------------
+	var file string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "file", c.Param("file"), &file, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter file: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetPolicy(c, digest, file)
 }
 
 // GetSigningPage operation middleware
@@ -1462,10 +1645,21 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/assets/:file", wrapper.GetAsset)
 	router.GET(options.BaseURL+"/pki/ca/:file", wrapper.GetCACertificate)
 	router.GET(options.BaseURL+"/pki/crl/:file", wrapper.GetCRL)
+	router.POST(options.BaseURL+"/pki/ocsp", wrapper.PostOCSP)
+	router.GET(options.BaseURL+"/pki/ocsp/:query", wrapper.GetOCSP)
+	router.GET(options.BaseURL+"/pki/policies/", wrapper.GetPolicies)
+	router.GET(options.BaseURL+"/pki/policies/:digest/:file", wrapper.GetPolicy)
+	router.GET(options.BaseURL+"/.well-known/security.txt", wrapper.GetSecurityTxt)
 	router.POST(options.BaseURL+"/tsa", wrapper.TimeStamp)
 	router.GET(options.BaseURL+"/health", wrapper.GetHealth)
 	router.GET(options.BaseURL+"/openapi.json", wrapper.GetOpenAPI)
 	router.GET(options.BaseURL+"/docs", wrapper.GetDocs)
+}
+
+type OCSPApplicationocspResponseResponse struct {
+	Body io.Reader
+
+	ContentLength int64
 }
 
 type PageProblemApplicationProblemPlusJSONResponse Problem
@@ -1490,6 +1684,41 @@ type ToPageResponseHeaders struct {
 }
 type ToPageResponse struct {
 	Headers ToPageResponseHeaders
+}
+
+type GetSecurityTxtRequestObject struct {
+}
+
+type GetSecurityTxtResponseObject interface {
+	VisitGetSecurityTxtResponse(w http.ResponseWriter) error
+}
+
+type GetSecurityTxt200TextResponse string
+
+func (response GetSecurityTxt200TextResponse) VisitGetSecurityTxtResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response)))
+	return err
+}
+
+type GetSecurityTxtdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetSecurityTxtdefaultApplicationProblemPlusJSONResponse) VisitGetSecurityTxtResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type GetAssetRequestObject struct {
@@ -1843,12 +2072,233 @@ func (response GetCRL200ApplicationpkixCrlResponse) VisitGetCRLResponse(w http.R
 	return err
 }
 
+type GetCRL304Response struct {
+}
+
+func (response GetCRL304Response) VisitGetCRLResponse(w http.ResponseWriter) error {
+	w.WriteHeader(304)
+	return nil
+}
+
 type GetCRLdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
 }
 
 func (response GetCRLdefaultApplicationProblemPlusJSONResponse) VisitGetCRLResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PostOCSPRequestObject struct {
+	Body io.Reader
+}
+
+type PostOCSPResponseObject interface {
+	VisitPostOCSPResponse(w http.ResponseWriter) error
+}
+
+type PostOCSP200ApplicationocspResponseResponse struct {
+	OCSPApplicationocspResponseResponse
+}
+
+func (response PostOCSP200ApplicationocspResponseResponse) VisitPostOCSPResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/ocsp-response")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type PostOCSPdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PostOCSPdefaultApplicationProblemPlusJSONResponse) VisitPostOCSPResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOCSPRequestObject struct {
+	Query string `json:"query"`
+}
+
+type GetOCSPResponseObject interface {
+	VisitGetOCSPResponse(w http.ResponseWriter) error
+}
+
+type GetOCSP200ApplicationocspResponseResponse struct {
+	OCSPApplicationocspResponseResponse
+}
+
+func (response GetOCSP200ApplicationocspResponseResponse) VisitGetOCSPResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/ocsp-response")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetOCSP304Response struct {
+}
+
+func (response GetOCSP304Response) VisitGetOCSPResponse(w http.ResponseWriter) error {
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetOCSPdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetOCSPdefaultApplicationProblemPlusJSONResponse) VisitGetOCSPResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPoliciesRequestObject struct {
+	Params GetPoliciesParams
+}
+
+type GetPoliciesResponseObject interface {
+	VisitGetPoliciesResponse(w http.ResponseWriter) error
+}
+
+type GetPolicies200JSONResponse PolicyList
+
+func (response GetPolicies200JSONResponse) VisitGetPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPolicies200TexthtmlResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetPolicies200TexthtmlResponse) VisitGetPoliciesResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetPoliciesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetPoliciesdefaultApplicationProblemPlusJSONResponse) VisitGetPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPoliciesdefaultTexthtmlResponse struct {
+	Body          io.Reader
+	StatusCode    int
+	ContentLength int64
+}
+
+func (response GetPoliciesdefaultTexthtmlResponse) VisitGetPoliciesResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(response.StatusCode)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetPolicyRequestObject struct {
+	Digest string `json:"digest"`
+	File   string `json:"file"`
+}
+
+type GetPolicyResponseObject interface {
+	VisitGetPolicyResponse(w http.ResponseWriter) error
+}
+
+type GetPolicy200TextResponse string
+
+func (response GetPolicy200TextResponse) VisitGetPolicyResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response)))
+	return err
+}
+
+type GetPolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetPolicydefaultApplicationProblemPlusJSONResponse) VisitGetPolicyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2709,6 +3159,9 @@ func (response GetEvidencedefaultApplicationProblemPlusJSONResponse) VisitGetEvi
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// GetSecurityTxt Where to report a weakness (RFC 9116)
+	// (GET /.well-known/security.txt)
+	GetSecurityTxt(ctx context.Context, request GetSecurityTxtRequestObject) (GetSecurityTxtResponseObject, error)
 	// GetAsset Style, script and icon of the pages
 	// (GET /assets/{file})
 	GetAsset(ctx context.Context, request GetAssetRequestObject) (GetAssetResponseObject, error)
@@ -2730,6 +3183,18 @@ type StrictServerInterface interface {
 	// GetCRL A certificate revocation list (DER)
 	// (GET /pki/crl/{file})
 	GetCRL(ctx context.Context, request GetCRLRequestObject) (GetCRLResponseObject, error)
+	// PostOCSP The status of certificates (OCSP, RFC 6960)
+	// (POST /pki/ocsp)
+	PostOCSP(ctx context.Context, request PostOCSPRequestObject) (PostOCSPResponseObject, error)
+	// GetOCSP The same, for caches
+	// (GET /pki/ocsp/{query})
+	GetOCSP(ctx context.Context, request GetOCSPRequestObject) (GetOCSPResponseObject, error)
+	// GetPolicies Practice statement, disclosure statements and terms, in all versions and languages
+	// (GET /pki/policies/)
+	GetPolicies(ctx context.Context, request GetPoliciesRequestObject) (GetPoliciesResponseObject, error)
+	// GetPolicy One of these texts, which never changes
+	// (GET /pki/policies/{digest}/{file})
+	GetPolicy(ctx context.Context, request GetPolicyRequestObject) (GetPolicyResponseObject, error)
 	// GetSigningPage The signer's page
 	// (GET /sign/{token})
 	GetSigningPage(ctx context.Context, request GetSigningPageRequestObject) (GetSigningPageResponseObject, error)
@@ -2826,6 +3291,30 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictGinServerOptions
+}
+
+// GetSecurityTxt operation middleware
+func (sh *strictHandler) GetSecurityTxt(ctx *gin.Context) {
+	var request GetSecurityTxtRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSecurityTxt(ctx, request.(GetSecurityTxtRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSecurityTxt")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetSecurityTxtResponseObject); ok {
+		if err := validResponse.VisitGetSecurityTxtResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // GetAsset operation middleware
@@ -2997,6 +3486,111 @@ func (sh *strictHandler) GetCRL(ctx *gin.Context, file string) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetCRLResponseObject); ok {
 		if err := validResponse.VisitGetCRLResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PostOCSP operation middleware
+func (sh *strictHandler) PostOCSP(ctx *gin.Context) {
+	var request PostOCSPRequestObject
+
+	request.Body = ctx.Request.Body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PostOCSP(ctx, request.(PostOCSPRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PostOCSP")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PostOCSPResponseObject); ok {
+		if err := validResponse.VisitPostOCSPResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOCSP operation middleware
+func (sh *strictHandler) GetOCSP(ctx *gin.Context, query string) {
+	var request GetOCSPRequestObject
+
+	request.Query = query
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOCSP(ctx, request.(GetOCSPRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOCSP")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetOCSPResponseObject); ok {
+		if err := validResponse.VisitGetOCSPResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetPolicies operation middleware
+func (sh *strictHandler) GetPolicies(ctx *gin.Context, params GetPoliciesParams) {
+	var request GetPoliciesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPolicies(ctx, request.(GetPoliciesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPolicies")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetPoliciesResponseObject); ok {
+		if err := validResponse.VisitGetPoliciesResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetPolicy operation middleware
+func (sh *strictHandler) GetPolicy(ctx *gin.Context, digest string, file string) {
+	var request GetPolicyRequestObject
+
+	request.Digest = digest
+	request.File = file
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPolicy(ctx, request.(GetPolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPolicy")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetPolicyResponseObject); ok {
+		if err := validResponse.VisitGetPolicyResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

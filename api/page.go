@@ -167,7 +167,7 @@ type pages struct {
 }
 
 // names of the pages; each is templates/<name>.html with a "content".
-var pageNames = []string{"sign", "problem", "terms", "docs"}
+var pageNames = []string{"sign", "problem", "terms", "docs", "policies"}
 
 func loadPages(spec *contract, words *catalogues, sandbox bool) (*pages, error) {
 	p := &pages{words: words, sets: map[string]*template.Template{}}

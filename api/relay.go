@@ -52,8 +52,14 @@ func (f *file) VisitGetAssetResponse(w http.ResponseWriter) error { return f.wri
 // VisitGetCACertificateResponse implements the generated interface.
 func (f *file) VisitGetCACertificateResponse(w http.ResponseWriter) error { return f.write(w) }
 
-// VisitGetCRLResponse implements the generated interface.
-func (f *file) VisitGetCRLResponse(w http.ResponseWriter) error { return f.write(w) }
+// VisitGetPoliciesResponse implements the generated interface.
+func (f *file) VisitGetPoliciesResponse(w http.ResponseWriter) error { return f.write(w) }
+
+// VisitGetPolicyResponse implements the generated interface.
+func (f *file) VisitGetPolicyResponse(w http.ResponseWriter) error { return f.write(w) }
+
+// VisitGetSecurityTxtResponse implements the generated interface.
+func (f *file) VisitGetSecurityTxtResponse(w http.ResponseWriter) error { return f.write(w) }
 
 // VisitGetEvidenceResponse implements the generated interface.
 func (f *file) VisitGetEvidenceResponse(w http.ResponseWriter) error { return f.write(w) }
@@ -76,23 +82,17 @@ func (f *file) VisitGetUseProofResponse(w http.ResponseWriter) error { return f.
 // VisitGetSigningPageResponse implements the generated interface.
 func (f *file) VisitGetSigningPageResponse(w http.ResponseWriter) error { return f.write(w) }
 
-// Certificates change when keys do; lists every few hours, and a verifier must not see an old one for long.
+// Certificates change when keys do.
 const (
 	cacheCertificate = "public, max-age=86400"
-	cacheList        = "public, max-age=300"
 	cacheStatic      = "public, max-age=3600"
+	cacheForEver     = "public, max-age=31536000, immutable" // the address holds the digest (RFC 8246)
 )
 
 // GetCACertificate relays a certificate.
 func (s *server) GetCACertificate(ctx context.Context, in GetCACertificateRequestObject) (GetCACertificateResponseObject, error) {
 	ctx, _ = enter(ctx)
 	return s.published(ctx, "ca/"+in.File, file{media: "application/pkix-cert", cache: cacheCertificate})
-}
-
-// GetCRL relays a certificate revocation list.
-func (s *server) GetCRL(ctx context.Context, in GetCRLRequestObject) (GetCRLResponseObject, error) {
-	ctx, _ = enter(ctx)
-	return s.published(ctx, "crl/"+in.File, file{media: "application/pkix-crl", cache: cacheList})
 }
 
 // published fetches a file from the certification authority. The type of the answer is ours, whatever it says.

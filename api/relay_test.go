@@ -21,7 +21,7 @@ func TestWhatTheCAPublishesIsRelayed(t *testing.T) {
 	d.get("/pki/ca/root.crt").problem(t, "ca_unavailable", 503) // nobody listens
 	role(t, d.dir, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case "/v1/published/ca/root.crt", "/v1/published/crl/issuing-ca.crl":
+		case "/v1/published/ca/root.crt", "/v1/published/ca/issuing-ca-2.crt":
 			w.Header().Set("Content-Type", "text/html") // not what browsers get
 			_, _ = io.WriteString(w, "DER of "+r.URL.Path)
 		case "/v1/published/ca/tsu.crt":
@@ -31,8 +31,8 @@ func TestWhatTheCAPublishesIsRelayed(t *testing.T) {
 		}
 	}))
 	for path, want := range map[string][3]string{
-		"/pki/ca/root.crt":        {"application/pkix-cert", "public, max-age=86400", "DER of /v1/published/ca/root.crt"},
-		"/pki/crl/issuing-ca.crl": {"application/pkix-crl", "public, max-age=300", "DER of /v1/published/crl/issuing-ca.crl"},
+		"/pki/ca/root.crt":         {"application/pkix-cert", "public, max-age=86400", "DER of /v1/published/ca/root.crt"},
+		"/pki/ca/issuing-ca-2.crt": {"application/pkix-cert", "public, max-age=86400", "DER of /v1/published/ca/issuing-ca-2.crt"},
 	} {
 		a := d.get(path)
 		if a.status != 200 || a.header.Get("Content-Type") != want[0] || a.header.Get("Cache-Control") != want[1] || string(a.body) != want[2] || a.header.Get("ETag") == "" {

@@ -17,6 +17,7 @@ import (
 	"time"
 	"unicode"
 
+	"tekend/policy"
 	"tekend/signer"
 )
 
@@ -79,7 +80,7 @@ func TestNoWordIsOutsideTheCatalogues(t *testing.T) {
 	tag := regexp.MustCompile(`(?s)<[^>]*>`)
 	shownAttr := regexp.MustCompile(`(?:title|alt|placeholder|aria-label|content)="([^"]*)"`)
 	files, err := fs.Glob(templateFiles, "templates/*.html")
-	if err != nil || len(files) != 5 {
+	if err != nil || len(files) != 6 {
 		t.Fatalf("%v %v", files, err)
 	}
 	for _, f := range files {
@@ -105,6 +106,12 @@ func TestNoWordIsOutsideTheCatalogues(t *testing.T) {
 	}
 	for _, step := range steps() {
 		used["title."+step] = true
+	}
+	for _, kind := range policy.Kinds() {
+		used["policies."+kind] = true
+	}
+	for _, lang := range append(policy.Languages(), policy.AllLanguages) {
+		used["policies.language."+lang] = true
 	}
 	for key := range s.words.words[defaultLanguage] {
 		if !used[key] && !strings.HasPrefix(key, "error.") && !strings.HasPrefix(key, "title.") {

@@ -1,6 +1,6 @@
 // Package policy holds what a trust service provider promises in words: practice statement, disclosure statements and terms,
 // in four languages. A document is published under its own digest, so that the address that stands in a certificate, and the
-// digest that stands in a manifest, mean these words for ever (EN 319 411-1 OVR-5.2, REG Art 24(2)(d)).
+// digest that stands in a manifest, mean these words for ever (EN 319 411-1 annex A, TS 119 431-1 OVR-6.1-02).
 //
 // The texts in this package are templates for the sandbox and say so. Whoever runs the service in earnest keeps his own in a
 // folder of the same form, and gives that to Load.
