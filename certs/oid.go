@@ -5,23 +5,23 @@ import "encoding/asn1"
 // Object identifiers of X.509 and of the ETSI certificate profiles. They stand
 // here alone; those of CMS stand in cms/oid.go.
 //
-// Our own policies live below 2.25.631912428. The arc 2.25 is for UUIDs; ours
-// is the low 31 bits of the UUID 8ff16569-9fb4-42ab-ad5e-a75125aa37ec, because
-// the whole 128-bit number is refused by parsers that others use (measured:
-// zcrypto and encoding/asn1 stop at 31 bits per arc). It is a TEST arc: no
+// Our own policies live below 2.25.95041516. The arc 2.25 is for UUIDs; ours
+// is the low 28 bits of the UUID 8ff16569-9fb4-42ab-ad5e-a75125aa37ec, because
+// larger numbers are refused by parsers that others use (measured: zcrypto and
+// encoding/asn1 stop at 31 bits per arc, pkilint at 28). It is a TEST arc: no
 // certificate below it means anything outside a sandbox.
 var (
 	// PolicyTestPerson is our test policy for certificates of natural persons.
-	PolicyTestPerson = asn1.ObjectIdentifier{2, 25, 631912428, 1, 1}
+	PolicyTestPerson = asn1.ObjectIdentifier{2, 25, 95041516, 1, 1}
 	// PolicyTestTSU is our test policy for the certificate of a time-stamping unit.
-	PolicyTestTSU = asn1.ObjectIdentifier{2, 25, 631912428, 1, 2}
+	PolicyTestTSU = asn1.ObjectIdentifier{2, 25, 95041516, 1, 2}
 	// PolicyTestTimeStamp is our test policy for time-stamp tokens (RFC 3161 TSAPolicyId).
-	PolicyTestTimeStamp = asn1.ObjectIdentifier{2, 25, 631912428, 2, 1}
+	PolicyTestTimeStamp = asn1.ObjectIdentifier{2, 25, 95041516, 2, 1}
 	// PolicyQCPNaturalQSCD is QCP-n-qscd (EN 319 411-2): qualified certificate
 	// of a natural person, key in a qualified device.
 	PolicyQCPNaturalQSCD = asn1.ObjectIdentifier{0, 4, 0, 194112, 1, 2}
 
-	oidTestArc       = asn1.ObjectIdentifier{2, 25, 631912428}
+	oidTestArc       = asn1.ObjectIdentifier{2, 25, 95041516}
 	oidPolicyQCPArc  = asn1.ObjectIdentifier{0, 4, 0, 194112, 1}
 	oidPolicyNCPPlus = asn1.ObjectIdentifier{0, 4, 0, 2042, 1, 2}
 	oidPolicyAny     = asn1.ObjectIdentifier{2, 5, 29, 32, 0}
