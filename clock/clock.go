@@ -20,6 +20,11 @@ type Reading struct {
 	Mono time.Duration // since any fixed moment; nobody can set it
 }
 
+// moved is how far the time of day was set forward since an earlier reading.
+func (r Reading) moved(since Reading) time.Duration {
+	return r.Wall.Sub(since.Wall) - (r.Mono - since.Mono)
+}
+
 // System makes readings of a clock like time.Now, whose times carry the monotonic clock.
 func System(now func() time.Time) func() Reading {
 	start := now()

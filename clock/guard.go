@@ -139,7 +139,11 @@ func (g *Guard) Status() Status {
 func (g *Guard) read() Reading {
 	r := g.set.Read()
 	if g.begun {
-		step := r.Wall.Sub(g.seen.Wall) - (r.Mono - g.seen.Mono)
+		step := r.moved(g.seen)
+		if step.Abs() > g.maxStep() { // this thread may have been put aside between the two clocks
+			r = g.set.Read()
+			step = r.moved(g.seen)
+		}
 		switch {
 		case r.Mono < g.seen.Mono:
 			g.cast(Jumped, "the monotonic clock went back", KindJump, r)
@@ -179,9 +183,7 @@ func (g *Guard) off(r Reading) time.Duration {
 
 // bounds are UTC less our clock at r, by the last agreement.
 func (g *Guard) bounds(r Reading) (low, high time.Duration) {
-	age := r.Mono - g.fix.at.Mono
-	step := r.Wall.Sub(g.fix.at.Wall) - age
-	drift := age / 1e6 * maxDrift
+	step, drift := r.moved(g.fix.at), (r.Mono-g.fix.at.Mono)/1e6*maxDrift
 	return g.fix.low - step - drift, g.fix.high - step + drift
 }
 

@@ -20,7 +20,7 @@ func (g *Guard) Round(ctx context.Context) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	after := g.read()
-	moved := (after.Wall.Sub(before.Wall) - (after.Mono - before.Mono)).Abs()
+	moved := after.moved(before).Abs()
 	if moved > g.maxStep() || g.doubt != doubt {
 		return // the clock was moved meanwhile: the offsets are of no clock
 	}

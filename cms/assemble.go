@@ -60,32 +60,57 @@ func Assemble(p Parts) ([]byte, error) {
 // certificates go in only with certReq (RFC 3161 §2.4.1). It verifies the
 // value first.
 func AssembleToken(tstInfo []byte, p Parts, certReq bool) ([]byte, error) {
-	alg, err := AlgorithmOf(p.Certificate.PublicKey)
+	sch, err := tokenScheme(tstInfo, p)
 	if err != nil {
 		return nil, err
 	}
-	sch, err := alg.scheme()
-	if err != nil {
-		return nil, err
-	}
-	sum, digest := sch.hash.New(), sch.hash.New()
-	sum.Write(tstInfo)
-	want, err := ContentAttributes(OIDTSTInfo, sum.Sum(nil), p.Certificate)
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(want, p.SignedAttrs) {
-		return nil, errf(CodeAttributes, "not the attributes of this TSTInfo")
-	}
+	digest := sch.hash.New()
 	digest.Write(p.SignedAttrs)
 	if err := sch.verify(p.Certificate.PublicKey, digest.Sum(nil), p.Value); err != nil {
 		return nil, err
 	}
-	embed := p
-	if !certReq {
-		embed.Chain = nil
+	return p.encodeToken(sch, tstInfo, certReq)
+}
+
+// EncodeToken is [AssembleToken] for a value that came from a signer which has
+// verified it with the certificate's key (package hsm lets no other out): to
+// verify it a second time costs as much as the rest of the token.
+func EncodeToken(tstInfo []byte, p Parts, certReq bool) ([]byte, error) {
+	sch, err := tokenScheme(tstInfo, p)
+	if err != nil {
+		return nil, err
 	}
-	return embed.encode(sch, content{OIDTSTInfo, tstInfo, certReq})
+	return p.encodeToken(sch, tstInfo, certReq)
+}
+
+// tokenScheme checks that the signed attributes are those of the TSTInfo and
+// the certificate.
+func tokenScheme(tstInfo []byte, p Parts) (scheme, error) {
+	alg, err := AlgorithmOf(p.Certificate.PublicKey)
+	if err != nil {
+		return scheme{}, err
+	}
+	sch, err := alg.scheme()
+	if err != nil {
+		return scheme{}, err
+	}
+	sum := sch.hash.New()
+	sum.Write(tstInfo)
+	want, err := ContentAttributes(OIDTSTInfo, sum.Sum(nil), p.Certificate)
+	if err != nil {
+		return scheme{}, err
+	}
+	if !bytes.Equal(want, p.SignedAttrs) {
+		return scheme{}, errf(CodeAttributes, "not the attributes of this TSTInfo")
+	}
+	return sch, nil
+}
+
+func (p Parts) encodeToken(sch scheme, tstInfo []byte, certReq bool) ([]byte, error) {
+	if !certReq {
+		p.Chain = nil
+	}
+	return p.encode(sch, content{OIDTSTInfo, tstInfo, certReq})
 }
 
 // Size is the exact length in bytes of the DER that [Assemble] makes, with a

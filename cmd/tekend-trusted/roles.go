@@ -14,7 +14,6 @@ import (
 	"tekend/certs/authority"
 	"tekend/hsm"
 	"tekend/itsme"
-	tsauthority "tekend/tsa/authority"
 	"tekend/wire"
 )
 
@@ -132,70 +131,6 @@ func (f caFile) dependencies(p *program, token *hsm.Token) (dep authority.Depend
 	dep.Keys = itsme.NewProvider(f.CA.Itsme, nil)
 	dep.Fence, err = f.setup(p, "ca", f.Audit, f.Token.remembers(token))
 	return dep, err
-}
-
-type tsaCmd struct {
-	Config string `required:"" help:"The role's configuration file (YAML)." type:"existingfile"`
-}
-
-// tsaFile is the role tsa's file. Example:
-//
-//	token: {module: /usr/lib/softhsm/libsofthsm2.so, softhsm_conf: /srv/tekend/tsa/softhsm2.conf, token_label: tekend-tsa, pin_file: /srv/tekend/tsa/pin}
-//	chain_files: [/srv/tekend/tsa/tsu.pem, /srv/tekend/tsa/root.pem]
-//	listen: {socket: /srv/tekend/tsa/run/tsa.sock, peers: [47100]}
-//	audit: {origin: sign.acme.example/audit/tsa, key_file: /srv/tekend/tsa/audit-log.pem, witnesses: […]}
-//	tsa: {db: /srv/tekend/tsa/tsa.db}
-type tsaFile struct {
-	Token        tokenSection    `yaml:"token"`
-	Key          string          `yaml:"key"`         // label of the unit's key pair; default tsu
-	Chain        []string        `yaml:"chain_files"` // PEM: the unit's certificate, its issuers, the trust anchor last
-	Listen       socketSection   `yaml:"listen"`      // for the front
-	Audit        audit.LogConfig `yaml:"audit"`
-	gateSections `yaml:",inline"`
-	TSA          tsauthority.Config `yaml:"tsa"`
-}
-
-// Run serves time-stamps until the program is told to stop.
-func (c tsaCmd) Run(p *program) error {
-	var cfg tsaFile
-	if err := readYAML(c.Config, &cfg); err != nil {
-		return err
-	}
-	setDefault(&cfg.Key, labelTSU)
-	chain, err := readChain(cfg.Chain)
-	if err != nil {
-		return usage("%s: chain_files: %w", c.Config, err)
-	}
-	if len(chain) == 0 {
-		return usage("%s: chain_files is missing", c.Config)
-	}
-	if cfg.TSA.Audit, err = auditLog(p, cfg.Audit, chain[len(chain)-1]); err != nil {
-		return usage("%s: %w", c.Config, err)
-	}
-	token, err := cfg.Token.open(p)
-	if err != nil {
-		return err
-	}
-	open := closing{token}
-	signer, err := token.Signer(p.ctx, cfg.Key)
-	if err != nil {
-		return open.close(err)
-	}
-	cfg.TSA.Now, cfg.TSA.Log, cfg.TSA.DiskFailed = p.now, p.log, p.diskFailed
-	gate, err := cfg.setup(p, "tsa", cfg.Audit, cfg.Token.remembers(token))
-	if err != nil {
-		return open.close(err)
-	}
-	role, err := tsauthority.New(p.ctx, cfg.TSA, tsauthority.Dependencies{Unit: tsauthority.Unit{Signer: signer, Verifies: true, Chain: chain}, Fence: gate})
-	if err != nil {
-		return open.close(err)
-	}
-	open = append(open, role, inBackground(p.ctx, role.RunAudit))
-	front, err := cfg.Listen.open(withToken(token, role.Handler()))
-	if err != nil {
-		return open.close(err)
-	}
-	return open.close(serve(p, "tsa", front))
 }
 
 // readChain reads files with one PEM certificate each.

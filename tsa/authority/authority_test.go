@@ -130,7 +130,7 @@ func start(t testing.TB, key crypto.Signer) *world {
 		check(t, err)
 	}
 	w := &world{pki: newPKI(t), clock: &clock{at: time.Now()}, path: dbtest.Source(t, filepath.Join(t.TempDir(), "tsa.db"))}
-	w.dep = authority.Dependencies{Signer: key, Chain: []*x509.Certificate{w.issue(t, certs.TSU, key.Public()), w.cert}}
+	w.dep = authority.Dependencies{Unit: authority.Unit{Signer: key, Chain: []*x509.Certificate{w.issue(t, certs.TSU, key.Public()), w.cert}}}
 	w.open(t)
 	return w
 }
@@ -434,7 +434,7 @@ func TestStartIsRefused(t *testing.T) {
 	p := newPKI(t)
 	key := softKey(t)
 	unit := p.issue(t, certs.TSU, key.Public())
-	good := authority.Dependencies{Signer: key, Chain: []*x509.Certificate{unit, p.cert}}
+	good := authority.Dependencies{Unit: authority.Unit{Signer: key, Chain: []*x509.Certificate{unit, p.cert}}}
 	for name, change := range map[string]func(*authority.Config, *authority.Dependencies){
 		"no clock":          func(c *authority.Config, _ *authority.Dependencies) { c.Now = nil },
 		"no database":       func(c *authority.Config, _ *authority.Dependencies) { c.DB = "" },

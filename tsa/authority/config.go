@@ -3,9 +3,9 @@
 // comes as a crypto.Signer.
 //
 // A token is made in this order: the request is read by our strict parser;
-// genTime, a new serial number and the audit row are stored in one durable
-// transaction; the key signs; the token is verified as a client would; it
-// leaves.
+// genTime, by a clock that is held against independent sources, a new serial
+// number and the audit row are stored in one durable transaction; the key
+// signs; the token is checked; the clock is asked once more; it leaves.
 package authority
 
 import (
@@ -19,6 +19,7 @@ import (
 
 	"tekend/audit"
 	"tekend/certs"
+	"tekend/clock"
 )
 
 // Config is the role's part of its YAML file.
@@ -40,14 +41,25 @@ type Config struct {
 	// Policy is the TSA policy that tokens state, dotted. Default: our test
 	// policy for time-stamps (certs.PolicyTestTimeStamp).
 	Policy string `yaml:"policy"`
-	// Accuracy is how far the clock may be from UTC, stated in each token; the
-	// operator must see to it. Default 500ms, at most 1s (EN 319 421 7.7.2).
+	// Accuracy is how far the clock may be from UTC, stated in each token. Default
+	// 500ms, at most 1s (EN 319 421 7.7.2).
 	Accuracy time.Duration `yaml:"accuracy"`
+	// Qualified makes each token say that it is a qualified electronic time-stamp
+	// (EN 319 422 §9.1). A key makes tokens of one kind for ever (EN 319 421
+	// TIS-8.2-01): the other kind is refused at the start. Default false.
+	Qualified bool `yaml:"qualified"`
+	// Clock names the sources of time that the clock is held against. Without it
+	// nobody notices a wrong clock, and health says so.
+	Clock *clock.Config `yaml:"clock"`
+	// Rate is how many tokens are made in a second, at most, on the average of
+	// two; the rest is answered 503 with Retry-After. Default 200.
+	Rate int `yaml:"rate"`
 }
 
 const (
 	defaultAccuracy = 500 * time.Millisecond
 	maxAccuracy     = time.Second
+	defaultRate     = 200
 )
 
 // complete fills in defaults and says what is wrong.
@@ -68,6 +80,12 @@ func (c *Config) complete() (policy asn1.ObjectIdentifier, err error) {
 	// Below a millisecond genTime itself is too coarse.
 	if c.Accuracy < time.Millisecond || c.Accuracy > maxAccuracy {
 		return nil, fmt.Errorf("tsa: accuracy must be within 1ms and %v", maxAccuracy)
+	}
+	if c.Rate == 0 {
+		c.Rate = defaultRate
+	}
+	if c.Rate < 0 {
+		return nil, errors.New("tsa: rate must not be negative")
 	}
 	if c.Policy == "" {
 		return certs.PolicyTestTimeStamp, nil

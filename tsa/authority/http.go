@@ -27,6 +27,10 @@ func (r *Role) serveStamp(w http.ResponseWriter, q *http.Request) {
 		wire.Fail(w, wire.Refuse(http.StatusUnsupportedMediaType, "unsupported_media_type", "the body must be application/timestamp-query"))
 		return
 	}
+	if !r.limit.AllowN(r.cfg.Now(), 1) {
+		wire.Fail(w, &wire.Error{Status: http.StatusServiceUnavailable, Code: "busy", Detail: "more requests than this unit answers in a second", Retryable: true, After: 1})
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, q.Body, tsa.MaxRequest))
 	if err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
