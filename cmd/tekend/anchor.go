@@ -30,6 +30,8 @@ type simulatedTSAConfig struct {
 	Listen string `yaml:"listen"` // loopback address, or fd:3
 	Key    string `yaml:"key"`    // PEM, PKCS #8, ECDSA
 	Cert   string `yaml:"cert"`   // PEM, its certificate
+	// NTP are UDP addresses, loopback or fd:4 and so on, at which it also tells the time. Default none.
+	NTP []string `yaml:"ntp"`
 }
 
 // Run serves a time-stamping authority of another house until the process is told to stop. It is a simulation: it keeps no
@@ -49,6 +51,9 @@ func (c *simulatedTSACmd) Run(p *program) error {
 	}
 	if err := itsme.CheckListen(l.Addr().String()); err != nil {
 		return usage("%w", err)
+	}
+	if err := tellTime(p.ctx, p, cfg.NTP); err != nil {
+		return err
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /tsa", unit.serve)

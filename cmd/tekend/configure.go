@@ -41,7 +41,7 @@ func (s *sandbox) configure() error {
 		s.gated("tsa", s.tsaConfig()),
 		s.role("itsme", s.itsmeConfig()),
 		s.role("witness", s.witnessConfig()),
-		s.role("anchor", doc{"listen": "fd:3", "key": s.path("anchor", "unit.key"), "cert": s.path("anchor", "unit.pem")}),
+		s.role("anchor", doc{"listen": "fd:3", "key": s.path("anchor", "unit.key"), "cert": s.path("anchor", "unit.pem"), "ntp": []string{"fd:4", "fd:5", "fd:6"}}),
 		s.role("provider", doc{
 			"listen": "fd:3", "public_url": s.url("provider"), "service": s.url("front"),
 			"api_key_file": s.path("provider", "api-key"), "samples": s.path("provider", "samples"),
@@ -132,7 +132,7 @@ func (s *sandbox) tsaConfig() doc {
 		"token": s.token("tsa"), "listen": s.listener("tsa", "run", "tsa.sock", "front"),
 		"chain_files": []string{s.path("tsa", "tsu.pem"), s.path("tsa", "root.pem")},
 		"audit":       s.auditConfig("tsa"),
-		"tsa":         doc{"db": s.path("tsa", "tsa.db")},
+		"tsa":         doc{"db": s.path("tsa", "tsa.db"), "clock": s.clockConfig(), "qualified": true},
 	}
 }
 

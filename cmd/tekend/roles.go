@@ -143,6 +143,9 @@ func (s *sandbox) startAll(ctx context.Context) error {
 		if e.socket != "" {
 			c.files = []*os.File{s.sockets[e.socket]}
 		}
+		if e.name == "anchor" {
+			c.files = append(c.files, s.timeSockets()...)
+		}
 		c.ready = e.ready
 		c.last = e.name == "witness" // so that a stop is witnessed too
 		s.children = append(s.children, c)

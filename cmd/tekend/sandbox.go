@@ -111,7 +111,7 @@ func (s *sandbox) prepare() error {
 			return err
 		}
 	}
-	if err := s.saveState(); err != nil {
+	if err := errors.Join(s.listenTime(), s.saveState()); err != nil {
 		return err
 	}
 	if err := s.folders(); err != nil {
