@@ -90,12 +90,16 @@ func infoOf(r statementRow) []byte {
 	return written(func(b *cryptobyte.Builder, _ *form) { info(b) })
 }
 
-// written gives the DER of a value that does not depend on the order. It
-// cannot fail: the table's fixed values are constants.
+// written gives the DER of a value that does not depend on the order. A value
+// that could not be encoded would be nil, and so like no extension.
 func written(write func(b *cryptobyte.Builder, f *form)) []byte {
 	var b cryptobyte.Builder
 	write(&b, &form{})
-	return b.BytesOrPanic()
+	der, err := b.Bytes()
+	if err != nil {
+		return nil
+	}
+	return der
 }
 
 // marked tells whether a name says that it belongs to a sandbox.
