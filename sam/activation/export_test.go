@@ -56,3 +56,15 @@ func CheckNotices(n Notices) error {
 	_, err := n.open()
 	return err
 }
+
+// DestroyKey destroys the key of a credential, as operators may have done.
+func (r *Role) DestroyKey(ctx context.Context, id string) error {
+	l, err := r.credential(ctx, id)
+	if err != nil {
+		return err
+	}
+	return r.destroyKey(ctx, l, "the test wants it")
+}
+
+// Sweep is one look of the sweeping, with a search of the token.
+func (r *Role) Sweep(ctx context.Context) error { return r.sweep(ctx, true) }

@@ -121,7 +121,7 @@ func (r *Role) sweeping(ctx context.Context) {
 	t := time.NewTicker(sweepEvery)
 	defer t.Stop()
 	for {
-		if err := r.sweep(ctx); err != nil && ctx.Err() == nil {
+		if err := r.sweep(ctx, false); err != nil && ctx.Err() == nil {
 			r.cfg.Log.Error("keys that are over could not be destroyed yet", "err", err)
 		}
 		select {
@@ -133,8 +133,11 @@ func (r *Role) sweeping(ctx context.Context) {
 }
 
 // sweep ends what is over: keys of one-time sessions, of expired certificates,
-// and those in the token that nobody knows of.
-func (r *Role) sweep(ctx context.Context) error {
+// and those in the token that nobody knows of. search: look into the token even
+// if that was done a moment ago.
+func (r *Role) sweep(ctx context.Context, search bool) error {
+	r.sweeper.Lock()
+	defer r.sweeper.Unlock()
 	if err := r.gate.Check(); err != nil {
 		return nil // another history: nothing is decided here now
 	}
@@ -144,5 +147,5 @@ func (r *Role) sweep(ctx context.Context) error {
 	if err := r.sweepExpired(ctx); err != nil {
 		return fmt.Errorf("expired keys: %w", err)
 	}
-	return r.sweepResidents(ctx)
+	return r.sweepResidents(ctx, search)
 }

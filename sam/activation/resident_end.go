@@ -32,9 +32,9 @@ const (
 )
 
 // sweepResidents searches the token every residentEvery and ends what is over.
-func (r *Role) sweepResidents(ctx context.Context) error {
+func (r *Role) sweepResidents(ctx context.Context, search bool) error {
 	now := r.cfg.Now()
-	if since := now.Sub(r.searched); since >= 0 && since < residentEvery {
+	if since := now.Sub(r.searched); !search && since >= 0 && since < residentEvery {
 		return nil
 	}
 	found, err := r.listResidents(ctx)

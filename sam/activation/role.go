@@ -82,7 +82,8 @@ type Role struct {
 	work    work
 	tries   tries
 
-	searched time.Time // when the token was last searched for resident keys; of the sweeping alone
+	sweeper  sync.Mutex // one sweep at a time
+	searched time.Time  // when the token was last searched for resident keys; under sweeper
 
 	running sync.WaitGroup
 	mu      sync.Mutex

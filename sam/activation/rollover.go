@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
+	"tekend/db"
 	"tekend/hsm"
 	"tekend/itsme"
 )
@@ -102,4 +104,43 @@ func (r *Role) probeKEKs(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// KEK says how much is under a key-encryption key.
+type KEK struct {
+	Label string
+	Keys  int       // of credentials that are not at their end, and of applications on their way
+	Last  time.Time // when the last of their certificates ends; zero: only applications, which last a day
+}
+
+// KEKs counts the keys under each key-encryption key in the role's database,
+// which may be in use: only when nothing is under one any more may operators
+// destroy it in the token. source is Config.DB.
+func KEKs(ctx context.Context, source string) ([]KEK, error) {
+	d, err := db.OpenReader(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = d.Close() }()
+	rows, err := d.QueryContext(ctx, `SELECT kek, COUNT(*), MAX(expires) FROM (
+		SELECT kek, expires FROM links WHERE mechanism <> ? AND state <> 'destroyed'
+		UNION ALL SELECT kek, 0 FROM enrolments WHERE mechanism <> ? AND step NOT IN ('done', 'existing')) AS k
+		GROUP BY kek ORDER BY kek`, hsm.MechanismResident, hsm.MechanismResident)
+	if err != nil {
+		return nil, fmt.Errorf("count keys: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var all []KEK
+	for rows.Next() {
+		var k KEK
+		var last int64
+		if err := rows.Scan(&k.Label, &k.Keys, &last); err != nil {
+			return nil, fmt.Errorf("count keys: %w", err)
+		}
+		if last > 1 {
+			k.Last = time.UnixMicro(last).UTC()
+		}
+		all = append(all, k)
+	}
+	return all, rows.Err()
 }
