@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"os"
+	"time"
 
 	"tekend/api"
 )
@@ -59,6 +60,9 @@ func (s *sandbox) configureFront(key string) error {
 		"sockets": doc{
 			"sam": s.path("sam", "run", "sam.sock"), "ca": s.path("ca", "run", "ca.sock"), "tsa": s.path("tsa", "run", "tsa.sock"),
 		},
+		"api": doc{"security_txt": doc{
+			"contacts": []string{"mailto:security@tekend-sandbox.test"}, "expires": s.p.now().AddDate(0, 1, 0).UTC().Truncate(time.Second),
+		}},
 		"evidence_tsas": []doc{{"url": s.url("anchor") + "/tsa", "root_file": s.path("front", "anchor-root.pem")}},
 		"clients":       []doc{{"id": "provider", "name": "Demo provider (simulation)", "key_file": s.path("front", "provider.key")}},
 		"store":         doc{"db": s.path("front", "front.db"), "blobs": s.path("front", "blobs")},
@@ -104,7 +108,7 @@ func (s *sandbox) samConfig() doc {
 			"limits":          doc{"open": 1000, "per_hour": 100000}, // scripts play the magic people; the defaults are for people
 			"notices":         doc{"kind": "file", "dir": s.path("sam", "notices"), "from": "Tekend SANDBOX <keys@tekend-sandbox.test>", "help": "this is a sandbox; nobody answers"},
 			"providers":       []doc{{"name": providerName, "key_files": []string{s.path("sam", "provider.pem")}}},
-			"provider_signed": s.cmd.ProviderSigned,
+			"provider_signed": s.cmd.ProviderSigned, "policy_sha256": s.promises.cpsSum,
 		},
 	}
 }
@@ -118,9 +122,7 @@ func (s *sandbox) caConfig(terms, digest string) doc {
 		"ca": doc{
 			"db": s.path("ca", "ca.db"), "root_file": s.path("ca", "root.pem"), "issuing_ca_file": s.path("ca", "issuing-ca.pem"),
 			"tsu_file": s.path("ca", "tsu.pem"), "root_crl_file": s.path("ca", "root.crl"),
-			"publish_dir": s.path("pki"), "public_url": s.url("front") + "/pki", "cps_url": s.url("front") + "/docs",
-			// A disclosure statement's address must be https; nothing answers at a .test name.
-			"pds":   []doc{{"url": "https://pki.tekend-sandbox.test/pds/en.pdf", "language": "en"}},
+			"publish_dir": s.path("pki"), "public_url": s.url("front") + "/pki", "cps_url": s.promises.cpsURL, "pds": s.promises.pds,
 			"itsme": s.issuer(), "ident_client": identClient, "confirm_client": confirmClient,
 			"default_country": "BE", "terms_version": terms, "terms_sha256": digest,
 		},

@@ -62,6 +62,7 @@ type commands struct {
 	Uses      usesCmd      `cmd:"" help:"List what a signer's key was used for, and check the proofs."`
 	Evidence  evidenceCmd  `cmd:"" help:"Fetch and check the evidence of signatures."`
 	Config    configCmd    `cmd:"" help:"Look at a configuration."`
+	Policies  policiesCmd  `cmd:"" help:"Print what the texts in force (practice statement, disclosure statements, terms) make of the configurations."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 	Simulated simulatedCmd `cmd:"" hidden:"" help:"Parts of the sandbox that play outside parties."`
 }

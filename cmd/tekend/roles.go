@@ -55,7 +55,7 @@ func (s *sandbox) ceremonyFile() (string, error) {
 	}
 	path := s.path("ceremony.yaml")
 	err = writeYAML(path, doc{
-		"module": s.cmd.Module, "public_url": s.url("front"), "pki_dir": s.path("pki"),
+		"module": s.cmd.Module, "public_url": s.url("front"), "cps_url": s.promises.cpsURL, "pki_dir": s.path("pki"),
 		"organisation": doc{"name": "Tekend Sandbox", "country": "BE"},
 		"root":         doc{"dir": s.path("root")},
 		"sam":          role("sam"), "ca": role("ca"), "tsa": role("tsa"), "operators": list,

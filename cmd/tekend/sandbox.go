@@ -45,6 +45,7 @@ type sandbox struct {
 	sockets  map[string]*os.File // TCP listeners by name, handed to the children
 	children []*child
 	sup      *supervisor
+	promises promises
 	mu       sync.Mutex // sandbox.json
 }
 
@@ -115,6 +116,9 @@ func (s *sandbox) prepare() error {
 		return err
 	}
 	if err := s.folders(); err != nil {
+		return err
+	}
+	if err := s.promise(); err != nil {
 		return err
 	}
 	if err := s.ceremony(); err != nil {

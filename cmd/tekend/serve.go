@@ -14,6 +14,7 @@ import (
 
 	"tekend/api"
 	"tekend/ca"
+	"tekend/policy"
 	"tekend/sam"
 	"tekend/signer"
 	"tekend/store"
@@ -43,6 +44,9 @@ type frontConfig struct {
 	Sockets socketsConfig `yaml:"sockets"`
 	// TSAPolicies are the policies accepted in time-stamps; empty accepts any.
 	TSAPolicies []string `yaml:"tsa_policies"`
+	// Policies is a folder of the provider's own texts, VERSION/KIND-LANG.txt (package policy): practice statement, disclosure
+	// statements, terms. Default: the templates of the sandbox.
+	Policies string `yaml:"policies"`
 	// EvidenceTSAs stamp evidence bundles beside our own authority. Default none.
 	EvidenceTSAs []evidenceTSA `yaml:"evidence_tsas"`
 	// Clients are the service providers.
@@ -213,11 +217,15 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 		return nil, errors.Join(err, st.Close())
 	}
 	cfg.Signer.Now, cfg.Signer.Log, cfg.Signer.PublicURL = p.now, log, cfg.PublicURL
-	version, digest, err := api.TermsInForce()
+	texts, err := loadPolicies(cfg.Policies)
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	cfg.Signer.Terms = signer.Terms{Version: version, SHA256: digest}
+	terms, err := texts.InForce(policy.Terms, policy.AllLanguages)
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	cfg.Signer.Terms = signer.Terms{Version: terms.Version, SHA256: terms.SHA256}
 	if cfg.Signer.OneTime, err = oneTime(cfg.Clients); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
@@ -232,7 +240,7 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 	}
 	cfg.API.Now, cfg.API.Log, cfg.API.PublicURL, cfg.API.Sandbox = p.now, log, cfg.PublicURL, cfg.Sandbox
 	f.handler, err = api.New(cfg.API, api.Dependencies{
-		Signer: f.service, Clients: st, PKI: issuer, TSA: api.RelayFunc(relayTSA(cfg.Sockets.TSA)), Health: f.health,
+		Signer: f.service, Clients: st, PKI: issuer, Policies: texts, TSA: api.RelayFunc(relayTSA(cfg.Sockets.TSA)), Health: f.health,
 		ClientName: func(id string) string { return names[id] }, Locked: past.reason,
 	})
 	if err != nil {
