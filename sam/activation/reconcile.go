@@ -38,14 +38,15 @@ const (
 type work struct {
 	wake chan struct{}
 
-	mu      sync.Mutex
-	revoked map[string]bool // credentials that the ca called revoked when their status was asked
-	listed  time.Time       // when the ca's list was last read to its end
-	said    map[string]bool // faults that are in the log already
+	mu     sync.Mutex
+	known  map[string]bool // credentials that the ca called revoked when their status was asked
+	whole  bool            // the ca's list must be read from its beginning
+	listed time.Time       // when it was last read to its end
+	said   map[string]bool // faults that are in the log already
 }
 
 func newWork(now time.Time) work {
-	return work{wake: make(chan struct{}, 1), revoked: map[string]bool{}, said: map[string]bool{}, listed: now}
+	return work{wake: make(chan struct{}, 1), known: map[string]bool{}, said: map[string]bool{}, listed: now}
 }
 
 // signal makes the reconciler look soon.
@@ -56,23 +57,27 @@ func (w *work) signal() {
 	}
 }
 
-// heard remembers that the ca called a certificate revoked.
+// heard is told when the ca calls a certificate revoked that is not blocked here.
+// Its list has the certificate too, perhaps further up than where it is read now:
+// it was read before the credential was here. What blocks for ever is the list; a
+// single answer about a status only refuses.
 func (w *work) heard(credential string) {
 	w.mu.Lock()
-	w.revoked[credential] = true
-	w.mu.Unlock()
+	defer w.mu.Unlock()
+	if w.known[credential] {
+		return
+	}
+	w.known[credential], w.whole = true, true
 	w.signal()
 }
 
-func (w *work) takeHeard() []string {
+// readWhole tells whether the list must be read from its beginning, once.
+func (w *work) readWhole() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var all []string
-	for id := range w.revoked {
-		all = append(all, id)
-	}
-	clear(w.revoked)
-	return all
+	whole := w.whole
+	w.whole = false
+	return whole
 }
 
 // reconcileForever runs until ctx ends; the first look is at once.
@@ -112,7 +117,7 @@ func (r *Role) reconcile(ctx context.Context) error {
 	if err := r.gate.Check(); err != nil {
 		return err
 	}
-	return errors.Join(r.readList(ctx), r.blockHeard(ctx), r.publishAll(ctx), r.destroyRevoked(ctx))
+	return errors.Join(r.readList(ctx), r.publishAll(ctx), r.destroyRevoked(ctx))
 }
 
 // publishAll tells the ca of every revocation that it is not known to have.
@@ -237,6 +242,9 @@ func (r *Role) readList(ctx context.Context) error {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("read how far the ca's list was read: %w", err)
 	}
+	if r.work.readWhole() {
+		seq = 0
+	}
 	if seq > 0 {
 		last, err := r.status.Revocations(ctx, seq-1)
 		if err != nil {
@@ -285,11 +293,6 @@ func (r *Role) blockListed(ctx context.Context, e ca.Revocation) error {
 	if err != nil {
 		return fmt.Errorf("find the credential of a serial number: %w", err)
 	}
-	return r.block(ctx, id, e)
-}
-
-// block revokes a credential because the ca says so.
-func (r *Role) block(ctx context.Context, id string, e ca.Revocation) error {
 	release, err := r.locks.take(ctx, "credential "+id)
 	if err != nil {
 		return err
@@ -309,18 +312,6 @@ func (r *Role) block(ctx context.Context, id string, e ca.Revocation) error {
 	err = r.inTx(ctx, func(tx *sql.Tx) error { return r.revokeIn(ctx, tx, c) })
 	r.out.signal()
 	return err
-}
-
-// blockHeard blocks what the ca called revoked when it was asked for a status.
-// The list has it too; it may have been read before the credential was here.
-func (r *Role) blockHeard(ctx context.Context) error {
-	var all error
-	for _, id := range r.work.takeHeard() {
-		if err := r.block(ctx, id, ca.Revocation{}); err != nil {
-			all = errors.Join(all, err)
-		}
-	}
-	return all
 }
 
 // destroyRevoked destroys the keys of what is revoked and published, or that
