@@ -16,7 +16,7 @@ var known = []string{
 	"iss", "aud", "sub", "nonce", "acr", "iat", "exp", "nbf", "azp",
 	ClaimName, ClaimGivenName, ClaimFamilyName, ClaimBirthdate, ClaimAgeGTE18, ClaimBirthdateText, ClaimDocumentSN,
 	ClaimDocumentType, ClaimIssuingCountry, ClaimIdentificationMode, ClaimOngoingCall, ClaimTransactionIP,
-	ClaimEmail, ClaimLocale,
+	ClaimEmail, ClaimLocale, ClaimAccount, ClaimNationalNumber,
 }
 
 func caseVariant(members map[string]json.RawMessage) bool {
@@ -105,6 +105,7 @@ func (r *reader) person() Claims {
 		IssuingCountry: r.country(), IdentificationMode: r.str(ClaimIdentificationMode),
 		TransactionIP: r.str(ClaimTransactionIP),
 		Email:         r.str(ClaimEmail), Locale: r.str(ClaimLocale),
+		Activation: r.activation(), NationalNumber: r.str(ClaimNationalNumber),
 		AgeGTE18: r.boolean(ClaimAgeGTE18), OngoingCall: r.boolean(ClaimOngoingCall),
 	}
 }
@@ -137,6 +138,19 @@ func (r *reader) country() string {
 		country = s
 	}
 	return country
+}
+
+// activation reads activationMechanism of the claim account. Another member
+// may come any day; what is not an object says nothing.
+func (r *reader) activation() string {
+	var account struct {
+		Mechanism string `json:"activationMechanism"`
+	}
+	v := r.get(ClaimAccount)
+	if v == nil || strictjson.DecodeLoose(v, maxText, &account) != nil || !clean(account.Mechanism) {
+		return ""
+	}
+	return account.Mechanism
 }
 
 // clean refuses control and formatting characters: no name has them, and they

@@ -9,8 +9,9 @@ const (
 	ACRAdvanced = Prefix + "acr_advanced" // itsme code
 )
 
-// Claims that we may ask for inside the ID token (specs/itsme.md §2.5). There
-// is deliberately no name here for a national number.
+// Claims that we may ask for inside the ID token (specs/itsme.md §2.5). A
+// national number is asked for only where a configuration states the law that
+// allows it.
 const (
 	ClaimName               = "name"
 	ClaimGivenName          = "given_name"
@@ -24,6 +25,8 @@ const (
 	ClaimIdentificationMode = Prefix + "identification_mode"
 	ClaimOngoingCall        = Prefix + "ongoing_call"
 	ClaimTransactionIP      = Prefix + "transaction_ip"
+	ClaimAccount            = Prefix + "account" // object; of it activationMechanism
+	ClaimNationalNumber     = Prefix + "BENationalNumber"
 	ClaimEmail              = "email"
 	ClaimLocale             = "locale"
 )
@@ -35,12 +38,21 @@ const (
 	TemplateFreeText = "free_text"
 )
 
+// How an account at itsme was activated: with the identity card, or by an
+// identity registrar, which is a bank (specs/itsme.md §2.5).
+const (
+	ActivatedCardReader  = "CARD_READER"
+	ActivatedContactless = "CONTACT_LESS"
+	ActivatedByRegistrar = "ID_PROVIDER"
+)
+
 // IdentityClaims are asked in both legs of an enrolment: who the person is,
-// from which document, and how safely he was asked.
+// from which document, how his account was activated, and how safely he was
+// asked.
 func IdentityClaims() []string {
 	return append([]string{
 		ClaimName, ClaimGivenName, ClaimFamilyName, ClaimBirthdate, ClaimBirthdateText, ClaimAgeGTE18,
-		ClaimDocumentSN, ClaimDocumentType, ClaimIssuingCountry,
+		ClaimDocumentSN, ClaimDocumentType, ClaimIssuingCountry, ClaimAccount,
 	}, RiskClaims()...)
 }
 
@@ -66,5 +78,7 @@ type Claims struct {
 	TransactionIP               string // of the approving phone
 	Email                       string // never verified
 	Locale                      string // NL, FR, DE, EN: language of the app
+	Activation                  string // CARD_READER, CONTACT_LESS, ID_PROVIDER, …
+	NationalNumber              string `json:"-"` // never kept with the others
 	AgeGTE18, OngoingCall       *bool
 }

@@ -425,3 +425,35 @@ func TestErrorsSayNothing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAccountAndNationalNumber: how the account was activated is read from an
+// object that may have other members; a national number never goes into what is
+// kept of the claims.
+func TestAccountAndNationalNumber(t *testing.T) {
+	for name, test := range map[string]struct {
+		account any
+		want    string
+	}{
+		"card reader":         {map[string]any{"activationDate": "2024-01-15T10:00:00Z", "activationMechanism": ActivatedCardReader}, ActivatedCardReader},
+		"by a bank":           {map[string]any{"activationMechanism": ActivatedByRegistrar, "third": 3}, ActivatedByRegistrar},
+		"not there":           {nil, ""},
+		"a text":              {"CARD_READER", ""},
+		"a number in it":      {map[string]any{"activationMechanism": 7}, ""},
+		"invisible letters":   {map[string]any{"activationMechanism": "CARD\u200b_READER"}, ""},
+		"in another spelling": {map[string]any{"ActivationMechanism": "CARD_READER"}, ""},
+	} {
+		m := good()
+		if test.account != nil {
+			m[ClaimAccount] = test.account
+		}
+		m[ClaimNationalNumber] = "85073003328"
+		got, err := Verify(context.Background(), sign(t, marshal(t, m)), keys(), expect())
+		if err != nil || got.Claims.Activation != test.want || got.Claims.NationalNumber != "85073003328" {
+			t.Errorf("%s: %v %+v", name, err, got)
+			continue
+		}
+		if kept := string(marshal(t, got.Claims)); strings.Contains(kept, "85073003328") {
+			t.Errorf("%s: kept %s", name, kept)
+		}
+	}
+}
