@@ -1,6 +1,11 @@
 package certs
 
-import "encoding/asn1"
+import (
+	"encoding/asn1"
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // Object identifiers of X.509 and of the ETSI certificate profiles. They stand
 // here alone; those of CMS stand in cms/oid.go.
@@ -121,3 +126,22 @@ var (
 	oidSHA512WithRSA   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 13}
 	oidSHA256WithRSA   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}
 )
+
+// ParseOID reads an object identifier as configurations write it: numbers and dots, at least three of them.
+func ParseOID(text string) (asn1.ObjectIdentifier, error) {
+	var oid asn1.ObjectIdentifier
+	for part := range strings.SplitSeq(text, ".") {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 0 || strconv.Itoa(n) != part {
+			return nil, fmt.Errorf("%q is not a dotted object identifier", text)
+		}
+		oid = append(oid, n)
+	}
+	if len(oid) < 3 || oid[0] > 2 || oid[0] < 2 && oid[1] > 39 {
+		return nil, fmt.Errorf("%q is not a dotted object identifier", text)
+	}
+	return oid, nil
+}
+
+// IsTestPolicy tells whether an identifier is of the arc of our test policies, which mean nothing outside a sandbox.
+func IsTestPolicy(oid asn1.ObjectIdentifier) bool { return below(oid, oidTestArc) }

@@ -14,6 +14,7 @@
 package authority
 
 import (
+	"encoding/asn1"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -109,6 +110,13 @@ type Config struct {
 	// is refused. The sandbox uses BE.
 	DefaultCountry string `yaml:"default_country"`
 
+	// PolicyOID is our own certificate policy, dotted; every person's certificate
+	// states it. Default: our test policy, which only a sandbox may state.
+	PolicyOID string `yaml:"policy_oid"`
+	// Production makes certificates without the mark of a sandbox. It takes a
+	// policy of our own and CAs that a production ceremony made.
+	Production bool `yaml:"-"`
+
 	// TermsVersion and TermsSHA256 (base64url of the SHA-256 of the text) are
 	// the terms now in force; an application that accepted others is refused.
 	TermsVersion string `yaml:"terms_version"`
@@ -173,10 +181,32 @@ func (c *Config) complete() error {
 	case c.DefaultCountry != "" && !certs.IsCountry(c.DefaultCountry):
 		return errors.New("ca: default_country is not an ISO 3166-1 alpha-2 code")
 	}
+	if c.PolicyOID != "" {
+		if _, err := certs.ParseOID(c.PolicyOID); err != nil {
+			return fmt.Errorf("ca: policy_oid: %w", err)
+		}
+	}
 	if sum, err := base64.RawURLEncoding.DecodeString(c.TermsSHA256); err != nil || len(sum) != 32 {
 		return errors.New("ca: terms_sha256 must be the base64url SHA-256 (43 characters) of the terms")
 	}
 	return nil
+}
+
+// policy is our own policy; nil stands for the test policy. complete has read it.
+func (c Config) policy() asn1.ObjectIdentifier {
+	oid, err := certs.ParseOID(c.PolicyOID)
+	if err != nil {
+		return nil
+	}
+	return oid
+}
+
+// person is the subject of a certificate, with the mark of a sandbox in one.
+func (c Config) person(name, given, surname, country string) (certs.Person, error) {
+	if c.Production {
+		return certs.NewRealPerson(name, given, surname, country)
+	}
+	return certs.NewPerson(name, given, surname, country)
 }
 
 func or[T comparable](v, otherwise T) T {

@@ -134,12 +134,15 @@ func (r *Role) prepareResponder(i *issuer, now time.Time) (*certs.Prepared, cert
 		return nil, certs.Order{}, err
 	}
 	if subject.CommonName = "OCSP of " + subject.CommonName; len(subject.CommonName) > maxCommonName {
-		subject.CommonName = "OCSP of " + i.name + " " + certs.SandboxMark
+		subject.CommonName = "OCSP of " + i.name
+		if !r.cfg.Production {
+			subject.CommonName += " " + certs.SandboxMark
+		}
 	}
 	o := certs.Order{
 		Profile: certs.Responder, Subject: subject, PublicKey: r.ocspKey.Public(),
 		NotBefore: now.UTC().Truncate(time.Second), NotAfter: now.Add(r.cfg.ResponderLife).UTC().Truncate(time.Second),
-		Publication: certs.PublishedBy(r.cfg.PublicURL, i.name, r.cfg.CPSURL),
+		Publication: certs.PublishedBy(r.cfg.PublicURL, i.name, r.cfg.CPSURL), Real: r.cfg.Production,
 	}
 	if o.NotAfter.After(i.cert.NotAfter) {
 		o.NotAfter = i.cert.NotAfter

@@ -204,7 +204,7 @@ func (r *Role) trial() error {
 	if err != nil {
 		return err
 	}
-	person, err := certs.NewPerson("", "Trial", "Certificate", or(r.cfg.DefaultCountry, "BE"))
+	person, err := r.cfg.person("", "Trial", "Certificate", or(r.cfg.DefaultCountry, "BE"))
 	if err != nil {
 		return err
 	}
@@ -224,6 +224,7 @@ func (r *Role) order(p certs.Person, key crypto.PublicKey) certs.Order {
 	return certs.Order{
 		Profile: certs.NaturalPerson, Subject: p.Subject(), PublicKey: key,
 		NotBefore: from, NotAfter: to, Publication: published, Identified: true,
+		Policy: r.cfg.policy(), Real: r.cfg.Production,
 	}
 }
 

@@ -192,7 +192,7 @@ func (r *Role) identity(ident, confirm token.Claims) (certs.Person, error) {
 	case isTrue(ident.OngoingCall) || isTrue(confirm.OngoingCall):
 		return certs.Person{}, refuse(ca.CodeOngoingCall, "the person was in a call")
 	}
-	p, err := certs.NewPerson(ident.Name, ident.GivenName, ident.FamilyName, or(ident.IssuingCountry, r.cfg.DefaultCountry))
+	p, err := r.cfg.person(ident.Name, ident.GivenName, ident.FamilyName, or(ident.IssuingCountry, r.cfg.DefaultCountry))
 	if err != nil {
 		return certs.Person{}, refuse(ca.CodeName, err.Error())
 	}
