@@ -20,17 +20,19 @@ import (
 // calm is how long a server that asks to be left alone is left alone (RFC 5905 §7.4, RATE and DENY).
 const calm = 64 * time.Second
 
+// patience bounds a question whose context has no end of its own; an answer that took longer says nothing.
+const patience = 2 * time.Second
+
 // Client is one server as a clock.Source.
 type Client struct {
 	address string
-	now     func() time.Time
-	system  func() time.Time // what offsets are of; nil: the kernel's clock, with the kernel's time-stamps of packets
+	now     func() time.Time // the clock that is measured
 
 	mu   sync.Mutex
 	rest time.Time // until then it is not asked
 }
 
-// Open makes the sources of a configuration. now dates pauses.
+// Open makes the sources of a configuration, which measure the clock now.
 func Open(list []clock.SourceConfig, now func() time.Time) ([]clock.Named, error) {
 	var all []clock.Named
 	for _, s := range list {
@@ -42,7 +44,7 @@ func Open(list []clock.SourceConfig, now func() time.Time) ([]clock.Named, error
 	return all, nil
 }
 
-// NewClient asks the server at host or host:port.
+// NewClient asks the server at host or host:port, to measure the clock now.
 func NewClient(address string, now func() time.Time) *Client {
 	return &Client{address: address, now: now}
 }
@@ -56,14 +58,18 @@ func (c *Client) Measure(ctx context.Context) (clock.Measurement, error) {
 	if rest > 0 {
 		return clock.Measurement{}, errors.New("it asked not to be asked so often")
 	}
-	until, ok := ctx.Deadline()
-	if !ok {
-		return clock.Measurement{}, errors.New("a question to a server needs a deadline")
-	}
+	stop := func() bool { return true }
 	r, err := ntp.QueryWithOptions(c.address, ntp.QueryOptions{
-		Timeout: max(until.Sub(c.now()), time.Millisecond), GetSystemTime: c.system,
-		Dialer: func(_, remote string) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "udp", remote) },
+		Timeout: patience, GetSystemTime: c.now,
+		Dialer: func(_, remote string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, "udp", remote)
+			if err == nil {
+				stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
+			}
+			return conn, err
+		},
 	})
+	stop()
 	if err != nil {
 		return clock.Measurement{}, errors.New("it does not answer") // the text of err holds addresses of our own
 	}

@@ -99,20 +99,20 @@ func (p *pki) roots() *x509.CertPool {
 	return pool
 }
 
-// clock is a clock that a test can set.
-type clock struct {
+// setClock is a clock that a test can set.
+type setClock struct {
 	mu sync.Mutex
 	at time.Time
 }
 
-func (c *clock) now() time.Time      { c.mu.Lock(); defer c.mu.Unlock(); return c.at }
-func (c *clock) set(t time.Time)     { c.mu.Lock(); defer c.mu.Unlock(); c.at = t }
-func (c *clock) add(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.at = c.at.Add(d) }
+func (c *setClock) now() time.Time      { c.mu.Lock(); defer c.mu.Unlock(); return c.at }
+func (c *setClock) set(t time.Time)     { c.mu.Lock(); defer c.mu.Unlock(); c.at = t }
+func (c *setClock) add(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.at = c.at.Add(d) }
 
 // world is a running unit.
 type world struct {
 	*pki
-	clock *clock
+	clock *setClock
 	path  string
 	dep   authority.Dependencies
 	role  *authority.Role
@@ -129,7 +129,7 @@ func start(t testing.TB, key crypto.Signer) *world {
 		key, err = token.Signer(context.Background(), "tsu")
 		check(t, err)
 	}
-	w := &world{pki: newPKI(t), clock: &clock{at: time.Now()}, path: dbtest.Source(t, filepath.Join(t.TempDir(), "tsa.db"))}
+	w := &world{pki: newPKI(t), clock: &setClock{at: time.Now()}, path: dbtest.Source(t, filepath.Join(t.TempDir(), "tsa.db"))}
 	w.dep = authority.Dependencies{Unit: authority.Unit{Signer: key, Chain: []*x509.Certificate{w.issue(t, certs.TSU, key.Public()), w.cert}}}
 	w.open(t)
 	return w
