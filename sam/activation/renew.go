@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"tekend/fence"
 	"tekend/sam"
 )
 
@@ -138,8 +139,8 @@ func (r *Role) sweeping(ctx context.Context) {
 func (r *Role) sweep(ctx context.Context, search bool) error {
 	r.sweeper.Lock()
 	defer r.sweeper.Unlock()
-	if err := r.gate.Check(); err != nil {
-		return nil // another history: nothing is decided here now
+	if r.gate.Check() != nil || fence.Witnessed(r.log, r.cfg.Now()) != nil {
+		return nil // perhaps another history, or a record that may not grow: nothing is decided now
 	}
 	if err := r.sweepOnce(ctx); err != nil {
 		return fmt.Errorf("one-time keys: %w", err)

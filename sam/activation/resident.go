@@ -57,6 +57,8 @@ func (r *Role) intendKey(ctx context.Context, e *enrolment) ([]byte, error) {
 // generate makes the key where the deployment keeps keys; id is intendKey's.
 func (r *Role) generate(ctx context.Context, id []byte, use func(crypto.Signer) error) (hsm.Wrapped, error) {
 	if id != nil {
+		r.making.RLock()
+		defer r.making.RUnlock()
 		return r.token.GenerateResident(ctx, id, r.cfg.KeyType, use)
 	}
 	return r.token.GenerateWrapped(ctx, r.cfg.KEK, r.cfg.KeyType, use)
@@ -87,7 +89,9 @@ func (r *Role) listResidents(ctx context.Context) ([]hsm.ResidentKey, error) {
 	if r.cfg.Keys != KeysResident && rows == 0 {
 		return nil, nil
 	}
+	r.making.Lock()
 	found, err := r.token.ResidentKeys(ctx)
+	r.making.Unlock()
 	if err != nil {
 		return nil, tokenTrouble(fmt.Errorf("list resident keys: %w", err))
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"tekend/audit"
-	"tekend/fence"
 	"tekend/hsm"
 )
 
@@ -48,11 +47,9 @@ func (r *Role) sweepResidents(ctx context.Context, search bool) error {
 	return r.endResidents(ctx)
 }
 
-// endResidents destroys what was found without a use long enough ago.
+// endResidents destroys what was found without a use long enough ago. Its caller
+// has asked gate and witnesses (sweep).
 func (r *Role) endResidents(ctx context.Context) error {
-	if r.gate.Check() != nil || fence.Witnessed(r.log, r.cfg.Now()) != nil {
-		return nil // perhaps not the whole history
-	}
 	before := r.cfg.Now().Add(-residentGrace).UnixMicro()
 	keys, err := r.residentIDs(ctx, "state IN ('orphan', 'unused') AND since > 0 AND since <= ?", before)
 	if err != nil {
@@ -112,7 +109,10 @@ func (r *Role) endResident(ctx context.Context, id []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := r.token.DestroyResident(ctx, id); err != nil {
+	r.making.Lock()
+	err = r.token.DestroyResident(ctx, id)
+	r.making.Unlock()
+	if err != nil {
 		return tokenTrouble(fmt.Errorf("destroy key: %w", err))
 	}
 	return r.inTx(ctx, func(tx *sql.Tx) error {

@@ -85,6 +85,10 @@ type Role struct {
 	sweeper  sync.Mutex // one sweep at a time
 	searched time.Time  // when the token was last searched for resident keys; under sweeper
 
+	// making keeps the search of the token and the making of keys in it apart: SoftHSM, asked for all objects while
+	// it writes one, takes that for a fault of the token.
+	making sync.RWMutex
+
 	running sync.WaitGroup
 	mu      sync.Mutex
 	closed  bool
