@@ -15,6 +15,10 @@ func TestOnPostgres(t *testing.T) {
 		{"TestKeyPastItsEnd", TestKeyPastItsEnd},
 		{"TestNothingUnverifiedLeaves", TestNothingUnverifiedLeaves},
 		{"TestHealthOverHTTP", TestHealthOverHTTP},
+		{"TestRollOver", TestRollOver},
+		{"TestOneKindOfTokens", TestOneKindOfTokens},
+		{"TestARequestThatLeavesTakesNobodyWithIt", TestARequestThatLeavesTakesNobodyWithIt},
+		{"TestNoTokenWhenTheClockIsLostWhileTheKeyWorks", TestNoTokenWhenTheClockIsLostWhileTheKeyWorks},
 	} {
 		t.Run(test.name, test.run)
 	}
