@@ -147,7 +147,6 @@ type madeAnswer struct {
 	issuer string
 	single certs.SingleStatus
 	der    []byte
-	until  int64  // end of the certificate when its answers are made in advance, else 0
 	round  uint64 // before the state was read
 }
 
@@ -162,7 +161,8 @@ func (r *Role) make(ctx context.Context, i *issuer, id certs.CertID) (madeAnswer
 }
 
 // keepAnswers stores answers, in one transaction. An answer "good" about what was
-// revoked meanwhile is dropped: the row stays due.
+// revoked meanwhile is dropped: the row stays due. A row that is not there yet
+// is one that is made only when asked.
 func (r *Role) keepAnswers(ctx context.Context, made []madeAnswer) error {
 	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
 		for n := range made {
@@ -176,18 +176,14 @@ func (r *Role) keepAnswers(ctx context.Context, made []madeAnswer) error {
 				m.der = nil
 				continue
 			}
-			var until, renew sql.NullInt64
-			if m.until > 0 {
-				until = sql.NullInt64{Int64: m.until, Valid: true}
-				renew = sql.NullInt64{Int64: m.single.ThisUpdate.Add(r.cfg.OCSPLife / 2).Unix(), Valid: true}
-			}
 			flag := 0
 			if revoked {
 				flag = 1
 			}
-			if _, err := tx.ExecContext(ctx, `INSERT INTO answers (cert_id, serial, issuer, until, renew_at, revoked, next_update, der) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-				ON CONFLICT (cert_id) DO UPDATE SET until = excluded.until, renew_at = excluded.renew_at, revoked = excluded.revoked, next_update = excluded.next_update, der = excluded.der`,
-				m.single.ID.DER, serial, m.issuer, until, renew, flag, m.single.NextUpdate.Unix(), m.der); err != nil {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO answers (cert_id, serial, issuer, revoked, next_update, der) VALUES (?, ?, ?, ?, ?, ?)
+				ON CONFLICT (cert_id) DO UPDATE SET revoked = excluded.revoked, next_update = excluded.next_update, der = excluded.der,
+				renew_at = CASE WHEN answers.until IS NULL THEN NULL ELSE ? END`,
+				m.single.ID.DER, serial, m.issuer, flag, m.single.NextUpdate.Unix(), m.der, m.single.ThisUpdate.Add(r.cfg.OCSPLife/2).Unix()); err != nil {
 				return fmt.Errorf("store OCSP answer: %w", err)
 			}
 		}
@@ -248,7 +244,6 @@ func (r *Role) renewAnswers(ctx context.Context) (more bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		m.until = d.until
 		made = append(made, m)
 	}
 	if err := r.keepAnswers(ctx, made); err != nil {
