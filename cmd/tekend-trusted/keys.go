@@ -28,7 +28,7 @@ type keysPlanCmd struct {
 
 // Run prints the plan. Its random id makes it another text each time.
 func (c keysPlanCmd) Run(p *program) error {
-	cfg, err := readCeremony(c.Config)
+	cfg, err := safeCeremony(c.Config)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (c keysInitCmd) Run(p *program) error {
 	if err := refuseWatchers(os.Environ()); err != nil {
 		return err
 	}
-	cfg, err := readCeremony(c.Config)
+	cfg, err := safeCeremony(c.Config)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (a approved) run(p *program, what string) error {
 	if err := refuseWatchers(os.Environ()); err != nil {
 		return err
 	}
-	cfg, err := readCeremony(a.Config)
+	cfg, err := safeCeremony(a.Config)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/sha256"
-	"encoding/asn1"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"tekend/certs"
 	"tekend/foureyes"
 	"tekend/hsm"
 )
@@ -72,8 +72,11 @@ type organisationSection struct {
 	Country string `yaml:"country"` // ISO 3166-1 alpha-2; default BE
 }
 
-// defaultOrganisationID names nobody: no register gives it out.
-const defaultOrganisationID = "NTRBE-0000000000"
+// The organisation of a sandbox. No register gives its number out.
+const (
+	defaultOrganisation   = "Tekend"
+	defaultOrganisationID = "NTRBE-0000000000"
+)
 
 // policiesSection holds dotted object identifiers, for certificates of persons, of time-stamping units, and for time-stamps.
 type policiesSection struct {
@@ -150,7 +153,7 @@ func (c *ceremonyConfig) complete() error {
 		}
 	}
 	for name, oid := range map[string]string{"person": c.Policies.Person, "tsu": c.Policies.TSU, "time_stamp": c.Policies.TimeStamp} {
-		if _, err := parseOID(oid); oid != "" && err != nil {
+		if _, err := certs.ParseOID(oid); oid != "" && err != nil {
 			return fmt.Errorf("policies.%s: %w", name, err)
 		}
 	}
@@ -165,7 +168,7 @@ func (c *ceremonyConfig) complete() error {
 
 func (c *ceremonyConfig) defaults() {
 	setDefault(&c.Module, "/usr/lib/softhsm/libsofthsm2.so")
-	setDefault(&c.Organisation.Name, "Tekend")
+	setDefault(&c.Organisation.Name, defaultOrganisation)
 	setDefault(&c.Organisation.ID, defaultOrganisationID)
 	setDefault(&c.Organisation.Country, "BE")
 	for _, k := range []*hsm.KeyKind{&c.Root.KeyType, &c.IssuingKeyType, &c.TSUKeyType} {
@@ -241,22 +244,6 @@ func setDefault(v *string, d string) {
 	if *v == "" {
 		*v = d
 	}
-}
-
-// parseOID reads a dotted object identifier.
-func parseOID(text string) (asn1.ObjectIdentifier, error) {
-	var oid asn1.ObjectIdentifier
-	for part := range strings.SplitSeq(text, ".") {
-		var n int
-		if _, err := fmt.Sscanf(part, "%d", &n); err != nil || n < 0 || fmt.Sprint(n) != part {
-			return nil, fmt.Errorf("%q is not a dotted object identifier", text)
-		}
-		oid = append(oid, n)
-	}
-	if len(oid) < 3 || oid[0] > 2 || oid[0] < 2 && oid[1] > 39 {
-		return nil, fmt.Errorf("%q is not a dotted object identifier", text)
-	}
-	return oid, nil
 }
 
 // reportPath is where the report of a ceremony is published: ceremony.json for the first, ceremony-kek-2.json, ….

@@ -311,7 +311,7 @@ func (c *ceremony) order(item certItem) (certs.Order, error) {
 		NotBefore: c.now, NotAfter: c.now.Add(item.life), Real: c.cfg.Production,
 	}
 	if item.profile == certs.TSU && c.cfg.Policies.TSU != "" {
-		policy, err := parseOID(c.cfg.Policies.TSU)
+		policy, err := certs.ParseOID(c.cfg.Policies.TSU)
 		if err != nil {
 			return o, err
 		}

@@ -56,6 +56,7 @@ type commands struct {
 	Uses     usesCmd        `cmd:"" help:"List what a person's key was used for, from the sam's own record."`
 	Audit    auditCmd       `cmd:"" help:"Look at a role's audit record."`
 	Operator operatorCmd    `cmd:"" help:"Keys of operators, of whom two decide together."`
+	Config   configCmd      `cmd:"" help:"Look at a configuration file."`
 	Approve  lockApproveCmd `cmd:"" help:"Approve a text as an operator: a plan of keys plan, a lock, an act."`
 	Act      actCmd         `cmd:"" help:"Acts of two operators about a certificate or its key: revoke, suspend, resume, destroy."`
 	Lock     lockCmd        `cmd:"" help:"The lock of a role, or of a front, that was put back in time."`

@@ -295,7 +295,7 @@ func TestABadCeremonyFileIsExplained(t *testing.T) {
 		"root of the ca":  {strings.Replace(good, "/tmp/x/root", "/tmp/x/ca/root", 1), "not its own place"},
 		"open root file":  {strings.Replace(good, "dir: /tmp/x/root", "file: /tmp/x/root/root.key", 1), "passphrase_file"},
 		"odd key type":    {good + "tsu_key_type: RSA-2048\n", "tsu_key_type"},
-		"odd policy":      {good + "policies: {person: 1.x}\n", "policies.person"},
+		"odd policy":      {good + "policies: {person: 1.x.3}\n", "policies.person"},
 		"one operator":    {good[:strings.LastIndex(good, "- {")], "two or more"},
 		"one key twice":   {good + good[strings.LastIndex(good, "- {"):], "a key of his own"},
 		"empty":           {"", "public_url"},

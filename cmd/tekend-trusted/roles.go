@@ -42,6 +42,8 @@ type caFile struct {
 	Audit        audit.LogConfig `yaml:"audit"`
 	gateSections `yaml:",inline"`
 	CA           authority.Config `yaml:"ca"`
+
+	productionSection `yaml:",inline"`
 }
 
 // Run serves issuing and status until the program is told to stop.
@@ -50,6 +52,10 @@ func (c caCmd) Run(p *program) error {
 	if err := readYAML(c.Config, &cfg); err != nil {
 		return err
 	}
+	if err := cfg.common(c.Config, user()).refuse(); err != nil {
+		return err
+	}
+	cfg.CA.Production = cfg.Production
 	setDefault(&cfg.Key, labelIssuing)
 	setDefault(&cfg.OCSPKey, labelOCSP)
 	cfg.CA.Now, cfg.CA.Log, cfg.CA.Itsme.Now, cfg.CA.DiskFailed = p.now, p.log, p.now, p.diskFailed
@@ -63,7 +69,7 @@ func (c caCmd) Run(p *program) error {
 	if cfg.CA.Audit, err = auditLog(p, cfg.Audit, root[0]); err != nil {
 		return usage("%s: %w", c.Config, err)
 	}
-	token, err := cfg.Token.open(p)
+	token, err := cfg.openToken(p, cfg.Token)
 	if err != nil {
 		return err
 	}

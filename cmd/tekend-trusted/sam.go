@@ -30,6 +30,8 @@ type samFile struct {
 	Audit        audit.LogConfig `yaml:"audit"`
 	gateSections `yaml:",inline"`
 	SAM          activation.Config `yaml:"sam"`
+
+	productionSection `yaml:",inline"`
 }
 
 // Run serves signature activation until the program is told to stop.
@@ -38,6 +40,10 @@ func (c samCmd) Run(p *program) error {
 	if err := readYAML(c.Config, &cfg); err != nil {
 		return err
 	}
+	if err := cfg.common(c.Config, user()).refuse(); err != nil {
+		return err
+	}
+	cfg.SAM.Production = cfg.Production
 	root, err := readChain([]string{cfg.SAM.RootFile})
 	if err != nil {
 		return usage("%s: sam.root_file: %w", c.Config, err)
@@ -51,7 +57,7 @@ func (c samCmd) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	token, err := cfg.Token.open(p)
+	token, err := cfg.openToken(p, cfg.Token)
 	if err != nil {
 		return errors.Join(err, socket.Close())
 	}

@@ -32,6 +32,8 @@ type tsaFile struct {
 	Audit        audit.LogConfig `yaml:"audit"`
 	gateSections `yaml:",inline"`
 	TSA          tsauthority.Config `yaml:"tsa"`
+
+	productionSection `yaml:",inline"`
 }
 
 // nextUnit takes over from the one before at a time, without a restart. Afterwards it may move up: then its key and chain stand where the
@@ -48,6 +50,9 @@ func (c tsaCmd) Run(p *program) error {
 	if err := readYAML(c.Config, &cfg); err != nil {
 		return err
 	}
+	if err := cfg.common(c.Config, user()).refuse(); err != nil {
+		return err
+	}
 	setDefault(&cfg.Key, labelTSU)
 	chain, next, err := cfg.chains()
 	if err != nil {
@@ -62,7 +67,7 @@ func (c tsaCmd) Run(p *program) error {
 			return usage("%s: %w", c.Config, err)
 		}
 	}
-	token, err := cfg.Token.open(p)
+	token, err := cfg.openToken(p, cfg.Token)
 	if err != nil {
 		return err
 	}
