@@ -81,9 +81,9 @@ func (p *Pool) LearnedSize() int {
 	return most
 }
 
-// Stamp gives the first good token ([Client.Stamp]). The error wraps those of
-// all that were asked, and [ErrUnreachable] when none was, because all are left
-// alone.
+// Stamp gives the first good token ([Client.Stamp]). Who is left alone is not
+// asked while there is another one; when all are, all are asked: there is
+// nothing better to do. The error wraps those of all that were asked.
 func (p *Pool) Stamp(ctx context.Context, digest []byte, h crypto.Hash) (*Token, error) {
 	if len(digest) != h.Size() {
 		return nil, errf(CodeImprint, "a digest of %d bytes", len(digest))
@@ -92,24 +92,25 @@ func (p *Pool) Stamp(ctx context.Context, digest []byte, h crypto.Hash) (*Token,
 	defer cancel()
 	begin := p.cfg.Now()
 	var errs []error
-	for i, m := range p.members {
-		if err := ctx.Err(); err != nil {
-			errs = append(errs, fmt.Errorf("%w: no time is left to ask %s", ErrUnreachable, m.Name))
+	for _, anybody := range []bool{false, true} {
+		for i, m := range p.members {
+			if ctx.Err() != nil {
+				return nil, errors.Join(append(errs, fmt.Errorf("%w: no time is left to ask %s", ErrUnreachable, m.Name))...)
+			}
+			if !m.admit(p.cfg.Now()) && !anybody {
+				continue
+			}
+			left := max(p.cfg.Budget-p.cfg.Now().Sub(begin), 0)
+			t, err := m.stamp(ctx, left/time.Duration(len(p.members)-i), digest, h)
+			m.judge(ctx, err, p.cfg)
+			if err == nil {
+				return t, nil
+			}
+			errs = append(errs, fmt.Errorf("%s: %w", m.Name, err))
+		}
+		if len(errs) > 0 {
 			break
 		}
-		if !m.admit(p.cfg.Now()) {
-			continue
-		}
-		left := max(p.cfg.Budget-p.cfg.Now().Sub(begin), 0)
-		t, err := m.stamp(ctx, left/time.Duration(len(p.members)-i), digest, h)
-		m.judge(ctx, err, p.cfg)
-		if err == nil {
-			return t, nil
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", m.Name, err))
-	}
-	if len(errs) == 0 {
-		return nil, fmt.Errorf("%w: each one has failed a moment ago and is left alone", ErrUnreachable)
 	}
 	return nil, errors.Join(errs...)
 }

@@ -47,8 +47,10 @@ type frontConfig struct {
 	// Policies is a folder of the provider's own texts, VERSION/KIND-LANG.txt (package policy): practice statement, disclosure
 	// statements, terms. Default: the templates of the sandbox.
 	Policies string `yaml:"policies"`
+	// TSAs are asked in their order when our own authority gives no time-stamp. Default none.
+	TSAs []otherTSA `yaml:"tsas"`
 	// EvidenceTSAs stamp evidence bundles beside our own authority. Default none.
-	EvidenceTSAs []evidenceTSA `yaml:"evidence_tsas"`
+	EvidenceTSAs []otherTSA `yaml:"evidence_tsas"`
 	// Clients are the service providers.
 	Clients []clientConfig `yaml:"clients"`
 	Store   store.Config   `yaml:"store"`
@@ -232,6 +234,7 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 	f.service = signer.New(cfg.Signer, signer.Dependencies{
 		Requests: st, Claims: st, Callbacks: st, Signers: st, Blobs: st,
 		Enrolling: f.sam, Certifying: f.sam, Preparing: f.sam, Activation: f.sam, Uses: f.sam,
+		Revoking: f.sam, Revocations: st,
 		Issuer: issuer, Stamper: stamper, Evidence: f.sam, EvidenceStampers: others, Roots: roots,
 	})
 	names, err := f.addClients(p.ctx)
@@ -247,17 +250,6 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 		return nil, errors.Join(usage("%w", err), st.Close())
 	}
 	return f, nil
-}
-
-// newStamper is the client of our own time-stamping role.
-func newStamper(cfg frontConfig, now func() time.Time) (*tsa.Client, error) {
-	roots, err := loadRoots(cfg.Roots)
-	if err != nil {
-		return nil, err
-	}
-	return tsa.NewClient(tsa.ClientConfig{
-		Socket: cfg.Sockets.TSA, Policies: cfg.TSAPolicies, Roots: roots, Timeout: 10 * time.Second, Now: now,
-	}, nil), nil
 }
 
 // addClients stores the configured providers and gives their names.
