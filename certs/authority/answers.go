@@ -182,7 +182,7 @@ func (r *Role) keepAnswers(ctx context.Context, made []madeAnswer) error {
 			}
 			if _, err := tx.ExecContext(ctx, `INSERT INTO answers (cert_id, serial, issuer, revoked, next_update, der) VALUES (?, ?, ?, ?, ?, ?)
 				ON CONFLICT (cert_id) DO UPDATE SET revoked = excluded.revoked, next_update = excluded.next_update, der = excluded.der,
-				renew_at = CASE WHEN answers.until IS NULL THEN NULL ELSE ? END`,
+				renew_at = CASE WHEN answers.until IS NULL THEN NULL ELSE CAST(? AS BIGINT) END`,
 				m.single.ID.DER, serial, m.issuer, flag, m.single.NextUpdate.Unix(), m.der, m.single.ThisUpdate.Add(r.cfg.OCSPLife/2).Unix()); err != nil {
 				return fmt.Errorf("store OCSP answer: %w", err)
 			}
