@@ -83,6 +83,7 @@ const (
 	CodeMinor            = "signer_minor"      // not shown to be 18 or older
 	CodeOngoingCall      = "ongoing_call"      // the person was in a call; start again after hanging up
 	CodeName             = "name_refused"      // the name cannot stand in a certificate
+	CodeRecord           = "record_refused"    // the tokens do not say what an identity record must; detail names it
 	CodeReplayed         = "replayed"          // a token was used for another order
 	CodeKeyUsed          = "key_used"          // this public key has a certificate or an order
 	CodeLint             = "lint_refused"      // the certificate would break its profile; nothing was signed

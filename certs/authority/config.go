@@ -88,6 +88,9 @@ type Config struct {
 	// Life of a certificate; it never goes beyond the issuing CA's end.
 	// Default 17520h (2 years), at most 3 years.
 	Life time.Duration `yaml:"life"`
+	// OneTimeLife is the life of a certificate for one confirmation, which has no
+	// revocation information. Default and maximum 24h, at least 1h.
+	OneTimeLife time.Duration `yaml:"one_time_life"`
 	// CRLLife is the time from thisUpdate to nextUpdate of the issuing CA's
 	// CRL. A new one is made when half of it is over. Default 12h, at most 24h
 	// (EN 319 411-1 CSS-6.3.9-05).
@@ -109,6 +112,13 @@ type Config struct {
 	// not say which country issued the identity document. Empty: such an order
 	// is refused. The sandbox uses BE.
 	DefaultCountry string `yaml:"default_country"`
+
+	// Activation lists the ways in which the person's account at itsme may have
+	// been activated. Default: CARD_READER, CONTACT_LESS (with the identity card)
+	// and ID_PROVIDER (by a bank). "*" takes every way, and none stated.
+	Activation []string `yaml:"activation"`
+	// SerialNumber is the serial number in subjects. Default: a random one.
+	SerialNumber SerialNumber `yaml:"serial_number"`
 
 	// PolicyOID is our own certificate policy, dotted; every person's certificate
 	// states it. Default: our test policy, which only a sandbox may state.
@@ -162,7 +172,10 @@ func (c *Config) complete() error {
 	c.ACR, c.IssuerName = or(c.ACR, token.ACRAdvanced), or(c.IssuerName, defaultIssuer)
 	c.ResponderLife, c.OCSPLife = or(c.ResponderLife, defaultResponderLife), or(c.OCSPLife, defaultOCSPLife)
 	c.OCSPLive, c.OCSPCache = or(c.OCSPLive, defaultOCSPLive), or(c.OCSPCache, defaultOCSPCache)
-	if err := c.checkIssuers(); err != nil {
+	if len(c.Activation) == 0 {
+		c.Activation = activations
+	}
+	if err := errors.Join(c.checkIssuers(), c.checkOneTime(), c.SerialNumber.complete()); err != nil {
 		return err
 	}
 	switch {

@@ -25,7 +25,7 @@ func (r *Role) issue(ctx context.Context, hash string, body []byte, req ca.Issue
 	if err := r.mayIssue(); err != nil {
 		return ca.Issued{}, err
 	}
-	v, err := r.verify(ctx, req)
+	v, err := verifier{r.cfg, r.keys, r.cfg.Now()}.verify(ctx, req)
 	if err != nil {
 		return ca.Issued{}, r.refused(ctx, hash, err)
 	}
@@ -36,7 +36,7 @@ func (r *Role) issue(ctx context.Context, hash string, body []byte, req ca.Issue
 	}
 	// From here on the caller's going away must not stop us half way.
 	ctx = context.WithoutCancel(ctx)
-	prepared, err := certs.Prepare(r.issuing, r.order(v.person, v.key))
+	prepared, err := certs.Prepare(r.issuing, r.order(v.person, v.key, profileOf(v.application)))
 	if err != nil {
 		return ca.Issued{}, r.refused(ctx, hash, prepareRefusal(err))
 	}
@@ -90,8 +90,12 @@ func (r *Role) intend(ctx context.Context, hash string, body []byte, v *verified
 		if _, err := tx.ExecContext(ctx, "INSERT INTO evidence (order_hash, body, keys) VALUES (?, ?, ?)", hash, body, v.keys); err != nil {
 			return fmt.Errorf("record evidence: %w", err)
 		}
+		record, err := r.keepRecord(ctx, tx, v, hash, serial)
+		if err != nil {
+			return err
+		}
 		return audit.Append(ctx, tx, audit.Event{At: now, Kind: "certificate.intent", Subject: serial, Detail: map[string]string{
-			"order": hash, "application": v.application.ID, "spki_sha256": spki, "tbs_sha256": p.TBSSHA256(),
+			"order": hash, "application": v.application.ID, "spki_sha256": spki, "tbs_sha256": p.TBSSHA256(), "record": record,
 			"terms": v.application.TermsVersion, "ident_key": v.tokens[0].KeyID, "consent_key": v.tokens[1].KeyID,
 		}})
 	})

@@ -270,17 +270,6 @@ func (r *Role) problem(ctx context.Context, serial string, p proof) error {
 	return r.note(ctx, audit.Event{Kind: "certificate.problem", Subject: serial, Detail: p.detail}, refusal)
 }
 
-// note writes a row about cause, and gives cause.
-func (r *Role) note(ctx context.Context, e audit.Event, cause error) error {
-	ctx = context.WithoutCancel(ctx)
-	e.At = r.cfg.Now()
-	err := r.db.InTx(ctx, func(tx *sql.Tx) error { return audit.Append(ctx, tx, e) })
-	if err != nil && !errors.Is(err, audit.ErrClockBack) {
-		return errors.Join(cause, err)
-	}
-	return cause
-}
-
 func clockBack() error {
 	return &wire.Error{Status: http.StatusServiceUnavailable, Code: ca.CodeClock, Detail: "the clock is before recorded history", Retryable: true}
 }

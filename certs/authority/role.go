@@ -118,6 +118,9 @@ func (r *Role) begin(ctx context.Context, set *fence.Setup) (err error) {
 		return err
 	}
 	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
+		if err := audit.SettleTally(ctx, tx, r.cfg.Now(), r.cfg.Now()); err != nil {
+			return err
+		}
 		return audit.Append(ctx, tx, audit.Event{
 			At: r.cfg.Now(), Kind: "role.started", Subject: "ca",
 			Detail: map[string]string{"acr": r.cfg.ACR, "terms": r.cfg.TermsVersion, "issuing_ca": certs.SerialHex(r.issuing.SerialNumber)},
@@ -208,24 +211,15 @@ func (r *Role) trial() error {
 	if err != nil {
 		return err
 	}
-	_, err = certs.Prepare(r.issuing, r.order(person, key.Public()))
-	return err
-}
-
-// order is what every certificate of this role contains.
-func (r *Role) order(p certs.Person, key crypto.PublicKey) certs.Order {
-	from := r.cfg.Now().UTC().Truncate(time.Second)
-	to := from.Add(r.cfg.Life)
-	if to.After(r.issuing.NotAfter) {
-		to = r.issuing.NotAfter
+	if person, err = r.cfg.trialNumbered(person); err != nil {
+		return err
 	}
-	published := certs.PublishedBy(r.cfg.PublicURL, r.cfg.IssuerName, r.cfg.CPSURL)
-	published.PDS = r.cfg.PDS
-	return certs.Order{
-		Profile: certs.NaturalPerson, Subject: p.Subject(), PublicKey: key,
-		NotBefore: from, NotAfter: to, Publication: published, Identified: true,
-		Policy: r.cfg.policy(), Real: r.cfg.Production,
+	for _, profile := range []certs.Profile{certs.NaturalPerson, certs.OneTime} {
+		if _, err := certs.Prepare(r.issuing, r.order(person, key.Public(), profile)); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // Health says whether the role can issue now.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"tekend/audit"
 )
 
 const (
@@ -89,6 +91,9 @@ func (r *Role) round(ctx context.Context) (more bool) {
 		if _, err := r.responder(ctx, i); err != nil {
 			r.trouble(err)
 		}
+	}
+	if err := r.settleRefusals(ctx, audit.TallyTime); err != nil {
+		r.trouble(err)
 	}
 	more, err := r.renewAnswers(ctx)
 	if err != nil {

@@ -27,6 +27,14 @@ const maxCSR = 8 << 10
 // skew is the difference of clocks that is forgiven between us and itsme.
 const skew = time.Minute
 
+// verifier checks orders: when they come, and again later from what was kept
+// of them, by the rules and the keys of then.
+type verifier struct {
+	cfg  Config
+	keys token.Keys
+	now  time.Time
+}
+
 // verified is an order that may be executed.
 type verified struct {
 	application consent.Application
@@ -42,30 +50,30 @@ func refuse(code, detail string) *wire.Error {
 
 // verify checks everything about an order that does not need the database.
 // Refusals are *wire.Error; none holds personal data.
-func (r *Role) verify(ctx context.Context, req ca.IssueRequest) (*verified, error) {
+func (c verifier) verify(ctx context.Context, req ca.IssueRequest) (*verified, error) {
 	v := &verified{}
 	var err error
 	if v.application, err = consent.DecodeApplication(req.Application); err != nil {
 		return nil, refuse(ca.CodeBadOrder, "the application cannot be read")
 	}
-	if v.application.TermsVersion != r.cfg.TermsVersion || v.application.TermsSHA256 != r.cfg.TermsSHA256 {
+	if v.application.TermsVersion != c.cfg.TermsVersion || v.application.TermsSHA256 != c.cfg.TermsSHA256 {
 		return nil, refuse(ca.CodeTerms, "the application accepts other terms than those in force")
 	}
-	if v.key, err = possession(req.CSR, v.application.SPKISHA256, r.cfg.Now()); err != nil {
+	if v.key, err = possession(req.CSR, v.application.SPKISHA256, c.now); err != nil {
 		return nil, err
 	}
-	manifests, err := r.manifests(req, v.application)
+	manifests, err := c.manifests(req, v.application)
 	if err != nil {
 		return nil, err
 	}
-	recorder := &keyRecorder{Keys: r.keys}
+	recorder := &keyRecorder{Keys: c.keys}
 	for i, leg := range []struct{ name, inner, audience string }{
-		{"identification", req.IdentificationToken, r.cfg.IdentClient},
-		{"consent", req.ConsentToken, r.cfg.ConfirmClient},
+		{"identification", req.IdentificationToken, c.cfg.IdentClient},
+		{"consent", req.ConsentToken, c.cfg.ConfirmClient},
 	} {
 		t, err := token.Verify(ctx, leg.inner, recorder, token.Expect{
-			Issuer: r.cfg.Itsme.Issuer, Audience: leg.audience, Nonce: consent.Nonce(manifests[i].raw),
-			Subject: manifests[i].Sub, ACR: r.cfg.ACR, Now: r.cfg.Now(), MaxAge: r.cfg.MaxAge, Skew: skew,
+			Issuer: c.cfg.Itsme.Issuer, Audience: leg.audience, Nonce: consent.Nonce(manifests[i].raw),
+			Subject: manifests[i].Sub, ACR: c.cfg.ACR, Now: c.now, MaxAge: c.cfg.MaxAge, Skew: skew,
 			AllowExpired: true, // the sam took it while it was fresh; MaxAge bounds it here
 		})
 		if err != nil {
@@ -79,7 +87,7 @@ func (r *Role) verify(ctx context.Context, req ca.IssueRequest) (*verified, erro
 	if v.keys, err = recorder.set(); err != nil {
 		return nil, err
 	}
-	v.person, err = r.identity(v.tokens[0].Claims, v.tokens[1].Claims)
+	v.person, err = c.identity(v.tokens[0].Claims, v.tokens[1].Claims)
 	return v, err
 }
 
@@ -116,7 +124,7 @@ type manifest struct {
 
 // manifests checks what the two transactions were made for: enrolment, this
 // application, our clients, and, in the consent, the very text that names it.
-func (r *Role) manifests(req ca.IssueRequest, app consent.Application) ([2]manifest, error) {
+func (c verifier) manifests(req ca.IssueRequest, app consent.Application) ([2]manifest, error) {
 	var both [2]manifest
 	digest, err := app.Digest()
 	if err != nil {
@@ -126,8 +134,8 @@ func (r *Role) manifests(req ca.IssueRequest, app consent.Application) ([2]manif
 		name, client string
 		raw          []byte
 	}{
-		{"identification", r.cfg.IdentClient, req.IdentificationManifest},
-		{"consent", r.cfg.ConfirmClient, req.ConsentManifest},
+		{"identification", c.cfg.IdentClient, req.IdentificationManifest},
+		{"consent", c.cfg.ConfirmClient, req.ConsentManifest},
 	} {
 		m, err := consent.DecodeManifest(leg.raw)
 		switch {
@@ -137,7 +145,7 @@ func (r *Role) manifests(req ca.IssueRequest, app consent.Application) ([2]manif
 			return both, refuse(ca.CodeBadOrder, leg.name+": the manifest is not for an enrolment")
 		case m.Application != digest:
 			return both, refuse(ca.CodeBadOrder, leg.name+": the manifest is for another application")
-		case m.Iss != r.cfg.Itsme.Issuer || m.ClientID != leg.client:
+		case m.Iss != c.cfg.Itsme.Issuer || m.ClientID != leg.client:
 			return both, refuse(ca.CodeBadOrder, leg.name+": the manifest is for another issuer or client")
 		case len(m.Docs) > 0 || m.Cred != nil:
 			return both, refuse(ca.CodeBadOrder, leg.name+": the manifest of an enrolment names documents or a credential")
@@ -177,10 +185,10 @@ func tokenRefusal(leg string, err error) error {
 // identity checks that both legs show the same adult person, who was not in a
 // call, and gives the person as the certificate will name him. Names come from
 // the tokens alone.
-func (r *Role) identity(ident, confirm token.Claims) (certs.Person, error) {
+func (c verifier) identity(ident, confirm token.Claims) (certs.Person, error) {
 	type same struct{ name, given, family, birthdate, birthtext, document string }
-	of := func(c token.Claims) same {
-		return same{c.Name, c.GivenName, c.FamilyName, c.Birthdate, c.BirthdateText, c.DocumentSN}
+	of := func(t token.Claims) same {
+		return same{t.Name, t.GivenName, t.FamilyName, t.Birthdate, t.BirthdateText, t.DocumentSN}
 	}
 	switch {
 	case ident.DocumentSN == "" || confirm.DocumentSN == "":
@@ -192,11 +200,14 @@ func (r *Role) identity(ident, confirm token.Claims) (certs.Person, error) {
 	case isTrue(ident.OngoingCall) || isTrue(confirm.OngoingCall):
 		return certs.Person{}, refuse(ca.CodeOngoingCall, "the person was in a call")
 	}
-	p, err := r.cfg.person(ident.Name, ident.GivenName, ident.FamilyName, or(ident.IssuingCountry, r.cfg.DefaultCountry))
+	p, err := c.cfg.person(ident.Name, ident.GivenName, ident.FamilyName, or(ident.IssuingCountry, c.cfg.DefaultCountry))
 	if err != nil {
 		return certs.Person{}, refuse(ca.CodeName, err.Error())
 	}
-	return p, nil
+	if err := c.supports(ident); err != nil {
+		return certs.Person{}, err
+	}
+	return c.numbered(p, ident)
 }
 
 func isTrue(b *bool) bool { return b != nil && *b }

@@ -222,6 +222,7 @@ func person() claims {
 		token.ClaimName: "Jan Jansen", token.ClaimGivenName: "Jan", token.ClaimFamilyName: "Jansen", token.ClaimBirthdate: "1985-07-30",
 		token.ClaimBirthdateText: "30 JUL 1985", token.ClaimAgeGTE18: true, token.ClaimDocumentSN: "592123456789",
 		token.ClaimDocumentType: "ID_CARD", token.ClaimIssuingCountry: "BEL", token.ClaimIdentificationMode: "QR", token.ClaimOngoingCall: false,
+		token.ClaimAccount: claims{"activationMechanism": token.ActivatedCardReader},
 	}
 }
 
