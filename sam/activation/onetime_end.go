@@ -136,9 +136,19 @@ func (r *Role) list(ctx context.Context, query string, args ...any) (all []strin
 }
 
 // dropApplication forgets an application that can no longer become a
-// credential. A key in the token is then unused, and settleResidents ends it.
+// credential, and destroys its key. It may be called again after a stop in it.
 func (r *Role) dropApplication(ctx context.Context, e *enrolment) error {
+	if e.Key.Resident() {
+		if err := r.token.DestroyResident(ctx, e.Key.Blob); err != nil {
+			return tokenTrouble(fmt.Errorf("destroy key: %w", err))
+		}
+	}
 	return r.inTx(ctx, func(tx *sql.Tx) error {
+		if e.Key.Resident() {
+			if _, err := tx.ExecContext(ctx, "UPDATE resident_keys SET state = ? WHERE key_id = ?", keyDestroyed, e.Key.Blob); err != nil {
+				return fmt.Errorf("drop application: %w", err)
+			}
+		}
 		if err := changed(ctx, tx, "UPDATE enrolments SET blob = ? WHERE id = ? AND mac = ?", make([]byte, len(e.Key.Blob)), e.ID, e.MAC); err != nil {
 			return fmt.Errorf("drop application: %w", err)
 		}

@@ -43,7 +43,12 @@ func TestOnPostgres(t *testing.T) {
 		{"TestNoticesOutliveAnOutage", TestNoticesOutliveAnOutage},
 		{"TestAResidentKeySigns", TestAResidentKeySigns},
 		{"TestMarksOfFronts", TestMarksOfFronts},
-		{"TestMarksOfFronts", TestMarksOfFronts},
+		{"TestAOneTimeCredentialSignsOnceAndItsKeyIsGone", TestAOneTimeCredentialSignsOnceAndItsKeyIsGone},
+		{"TestAOneTimeCredentialHasOneConfirmation", TestAOneTimeCredentialHasOneConfirmation},
+		{"TestAOneTimeApplicationThatTakesTooLong", TestAOneTimeApplicationThatTakesTooLong},
+		{"TestACredentialIsRenewedBeforeItsEnd", TestACredentialIsRenewedBeforeItsEnd},
+		{"TestRecordsOfAnEarlierVersionEndToo", TestRecordsOfAnEarlierVersionEndToo},
+		{"TestKeysAndRecordsAgreeAfterADay", TestKeysAndRecordsAgreeAfterADay},
 	} {
 		t.Run(test.name, test.run)
 	}
