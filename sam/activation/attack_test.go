@@ -113,6 +113,12 @@ func (w *world) exec(query string, args ...any) {
 	w.sql(func(d *sql.DB) error { _, err := d.Exec(query, args...); return err })
 }
 
+// tryExec is exec whose error counts.
+func (w *world) tryExec(query string) (err error) {
+	w.sql(func(d *sql.DB) error { _, err = d.Exec(query); return nil })
+	return err
+}
+
 // TestOwnedFrontB: label and digest of document A, which the victim sees and
 // compares, with the signed attributes of B.
 func TestOwnedFrontB(t *testing.T) {

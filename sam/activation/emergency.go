@@ -194,6 +194,9 @@ var emergencyPolicy = func() string {
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 }()
 
+// reasonCompromise is the one reason that the page offers.
+const reasonCompromise = "keyCompromise"
+
 // What the page says after a try.
 const (
 	saidRevoked = "revoked"
@@ -264,7 +267,7 @@ func (r *Role) tryCode(ctx context.Context, code, reason string) (status int, sa
 	if credential == "" {
 		return r.wrongCode(ctx)
 	}
-	if reason == "" {
+	if reason != reasonCompromise { // a broken form is no reason to refuse
 		reason = consent.DefaultReason
 	}
 	j := job[sam.ActDone]{call: "emergency", subject: credential, turn: "credential " + credential, do: func(ctx context.Context) (*sam.ActDone, error) {

@@ -68,3 +68,9 @@ func (r *Role) DestroyKey(ctx context.Context, id string) error {
 
 // Sweep is one look of the sweeping, with a search of the token.
 func (r *Role) Sweep(ctx context.Context) error { return r.sweep(ctx, true) }
+
+// Reconcile takes one look at what is not finished of revocations.
+func (r *Role) Reconcile(ctx context.Context) error { return r.reconcile(ctx) }
+
+// Code is a credential's revocation code.
+func (r *Role) Code(ctx context.Context, id string) (string, error) { return r.revocationCode(ctx, id) }

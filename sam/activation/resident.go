@@ -157,14 +157,16 @@ func (r *Role) settleResidents(ctx context.Context, tx *sql.Tx, found []hsm.Resi
 }
 
 // residentRows are the rows by CKA_ID. Those that a process, this one or another
-// instance, may be working on have no state.
+// instance, may be working on have no state: those made a moment ago, and those of
+// revoked credentials, whose keys are destroyed in the token first (destroyKey).
 func (r *Role) residentRows(ctx context.Context, tx *sql.Tx) (map[string]residentKey, error) {
 	before := r.cfg.Now().Add(-gone).UnixMicro()
 	rows, err := tx.QueryContext(ctx, `SELECT k.key_id, k.state,
 		EXISTS (SELECT 1 FROM links l WHERE l.mechanism = ? AND l.blob = k.key_id AND l.state <> 'destroyed')
 			OR EXISTS (SELECT 1 FROM enrolments e WHERE e.id = k.enrolment AND e.blob = k.key_id AND e.step NOT IN ('done', 'existing')),
 		k.created > ? AND EXISTS (SELECT 1 FROM boots b WHERE b.boot = k.boot AND b.seen > ?)
-		FROM resident_keys k`, hsm.MechanismResident, before, before)
+			OR EXISTS (SELECT 1 FROM links l WHERE l.mechanism = ? AND l.blob = k.key_id AND l.state = 'revoked')
+		FROM resident_keys k`, hsm.MechanismResident, before, before, hsm.MechanismResident)
 	if err != nil {
 		return nil, fmt.Errorf("read resident keys: %w", err)
 	}

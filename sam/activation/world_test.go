@@ -53,27 +53,28 @@ const (
 // world is a sam with everything real around it: SoftHSM behind the spy, the
 // simulated itsme, the role ca. The front is the test.
 type world struct {
-	t      testing.TB
-	dir    string
-	shift  atomic.Int64 // of the clock
-	token  *hsm.Token
-	spyAt  int64 // where the spy's log of this world begins
-	op     *sandbox.Server
-	url    string // itsme's issuer
-	opDown atomic.Bool
-	cut    atomic.Value // string: path of itsme whose answer is dropped
-	hits   atomic.Int64 // exchanges at itsme
-	cfg    activation.Config
-	role   *activation.Role
-	stop   func()
-	jwks   atomic.Value // http.Handler
-	front  *sam.Client
-	socket string
-	ca     *ca.Client
-	caDown atomic.Bool
-	status atomic.Value // http.HandlerFunc in place of the ca's, for defects
-	issuer certs.Issuer
-	http   *http.Client // of the sam to itsme; nil: its own
+	t        testing.TB
+	dir      string
+	shift    atomic.Int64 // of the clock
+	token    *hsm.Token
+	spyAt    int64 // where the spy's log of this world begins
+	op       *sandbox.Server
+	url      string // itsme's issuer
+	opDown   atomic.Bool
+	cut      atomic.Value // string: path of itsme whose answer is dropped
+	hits     atomic.Int64 // exchanges at itsme
+	cfg      activation.Config
+	role     *activation.Role
+	stop     func()
+	jwks     atomic.Value // http.Handler
+	front    *sam.Client
+	socket   string
+	ca       *ca.Client
+	caDown   atomic.Bool
+	status   atomic.Value     // http.HandlerFunc in place of the ca's, for defects
+	caStatus http.HandlerFunc // the ca's own, where a test keeps it
+	issuer   certs.Issuer
+	http     *http.Client // of the sam to itsme; nil: its own
 }
 
 func must(t testing.TB, err error) {
