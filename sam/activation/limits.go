@@ -5,11 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
-	"tekend/audit"
 	"tekend/sam"
 )
 
@@ -102,91 +99,4 @@ func after(code, detail string, wait time.Duration) *refusal {
 	ref := refuse(code, detail)
 	ref.Retryable, ref.After = true, max(wait, time.Second)
 	return ref
-}
-
-const (
-	// tallyTime is how long equal refusals are only counted after one that has
-	// a row of its own.
-	tallyTime = time.Minute
-	// tallySubjects is how many subjects have rows of their own in that time for
-	// one kind and call; an honest front never gets there.
-	tallySubjects = 60
-)
-
-// tally writes a refusal into the audit under a quota, so that whoever calls
-// cannot fill the disk: the first one has its row at once; equal ones within a
-// minute are counted, durably, and one row tells their number afterwards. When
-// more than tallySubjects things were refused alike, the others share one
-// count, whatever the reasons. No refusal is lost, and each is on the disk before it is told.
-func (r *Role) tally(ctx context.Context, tx *sql.Tx, e audit.Event) error {
-	if err := r.settleTally(ctx, tx, e.At.Add(-tallyTime), e.At); err != nil {
-		return err
-	}
-	call, now := e.Detail["call"], e.At.UnixMicro()
-	counted, err := countOne(ctx, tx, e)
-	if err != nil || counted {
-		return err
-	}
-	var others int
-	if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM refusals WHERE kind = ? AND call = ?", e.Kind, call).Scan(&others); err != nil {
-		return fmt.Errorf("tally: %w", err)
-	}
-	if others >= tallySubjects {
-		e.Subject, e.Detail = "", map[string]string{"call": call, "why": "several things, or for several reasons"}
-		if counted, err = countOne(ctx, tx, e); err != nil || counted {
-			return err
-		}
-	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO refusals (kind, call, subject, why, since, last, times) VALUES (?,?,?,?,?,?,0)", e.Kind, call, e.Subject, e.Detail["why"], now, now)
-	if err != nil {
-		return fmt.Errorf("tally: %w", err)
-	}
-	return audit.Append(ctx, tx, e)
-}
-
-// countOne counts a refusal like one that has its row already.
-func countOne(ctx context.Context, tx *sql.Tx, e audit.Event) (bool, error) {
-	err := changed(ctx, tx, "UPDATE refusals SET times = times + 1, last = ? WHERE kind = ? AND call = ? AND subject = ? AND why = ?",
-		e.At.UnixMicro(), e.Kind, e.Detail["call"], e.Subject, e.Detail["why"])
-	if errors.Is(err, errNotOne) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("tally: %w", err)
-	}
-	return true, nil
-}
-
-// settleTally writes the rows about refusals that were counted since before
-// the given time, and forgets those.
-func (r *Role) settleTally(ctx context.Context, tx *sql.Tx, before, at time.Time) error {
-	rows, err := tx.QueryContext(ctx, "SELECT kind, call, subject, why, since, last, times FROM refusals WHERE since <= ? AND times > 0 ORDER BY since, kind, call, subject, why", before.UnixMicro())
-	if err != nil {
-		return fmt.Errorf("tally: %w", err)
-	}
-	defer func() { _ = rows.Close() }()
-	var all []audit.Event
-	for rows.Next() {
-		var kind, call, subject, why string
-		var since, last, times int64
-		if err := rows.Scan(&kind, &call, &subject, &why, &since, &last, &times); err != nil {
-			return fmt.Errorf("tally: %w", err)
-		}
-		all = append(all, audit.Event{At: at, Kind: "refusal." + strings.TrimPrefix(kind, "refusal."), Subject: subject, Detail: map[string]string{
-			"call": call, "why": why, "times": strconv.FormatInt(times, 10),
-			"since": time.UnixMicro(since).UTC().Format(time.RFC3339), "until": time.UnixMicro(last).UTC().Format(time.RFC3339),
-		}})
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return fmt.Errorf("tally: %w", err)
-	}
-	for _, e := range all {
-		if err := audit.Append(ctx, tx, e); err != nil {
-			return err
-		}
-	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM refusals WHERE since <= ?", before.UnixMicro()); err != nil {
-		return fmt.Errorf("tally: %w", err)
-	}
-	return nil
 }

@@ -101,7 +101,7 @@ func (r *Role) housekeep(ctx context.Context) {
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	for {
-		if err := r.settleRefusals(ctx, tallyTime); err != nil && ctx.Err() == nil {
+		if err := r.settleRefusals(ctx, audit.TallyTime); err != nil && ctx.Err() == nil {
 			r.cfg.Log.Error("refusals could not be recorded", "err", err)
 		}
 		if err := r.dispatch(ctx); err != nil && ctx.Err() == nil {
@@ -120,12 +120,12 @@ func (r *Role) housekeep(ctx context.Context) {
 // settleRefusals writes the rows about refusals that were counted for longer
 // than age.
 func (r *Role) settleRefusals(ctx context.Context, age time.Duration) error {
-	before := r.cfg.Now().Add(-age)
-	var n int
-	if err := r.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM refusals WHERE since <= ?", before.UnixMicro()).Scan(&n); err != nil || n == 0 {
+	now := r.cfg.Now()
+	due, err := audit.TallyDue(ctx, r.db, now.Add(-age))
+	if err != nil || !due {
 		return err
 	}
-	return r.db.InTx(ctx, func(tx *sql.Tx) error { return r.settleTally(ctx, tx, before, r.cfg.Now()) })
+	return r.db.InTx(ctx, func(tx *sql.Tx) error { return audit.SettleTally(ctx, tx, now.Add(-age), now) })
 }
 
 // woken is signalled when a sender is free again; never without an outbox.

@@ -94,7 +94,7 @@ func why(err error) *refusal {
 	return nil
 }
 
-// record writes a refusal into the audit, under a quota (tally). With the clock put back the row is
+// record writes a refusal into the audit, under a quota (audit.Tally). With the clock put back the row is
 // dated with the highest time of the record.
 func (r *Role) record(ctx context.Context, call, subject string, ref *refusal) error {
 	at := r.cfg.Now()
@@ -112,5 +112,5 @@ func (r *Role) record(ctx context.Context, call, subject string, ref *refusal) e
 		why = "the message is not of the contract"
 	}
 	e := audit.Event{At: at, Kind: "refusal." + ref.Code, Subject: subject, Detail: map[string]string{"call": call, "why": why}}
-	return r.db.InTx(ctx, func(tx *sql.Tx) error { return r.tally(ctx, tx, e) })
+	return r.db.InTx(ctx, func(tx *sql.Tx) error { return audit.Tally(ctx, tx, e, call, why) })
 }

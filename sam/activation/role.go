@@ -196,7 +196,7 @@ func (r *Role) begin(ctx context.Context) (err error) {
 		if err := r.settleResidents(ctx, tx, found); err != nil {
 			return err
 		}
-		if err := r.settleTally(ctx, tx, r.cfg.Now(), r.cfg.Now()); err != nil {
+		if err := audit.SettleTally(ctx, tx, r.cfg.Now(), r.cfg.Now()); err != nil {
 			return err
 		}
 		return r.forget(ctx, tx)
