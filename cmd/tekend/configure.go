@@ -98,7 +98,9 @@ func (s *sandbox) samConfig() doc {
 	}
 	return doc{
 		"token": s.token("sam"), "listen": s.listener("sam", "run", "sam.sock", "front"), "jwks_listen": "fd:3",
-		"audit": s.auditConfig("sam"),
+		"operator_listen":  doc{"socket": s.path("sam", "operators", "sam.sock"), "peers": []int{os.Getuid()}},
+		"emergency_listen": "fd:4",
+		"audit":            s.auditConfig("sam"),
 		"sam": doc{
 			"db": s.path("sam", "sam.db"), "itsme": s.issuer(),
 			"ident":     client(identClient, identService, "itsme-ident-enc.pem"),
@@ -109,6 +111,7 @@ func (s *sandbox) samConfig() doc {
 			"notices":         doc{"kind": "file", "dir": s.path("sam", "notices"), "from": "Tekend SANDBOX <keys@tekend-sandbox.test>", "help": "this is a sandbox; nobody answers"},
 			"providers":       []doc{{"name": providerName, "key_files": []string{s.path("sam", "provider.pem")}}},
 			"provider_signed": s.cmd.ProviderSigned, "policy_sha256": s.promises.cpsSum,
+			"emergency_url": s.url("emergency") + "/",
 		},
 	}
 }

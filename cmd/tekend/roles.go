@@ -143,8 +143,11 @@ func (s *sandbox) startAll(ctx context.Context) error {
 		if e.socket != "" {
 			c.files = []*os.File{s.sockets[e.socket]}
 		}
-		if e.name == "anchor" {
+		switch e.name {
+		case "anchor":
 			c.files = append(c.files, s.timeSockets()...)
+		case "sam":
+			c.files = append(c.files, s.sockets["emergency"])
 		}
 		c.ready = e.ready
 		c.last = e.name == "witness" // so that a stop is witnessed too

@@ -107,7 +107,7 @@ func (s *sandbox) prepare() error {
 	if err := s.loadState(); err != nil {
 		return err
 	}
-	for _, name := range []string{"front", "itsme", "jwks", "provider", "witness", "anchor"} {
+	for _, name := range []string{"front", "itsme", "jwks", "emergency", "provider", "witness", "anchor"} {
 		if err := s.listen(name); err != nil {
 			return err
 		}
@@ -225,6 +225,7 @@ func (s *sandbox) folders() error {
 		folder{s.path("ca", "run"), "ca", "front", 0o750 | fs.ModeSetgid},
 		folder{s.path("ca", "status"), "ca", "sam", 0o750 | fs.ModeSetgid},
 		folder{s.path("ca", "operators"), "ca", "ca", 0o750 | fs.ModeSetgid},
+		folder{s.path("sam", "operators"), "sam", "sam", 0o750 | fs.ModeSetgid},
 		folder{s.path("tsa", "run"), "tsa", "front", 0o750 | fs.ModeSetgid},
 		folder{s.path("front", "blobs"), "front", "front", 0o700},
 		folder{s.path("sam", "notices"), "sam", "sam", 0o700},
@@ -297,7 +298,7 @@ func (s *sandbox) writeInfo() error {
 	defer s.mu.Unlock()
 	info := sandboxFile{
 		Front: s.url("front"), Itsme: s.url("itsme") + "/v2", TSA: s.url("front") + "/tsa", PKI: s.url("front") + "/pki",
-		JWKS: s.url("jwks"), Provider: s.url("provider"), RootPEM: "pki/root.pem", AnchorPEM: "anchor-root.pem", APIKeyFile: "provider/api-key",
+		JWKS: s.url("jwks"), Emergency: s.url("emergency"), Provider: s.url("provider"), RootPEM: "pki/root.pem", AnchorPEM: "anchor-root.pem", APIKeyFile: "provider/api-key",
 		TrustedList: s.trustedList(), PIDs: map[string]int{}, Version: version,
 	}
 	for _, c := range s.children {
