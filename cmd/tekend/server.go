@@ -16,7 +16,7 @@ type sandboxFile struct {
 	TSA         string         `json:"tsa"`
 	PKI         string         `json:"pki"`
 	JWKS        string         `json:"jwks"`
-	Emergency string `json:"emergency"` // where people revoke with a code
+	Emergency   string         `json:"emergency"` // where people revoke with a code
 	Provider    string         `json:"provider"`
 	RootPEM     string         `json:"root_pem"`
 	AnchorPEM   string         `json:"anchor_root_pem"` // root of the foreign time-stamping authority
