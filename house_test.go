@@ -38,6 +38,7 @@ var beside = map[string][]string{
 	"order":         {"strictjson"},
 	"wire":          {"strictjson"},
 	"fence":         {"audit"},
+	"production":    {"certs"},
 	"api/templates": {},
 }
 

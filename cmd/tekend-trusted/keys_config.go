@@ -14,6 +14,7 @@ import (
 	"tekend/certs"
 	"tekend/foureyes"
 	"tekend/hsm"
+	"tekend/production"
 )
 
 // ceremonyConfig is the file of the ceremonies. Example:
@@ -72,11 +73,8 @@ type organisationSection struct {
 	Country string `yaml:"country"` // ISO 3166-1 alpha-2; default BE
 }
 
-// The organisation of a sandbox. No register gives its number out.
-const (
-	defaultOrganisation   = "Tekend"
-	defaultOrganisationID = "NTRBE-0000000000"
-)
+// defaultOrganisation is a sandbox's.
+const defaultOrganisation = "Tekend"
 
 // policiesSection holds dotted object identifiers, for certificates of persons, of time-stamping units, and for time-stamps.
 type policiesSection struct {
@@ -169,7 +167,7 @@ func (c *ceremonyConfig) complete() error {
 func (c *ceremonyConfig) defaults() {
 	setDefault(&c.Module, "/usr/lib/softhsm/libsofthsm2.so")
 	setDefault(&c.Organisation.Name, defaultOrganisation)
-	setDefault(&c.Organisation.ID, defaultOrganisationID)
+	setDefault(&c.Organisation.ID, production.NobodysID)
 	setDefault(&c.Organisation.Country, "BE")
 	for _, k := range []*hsm.KeyKind{&c.Root.KeyType, &c.IssuingKeyType, &c.TSUKeyType} {
 		if *k == "" {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/x509"
-	"encoding/asn1"
 	"errors"
 	"fmt"
 	"os"
@@ -10,10 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"tekend/audit"
-	"tekend/certs"
 	"tekend/foureyes"
 	"tekend/hsm"
 	"tekend/itsme"
@@ -64,7 +60,7 @@ func (c common) refuse() error {
 func (c common) unsafe() *production.List {
 	l := &production.List{}
 	l.Config("(file)", c.file, c.uid)
-	placeholders(l, c.file)
+	l.Placeholders(c.file)
 	l.Unless(c.uid != 0, "(user)", "the role runs as root; give it a user of its own (deploy/systemd)")
 	c.ofToken(l)
 	l.Database(c.dbName, c.db)
@@ -175,9 +171,6 @@ func (c common) ofCertificates(l *production.List) {
 	c.ofReports(l, root)
 }
 
-// oidOrganisationID is organizationIdentifier (X.520 §6.4.4, EN 319 412-1 §5.1.4).
-var oidOrganisationID = asn1.ObjectIdentifier{2, 5, 4, 97}
-
 // marked reads a certificate and looks for the marks of a sandbox in its name; nil when it cannot be read, which the role
 // itself says.
 func marked(l *production.List, path string) *x509.Certificate {
@@ -185,33 +178,8 @@ func marked(l *production.List, path string) *x509.Certificate {
 	if err != nil {
 		return nil
 	}
-	cert := chain[0]
-	l.Unless(!strings.Contains(cert.Subject.CommonName, certs.SandboxMark) && !strings.Contains(strings.Join(cert.Subject.Organization, " "), certs.SandboxMark),
-		path, "its name says %s: the keys are those of a sandbox's ceremony; hold one with production: true", certs.SandboxMark)
-	for _, n := range cert.Subject.Names {
-		if n.Type.Equal(oidOrganisationID) && n.Value == defaultOrganisationID {
-			l.Add(path, "its organisation is %s, which is nobody's; hold a ceremony with organisation.id set", defaultOrganisationID)
-		}
-	}
-	return cert
-}
-
-// ofPolicy looks at one of our own policy identifiers, and, when planned is not empty, wants it to be the one that the
-// operators of the ceremony approved.
-func ofPolicy(l *production.List, setting, oid, planned string) {
-	parsed, err := certs.ParseOID(oid)
-	switch {
-	case oid == "":
-		l.Add(setting, "it is not set, so that the test policy would be stated; set an identifier of your own below an arc that you own")
-	case err != nil:
-		l.Add(setting, "%v", err)
-	case certs.IsTestPolicy(parsed):
-		l.Add(setting, "%s is a test policy of ours; set an identifier of your own below an arc that you own", oid)
-	case parsed[0] == 2 && parsed[1] == 999:
-		l.Add(setting, "%s is below the arc for examples (X.660); set one below an arc that you own", oid)
-	case planned != "" && planned != oid:
-		l.Add(setting, "it is %s, and the ceremony was held for %s; one of them is wrong", oid, planned)
-	}
+	l.Certificate(path, chain[0])
+	return chain[0]
 }
 
 // ofItsme looks at the identity provider.
@@ -222,42 +190,6 @@ func ofItsme(l *production.List, setting string, c itsme.Config) {
 			l.Add(setting+".issuer", "%s is itsme's test environment, where nobody was proofed; use https://idp.prd.itsme.services/v2", c.Issuer)
 		}
 	}
-}
-
-// placeholderValues are the words in capitals of deploy/: whoever copied a file and did not fill it in hears so.
-var placeholderValues = []string{
-	"IDENT-CLIENT", "IDENT-SERVICE", "CONFIRM-CLIENT", "CONFIRM-SERVICE", "TERMS-VERSION", "TERMS-SHA256", "POLICY-SHA256",
-	"WITNESS-KEY", "OPERATOR-KEY-1", "OPERATOR-KEY-2", "SAM-LOG-KEY", "CA-LOG-KEY", "TSA-LOG-KEY", "ANCHOR-URL", "HSM-MODULE",
-	"PERSON-POLICY", "TSU-POLICY", "TIME-STAMP-POLICY", "CPS-URL", "PDS-URL",
-}
-
-// placeholders looks for them in any value of the file.
-func placeholders(l *production.List, path string) {
-	b, err := readShort(path)
-	if err != nil {
-		return
-	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(b, &doc); err != nil {
-		return
-	}
-	var walk func(name string, n *yaml.Node)
-	walk = func(name string, n *yaml.Node) {
-		if n.Kind == yaml.ScalarNode && slices.Contains(placeholderValues, n.Value) {
-			l.Add(name, "%s is a word of the example; fill in what is yours (deploy/README.md)", n.Value)
-		}
-		for i, child := range n.Content {
-			below := name
-			if n.Kind == yaml.MappingNode {
-				if i%2 == 0 {
-					continue
-				}
-				below = strings.TrimPrefix(name+"."+n.Content[i-1].Value, ".")
-			}
-			walk(below, child)
-		}
-	}
-	walk("", &doc)
 }
 
 // openToken opens a role's token, and in production looks at what it says of itself: its file may have another's name.

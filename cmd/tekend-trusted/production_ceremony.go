@@ -31,7 +31,7 @@ func (c *ceremonyConfig) refuse(file string) error {
 func (c *ceremonyConfig) unsafe(file string, uid int) *production.List {
 	l := &production.List{}
 	l.Config("(file)", file, uid)
-	placeholders(l, file)
+	l.Placeholders(file)
 	ofModule(l, "module", c.Module, uid)
 	l.Unless(c.Root.File == "", "root.file", "the root's key would be software; use root.dir, with a token of its own")
 	l.Secret("root.passphrase_file", c.Root.PassphraseFile, uid)
@@ -42,9 +42,9 @@ func (c *ceremonyConfig) unsafe(file string, uid int) *production.List {
 	l.Unless(c.CPSURL != c.PublicURL+"/docs", "cps_url", "it is not set: certificates would name no practice statement; give its address, with the digest in it")
 	l.Address("cps_url", c.CPSURL, production.Any)
 	ofSubject(l, c.Organisation)
-	ofPolicy(l, "policies.person", c.Policies.Person, "")
-	ofPolicy(l, "policies.tsu", c.Policies.TSU, "")
-	ofPolicy(l, "policies.time_stamp", c.Policies.TimeStamp, "")
+	l.Policy("policies.person", c.Policies.Person, "")
+	l.Policy("policies.tsu", c.Policies.TSU, "")
+	l.Policy("policies.time_stamp", c.Policies.TimeStamp, "")
 	c.ofUsers(l)
 	return l
 }

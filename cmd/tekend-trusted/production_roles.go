@@ -89,7 +89,7 @@ func (f caFile) common(file string, uid int) common {
 	}
 	c.lists = []rule{
 		func(l *production.List) { ofItsme(l, "ca.itsme", f.CA.Itsme) },
-		func(l *production.List) { ofPolicy(l, "ca.policy_oid", f.CA.PolicyOID, c.policyOf("person")) },
+		func(l *production.List) { l.Policy("ca.policy_oid", f.CA.PolicyOID, c.policyOf("person")) },
 		f.ofPublication,
 		f.ofPersons,
 		func(l *production.List) {
@@ -134,7 +134,7 @@ func (f tsaFile) common(file string, uid int) common {
 		c.certs = append(slices.Clone(c.certs), f.Next.Chain[:len(f.Next.Chain)-1]...)
 	}
 	c.lists = []rule{
-		func(l *production.List) { ofPolicy(l, "tsa.policy", f.TSA.Policy, c.policyOf("time_stamp")) },
+		func(l *production.List) { l.Policy("tsa.policy", f.TSA.Policy, c.policyOf("time_stamp")) },
 		func(l *production.List) { ofClock(l, f.TSA.Clock) },
 	}
 	return c
@@ -155,5 +155,5 @@ func ofClock(l *production.List, c *clock.Config) {
 func ofSubject(l *production.List, o organisationSection) {
 	l.Unless(!strings.Contains(strings.ToUpper(o.Name), certs.SandboxMark) && o.Name != defaultOrganisation, "organisation.name",
 		"%q is a sandbox's; give the registered name of the trust service provider", o.Name)
-	l.Unless(o.ID != defaultOrganisationID, "organisation.id", "%s is nobody's; give the number under which you are registered (EN 319 412-1 §5.1.4)", o.ID)
+	l.Unless(o.ID != production.NobodysID, "organisation.id", "%s is nobody's; give the number under which you are registered (EN 319 412-1 §5.1.4)", o.ID)
 }

@@ -360,7 +360,7 @@ func (p *realPKI) badCertificates(t *testing.T) {
 	}
 	for name, s := range map[string]certs.Subject{
 		"sandbox": {Country: "BE", Organisation: "Acme NV", OrganisationID: "NTRBE-0123456789", CommonName: "Acme NV Root CA SANDBOX"},
-		"nobody":  {Country: "BE", Organisation: "Acme NV", OrganisationID: defaultOrganisationID, CommonName: "Acme NV Time-Stamping Unit"},
+		"nobody":  {Country: "BE", Organisation: "Acme NV", OrganisationID: production.NobodysID, CommonName: "Acme NV Time-Stamping Unit"},
 	} {
 		der, err := certs.Issue(certs.Issuer{Signer: key}, certs.Order{
 			Profile: certs.Root, Subject: s, PublicKey: key.Public(), NotBefore: time.Now(), NotAfter: time.Now().Add(year), Real: name == "nobody",
