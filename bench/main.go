@@ -66,6 +66,8 @@ var measurements = []measurement{
 	{"growth-sam", (*bench).samGrowth},
 	{"people", (*bench).people},
 	{"timestamp", (*bench).timestamp},
+	{"ocsp", (*bench).ocsp},
+	{"crl", (*bench).crl},
 	{"rss", (*bench).rss},
 }
 
