@@ -29,6 +29,9 @@ func (c *configCheckCmd) Run(p *program) error {
 	if err := readYAML(c.Config, &cfg); err != nil {
 		return err
 	}
+	if err := cfg.refuseUnsafe(c.Config); err != nil {
+		return no("%w", err)
+	}
 	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
 	defer cancel()
 	checks := []struct {

@@ -38,6 +38,9 @@ type frontConfig struct {
 	Name string `yaml:"name"`
 	// Sandbox says on every page that this is a simulation.
 	Sandbox bool `yaml:"sandbox"`
+	// Production refuses every setting that is for a sandbox only (docs/operations.md, "Production"), all at once. Default
+	// false.
+	Production bool `yaml:"production"`
 	// Roots is a PEM file: what our own products must lead to before they are released.
 	Roots string `yaml:"roots"`
 	// Sockets of the trusted roles.
@@ -181,6 +184,9 @@ func ignoreCanceled(err error) error {
 func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 	var cfg frontConfig
 	if err := readYAML(path, &cfg); err != nil {
+		return nil, err
+	}
+	if err := cfg.refuseUnsafe(path); err != nil {
 		return nil, err
 	}
 	roots, err := loadRoots(cfg.Roots)
