@@ -27,7 +27,8 @@ type call struct {
 	stream *stream // the body, where there is one
 
 	fileName string // of a body that is one document
-	token    string // of the page that a problem may lead to
+	back     string // path of the page that a problem may lead to
+	viewer   bool   // the browser has a proof that it is the signer's; whether it holds is not known
 	patience *patience
 	have     conditions
 }
@@ -49,6 +50,8 @@ func (s *server) access(c *gin.Context) {
 	}
 	cl := &call{id: id.String(), op: s.spec.operations[c.Request.Method+" "+c.FullPath()]}
 	cl.json = wantsJSON(c.Request)
+	_, noProof := c.Request.Cookie(viewerCookie)
+	cl.viewer = noProof == nil
 	cl.have = conditions{c.GetHeader("If-None-Match"), c.GetHeader("If-Modified-Since")}
 	cl.fileName = fileName(c.GetHeader("Content-Disposition"))
 	cl.patience = s.newPatience(c.Writer)

@@ -60,8 +60,18 @@ type Transparency interface {
 	UseProof(ctx context.Context, token, viewer string, seq int64) (json.RawMessage, error)
 }
 
+// Revoking is what people do who want their certificates gone; *signer.Service is the one implementation.
+type Revoking interface {
+	Revoke(ctx context.Context, language, reason string) (token string, err error)
+	RevokeOne(ctx context.Context, token, viewer, credential string) (page string, err error)
+	RevocationPage(ctx context.Context, token string) (*signer.RevocationPage, error)
+	RevocationReply(ctx context.Context, state, code, errorCode string) (token string, err error)
+	Credentials(ctx context.Context, token, viewer string) ([]signer.CredentialInfo, error)
+}
+
 // Signer is the signing service.
 type Signer interface {
+	Revoking
 	Transparency
 	Orders
 	Evidencing

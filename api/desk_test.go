@@ -26,6 +26,7 @@ import (
 
 	"tekend/api"
 	"tekend/ca"
+	"tekend/sam"
 	"tekend/signer"
 	"tekend/store"
 	"tekend/wire"
@@ -115,7 +116,10 @@ func open(t *testing.T, change func(*setup)) *desk {
 	if change != nil {
 		change(s)
 	}
-	s.dep.Signer = signer.New(s.signer, signer.Dependencies{Requests: st, Claims: st, Callbacks: st, Signers: st, Blobs: st})
+	s.dep.Signer = signer.New(s.signer, signer.Dependencies{
+		Requests: st, Claims: st, Callbacks: st, Signers: st, Blobs: st, Revocations: st,
+		Revoking: sam.NewClient(filepath.Join(dir, "sam.sock"), time.Second), // nobody listens there
+	})
 	h, err := api.New(s.api, s.dep)
 	if err != nil {
 		t.Fatal(err)

@@ -109,6 +109,10 @@ func absent(param string) error {
 		return signer.ErrDocumentAbsent
 	case "id", "token":
 		return signer.ErrUnknown
+	case "page":
+		return signer.ErrNoRevocation
+	case "credential":
+		return signer.ErrNoCredential
 	}
 	return errNoRoute
 }

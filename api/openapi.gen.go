@@ -21,6 +21,33 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for CredentialState.
+const (
+	CredentialStateActive    CredentialState = "active"
+	CredentialStateBlocked   CredentialState = "blocked"
+	CredentialStateDestroyed CredentialState = "destroyed"
+	CredentialStateRevoked   CredentialState = "revoked"
+	CredentialStateSuspended CredentialState = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the CredentialState enum.
+func (e CredentialState) Valid() bool {
+	switch e {
+	case CredentialStateActive:
+		return true
+	case CredentialStateBlocked:
+		return true
+	case CredentialStateDestroyed:
+		return true
+	case CredentialStateRevoked:
+		return true
+	case CredentialStateSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EvidenceV.
 const (
 	TekendEvidence1 EvidenceV = "tekend-evidence/1"
@@ -141,6 +168,63 @@ func (e PolicyKind) Valid() bool {
 	}
 }
 
+// Defines values for RevocationStep.
+const (
+	RevocationStepBlocked   RevocationStep = "blocked"
+	RevocationStepConfirm   RevocationStep = "confirm"
+	RevocationStepExpired   RevocationStep = "expired"
+	RevocationStepFailed    RevocationStep = "failed"
+	RevocationStepPublished RevocationStep = "published"
+	RevocationStepRefused   RevocationStep = "refused"
+	RevocationStepWait      RevocationStep = "wait"
+)
+
+// Valid indicates whether the value is a known member of the RevocationStep enum.
+func (e RevocationStep) Valid() bool {
+	switch e {
+	case RevocationStepBlocked:
+		return true
+	case RevocationStepConfirm:
+		return true
+	case RevocationStepExpired:
+		return true
+	case RevocationStepFailed:
+		return true
+	case RevocationStepPublished:
+		return true
+	case RevocationStepRefused:
+		return true
+	case RevocationStepWait:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RevocationStartReason.
+const (
+	CessationOfOperation RevocationStartReason = "cessationOfOperation"
+	KeyCompromise        RevocationStartReason = "keyCompromise"
+	Superseded           RevocationStartReason = "superseded"
+	Unspecified          RevocationStartReason = "unspecified"
+)
+
+// Valid indicates whether the value is a known member of the RevocationStartReason enum.
+func (e RevocationStartReason) Valid() bool {
+	switch e {
+	case CessationOfOperation:
+		return true
+	case KeyCompromise:
+		return true
+	case Superseded:
+		return true
+	case Unspecified:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SigningPageStep.
 const (
 	SigningPageStepAcceptTerms SigningPageStep = "accept_terms"
@@ -238,6 +322,31 @@ func (e GetPageDocumentParamsDownload) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Credential defines model for Credential.
+type Credential struct {
+	Id        string    `json:"id"`
+	NotAfter  time.Time `json:"not_after"`
+	NotBefore time.Time `json:"not_before"`
+
+	// OneTime It served one confirmation, and cannot be revoked.
+	OneTime   bool `json:"one_time"`
+	Revocable bool `json:"revocable"`
+
+	// Serial Serial number of the certificate, in hex.
+	Serial string `json:"serial"`
+
+	// State Of its key.
+	State CredentialState `json:"state"`
+}
+
+// CredentialState Of its key.
+type CredentialState string
+
+// CredentialList defines model for CredentialList.
+type CredentialList struct {
+	Credentials []Credential `json:"credentials"`
 }
 
 // Document defines model for Document.
@@ -406,6 +515,52 @@ type RedirectURL = string
 // Reference Your own opaque name of the person, not a name or national number. With the same reference the person uses the
 // same certificate again and need not identify anew.
 type Reference = string
+
+// Revocation defines model for Revocation.
+type Revocation struct {
+	// All All certificates of whoever answers, or one.
+	All bool `json:"all"`
+
+	// Language Language of the text in the itsme app and of the page, unless the person chooses another one.
+	Language Language `json:"language"`
+
+	// Link itsme's address, in confirm.
+	Link          *string    `json:"link,omitempty"`
+	LinkExpiresAt *time.Time `json:"link_expires_at,omitempty"`
+	Notice        *Reason    `json:"notice,omitempty"`
+
+	// Page Path of this page.
+	Page    string  `json:"page"`
+	Problem *Reason `json:"problem,omitempty"`
+
+	// Revoked How many certificates were revoked.
+	Revoked *int `json:"revoked,omitempty"`
+
+	// RevokedAt From when on the keys cannot be used.
+	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+
+	// Sandbox True when this is a simulation.
+	Sandbox bool           `json:"sandbox"`
+	Step    RevocationStep `json:"step"`
+
+	// Text What the itsme app shows, in confirm.
+	Text *string `json:"text,omitempty"`
+}
+
+// RevocationStep defines model for Revocation.Step.
+type RevocationStep string
+
+// RevocationStart defines model for RevocationStart.
+type RevocationStart struct {
+	// Language Language of the text in the itsme app and of the page, unless the person chooses another one.
+	Language *Language `json:"language,omitempty"`
+
+	// Reason Why, in the words of RFC 5280 §5.3.1. Default unspecified.
+	Reason *RevocationStartReason `json:"reason,omitempty"`
+}
+
+// RevocationStartReason Why, in the words of RFC 5280 §5.3.1. Default unspecified.
+type RevocationStartReason string
 
 // SignatureRequest defines model for SignatureRequest.
 type SignatureRequest struct {
@@ -594,6 +749,9 @@ type SignerCookie = string
 // PageProblem defines model for PageProblem.
 type PageProblem = Problem
 
+// RevocationPage defines model for RevocationPage.
+type RevocationPage = Revocation
+
 // ItsmeCallbackParams defines parameters for ItsmeCallback.
 type ItsmeCallbackParams struct {
 	State *string `form:"state,omitempty" json:"state,omitempty"`
@@ -610,6 +768,24 @@ type GetPoliciesParams struct {
 	Lang *PageLanguage `form:"lang,omitempty" json:"lang,omitempty"`
 }
 
+// GetRevokeFormParams defines parameters for GetRevokeForm.
+type GetRevokeFormParams struct {
+	// Lang Language of the page; without it `Accept-Language` decides, then the language of the request.
+	Lang *PageLanguage `form:"lang,omitempty" json:"lang,omitempty"`
+}
+
+// StartRevocationParams defines parameters for StartRevocation.
+type StartRevocationParams struct {
+	// Lang Language of the page; without it `Accept-Language` decides, then the language of the request.
+	Lang *PageLanguage `form:"lang,omitempty" json:"lang,omitempty"`
+}
+
+// GetRevocationParams defines parameters for GetRevocation.
+type GetRevocationParams struct {
+	// Lang Language of the page; without it `Accept-Language` decides, then the language of the request.
+	Lang *PageLanguage `form:"lang,omitempty" json:"lang,omitempty"`
+}
+
 // GetSigningPageParams defines parameters for GetSigningPage.
 type GetSigningPageParams struct {
 	// Lang Language of the page; without it `Accept-Language` decides, then the language of the request.
@@ -620,6 +796,24 @@ type GetSigningPageParams struct {
 type AskAgainParams struct {
 	// Lang Language of the page; without it `Accept-Language` decides, then the language of the request.
 	Lang *PageLanguage `form:"lang,omitempty" json:"lang,omitempty"`
+}
+
+// GetCredentialsParams defines parameters for GetCredentials.
+type GetCredentialsParams struct {
+	// Lang Language of the page; without it `Accept-Language` decides, then the language of the request.
+	Lang *PageLanguage `form:"lang,omitempty" json:"lang,omitempty"`
+
+	// TekendSigner What the callback gave this browser.
+	TekendSigner *SignerCookie `form:"tekend_signer,omitempty" json:"tekend_signer,omitempty"`
+}
+
+// RevokeCredentialParams defines parameters for RevokeCredential.
+type RevokeCredentialParams struct {
+	// Lang Language of the page; without it `Accept-Language` decides, then the language of the request.
+	Lang *PageLanguage `form:"lang,omitempty" json:"lang,omitempty"`
+
+	// TekendSigner What the callback gave this browser.
+	TekendSigner *SignerCookie `form:"tekend_signer,omitempty" json:"tekend_signer,omitempty"`
 }
 
 // DeclineRequestParams defines parameters for DeclineRequest.
@@ -645,6 +839,9 @@ type AcceptTermsParams struct {
 
 // GetUsesParams defines parameters for GetUses.
 type GetUsesParams struct {
+	// Lang Language of the page; without it `Accept-Language` decides, then the language of the request.
+	Lang *PageLanguage `form:"lang,omitempty" json:"lang,omitempty"`
+
 	// Before Rows before this one; from the page before.
 	Before *int64 `form:"before,omitempty" json:"before,omitempty"`
 
@@ -700,11 +897,23 @@ type GetSignatureRequestParams struct {
 	Wait *string `form:"wait,omitempty" json:"wait,omitempty"`
 }
 
+// StartRevocationJSONRequestBody defines body for StartRevocation for application/json ContentType.
+type StartRevocationJSONRequestBody = RevocationStart
+
+// StartRevocationFormdataRequestBody defines body for StartRevocation for application/x-www-form-urlencoded ContentType.
+type StartRevocationFormdataRequestBody = RevocationStart
+
 // AskAgainJSONRequestBody defines body for AskAgain for application/json ContentType.
 type AskAgainJSONRequestBody = Nothing
 
 // AskAgainFormdataRequestBody defines body for AskAgain for application/x-www-form-urlencoded ContentType.
 type AskAgainFormdataRequestBody = Nothing
+
+// RevokeCredentialJSONRequestBody defines body for RevokeCredential for application/json ContentType.
+type RevokeCredentialJSONRequestBody = Nothing
+
+// RevokeCredentialFormdataRequestBody defines body for RevokeCredential for application/x-www-form-urlencoded ContentType.
+type RevokeCredentialFormdataRequestBody = Nothing
 
 // DeclineRequestJSONRequestBody defines body for DeclineRequest for application/json ContentType.
 type DeclineRequestJSONRequestBody = Nothing
@@ -759,12 +968,27 @@ type ServerInterface interface {
 	// GetPolicy One of these texts, which never changes
 	// (GET /pki/policies/{digest}/{file})
 	GetPolicy(c *gin.Context, digest string, file string)
+	// GetRevokeForm Where a person begins to revoke his certificates, without any link
+	// (GET /revoke)
+	GetRevokeForm(c *gin.Context, params GetRevokeFormParams)
+	// StartRevocation Somebody wants to revoke all his certificates
+	// (POST /revoke)
+	StartRevocation(c *gin.Context, params StartRevocationParams)
+	// GetRevocation The page of a revocation
+	// (GET /revoke/{page})
+	GetRevocation(c *gin.Context, page string, params GetRevocationParams)
 	// GetSigningPage The signer's page
 	// (GET /sign/{token})
 	GetSigningPage(c *gin.Context, token PageToken, params GetSigningPageParams)
 	// AskAgain The signer wants a new question at itsme
 	// (POST /sign/{token}/again)
 	AskAgain(c *gin.Context, token PageToken, params AskAgainParams)
+	// GetCredentials The signer's certificates
+	// (GET /sign/{token}/credentials)
+	GetCredentials(c *gin.Context, token PageToken, params GetCredentialsParams)
+	// RevokeCredential The signer wants to revoke one of his certificates
+	// (POST /sign/{token}/credentials/{credential}/revoke)
+	RevokeCredential(c *gin.Context, token PageToken, credential string, params RevokeCredentialParams)
 	// DeclineRequest The signer declines
 	// (POST /sign/{token}/decline)
 	DeclineRequest(c *gin.Context, token PageToken, params DeclineRequestParams)
@@ -1086,6 +1310,96 @@ func (siw *ServerInterfaceWrapper) GetPolicy(c *gin.Context) {
 	siw.Handler.GetPolicy(c, digest, file)
 }
 
+// GetRevokeForm operation middleware
+func (siw *ServerInterfaceWrapper) GetRevokeForm(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetRevokeFormParams
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", c.Request.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter lang: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetRevokeForm(c, params)
+}
+
+// StartRevocation operation middleware
+func (siw *ServerInterfaceWrapper) StartRevocation(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StartRevocationParams
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", c.Request.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter lang: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.StartRevocation(c, params)
+}
+
+// GetRevocation operation middleware
+func (siw *ServerInterfaceWrapper) GetRevocation(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "page" -------------
+	var page string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "page", c.Param("page"), &page, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter page: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetRevocationParams
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", c.Request.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter lang: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetRevocation(c, page, params)
+}
+
 // GetSigningPage operation middleware
 func (siw *ServerInterfaceWrapper) GetSigningPage(c *gin.Context) {
 
@@ -1156,6 +1470,117 @@ func (siw *ServerInterfaceWrapper) AskAgain(c *gin.Context) {
 	}
 
 	siw.Handler.AskAgain(c, token, params)
+}
+
+// GetCredentials operation middleware
+func (siw *ServerInterfaceWrapper) GetCredentials(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "token" -------------
+	var token PageToken
+
+	err = runtime.BindStyledParameterWithOptions("simple", "token", c.Param("token"), &token, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter token: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetCredentialsParams
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", c.Request.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter lang: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	{
+		var cookie string
+
+		if cookie, err = c.Cookie("tekend_signer"); err == nil {
+			var value SignerCookie
+			err = runtime.BindStyledParameterWithOptions("simple", "tekend_signer", cookie, &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationCookie, Explode: true, Required: false, Type: "string", Format: ""})
+			if err != nil {
+				siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter tekend_signer: %w", err), http.StatusBadRequest)
+				return
+			}
+			params.TekendSigner = &value
+
+		}
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetCredentials(c, token, params)
+}
+
+// RevokeCredential operation middleware
+func (siw *ServerInterfaceWrapper) RevokeCredential(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "token" -------------
+	var token PageToken
+
+	err = runtime.BindStyledParameterWithOptions("simple", "token", c.Param("token"), &token, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter token: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "credential" -------------
+	var credential string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "credential", c.Param("credential"), &credential, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter credential: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeCredentialParams
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", c.Request.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter lang: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	{
+		var cookie string
+
+		if cookie, err = c.Cookie("tekend_signer"); err == nil {
+			var value SignerCookie
+			err = runtime.BindStyledParameterWithOptions("simple", "tekend_signer", cookie, &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationCookie, Explode: true, Required: false, Type: "string", Format: ""})
+			if err != nil {
+				siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter tekend_signer: %w", err), http.StatusBadRequest)
+				return
+			}
+			params.TekendSigner = &value
+
+		}
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RevokeCredential(c, token, credential, params)
 }
 
 // DeclineRequest operation middleware
@@ -1292,6 +1717,14 @@ func (siw *ServerInterfaceWrapper) GetUses(c *gin.Context) {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params GetUsesParams
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", c.Request.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter lang: %w", err), http.StatusBadRequest)
+		return
+	}
 
 	// ------------- Optional query parameter "before" -------------
 
@@ -1640,6 +2073,11 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/sign/:token/documents/:n", wrapper.GetPageDocument)
 	router.GET(options.BaseURL+"/sign/:token/uses", wrapper.GetUses)
 	router.GET(options.BaseURL+"/sign/:token/uses/:seq/proof", wrapper.GetUseProof)
+	router.GET(options.BaseURL+"/sign/:token/credentials", wrapper.GetCredentials)
+	router.POST(options.BaseURL+"/sign/:token/credentials/:credential/revoke", wrapper.RevokeCredential)
+	router.GET(options.BaseURL+"/revoke", wrapper.GetRevokeForm)
+	router.POST(options.BaseURL+"/revoke", wrapper.StartRevocation)
+	router.GET(options.BaseURL+"/revoke/:page", wrapper.GetRevocation)
 	router.GET(options.BaseURL+"/itsme/callback", wrapper.ItsmeCallback)
 	router.GET(options.BaseURL+"/terms/:version", wrapper.GetTerms)
 	router.GET(options.BaseURL+"/assets/:file", wrapper.GetAsset)
@@ -1671,6 +2109,13 @@ type PageProblemTexthtmlResponse struct {
 
 type ProblemApplicationProblemPlusJSONResponse Problem
 
+type RevocationPageJSONResponse Revocation
+type RevocationPageTexthtmlResponse struct {
+	Body io.Reader
+
+	ContentLength int64
+}
+
 type SigningPageJSONResponse SigningPage
 type SigningPageTexthtmlResponse struct {
 	Body io.Reader
@@ -1684,6 +2129,13 @@ type ToPageResponseHeaders struct {
 }
 type ToPageResponse struct {
 	Headers ToPageResponseHeaders
+}
+
+type ToRevocationResponseHeaders struct {
+	Location *string
+}
+type ToRevocationResponse struct {
+	Headers ToRevocationResponseHeaders
 }
 
 type GetSecurityTxtRequestObject struct {
@@ -2310,6 +2762,239 @@ func (response GetPolicydefaultApplicationProblemPlusJSONResponse) VisitGetPolic
 	return err
 }
 
+type GetRevokeFormRequestObject struct {
+	Params GetRevokeFormParams
+}
+
+type GetRevokeFormResponseObject interface {
+	VisitGetRevokeFormResponse(w http.ResponseWriter) error
+}
+
+type GetRevokeForm200TexthtmlResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetRevokeForm200TexthtmlResponse) VisitGetRevokeFormResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetRevokeFormdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetRevokeFormdefaultApplicationProblemPlusJSONResponse) VisitGetRevokeFormResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRevokeFormdefaultTexthtmlResponse struct {
+	Body          io.Reader
+	StatusCode    int
+	ContentLength int64
+}
+
+func (response GetRevokeFormdefaultTexthtmlResponse) VisitGetRevokeFormResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(response.StatusCode)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type StartRevocationRequestObject struct {
+	Params       StartRevocationParams
+	JSONBody     *StartRevocationJSONRequestBody
+	FormdataBody *StartRevocationFormdataRequestBody
+}
+
+type StartRevocationResponseObject interface {
+	VisitStartRevocationResponse(w http.ResponseWriter) error
+}
+
+type StartRevocation200JSONResponse struct{ RevocationPageJSONResponse }
+
+func (response StartRevocation200JSONResponse) VisitStartRevocationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartRevocation200TexthtmlResponse struct{ RevocationPageTexthtmlResponse }
+
+func (response StartRevocation200TexthtmlResponse) VisitStartRevocationResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type StartRevocation303Response = ToRevocationResponse
+
+func (response StartRevocation303Response) VisitStartRevocationResponse(w http.ResponseWriter) error {
+	if response.Headers.Location != nil {
+		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	w.WriteHeader(303)
+	return nil
+}
+
+type StartRevocationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StartRevocationdefaultApplicationProblemPlusJSONResponse) VisitStartRevocationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartRevocationdefaultTexthtmlResponse struct {
+	Body          io.Reader
+	StatusCode    int
+	ContentLength int64
+}
+
+func (response StartRevocationdefaultTexthtmlResponse) VisitStartRevocationResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(response.StatusCode)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetRevocationRequestObject struct {
+	Page   string `json:"page"`
+	Params GetRevocationParams
+}
+
+type GetRevocationResponseObject interface {
+	VisitGetRevocationResponse(w http.ResponseWriter) error
+}
+
+type GetRevocation200JSONResponse struct{ RevocationPageJSONResponse }
+
+func (response GetRevocation200JSONResponse) VisitGetRevocationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRevocation200TexthtmlResponse struct{ RevocationPageTexthtmlResponse }
+
+func (response GetRevocation200TexthtmlResponse) VisitGetRevocationResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetRevocationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetRevocationdefaultApplicationProblemPlusJSONResponse) VisitGetRevocationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRevocationdefaultTexthtmlResponse struct {
+	Body          io.Reader
+	StatusCode    int
+	ContentLength int64
+}
+
+func (response GetRevocationdefaultTexthtmlResponse) VisitGetRevocationResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(response.StatusCode)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
 type GetSigningPageRequestObject struct {
 	Token  PageToken `json:"token"`
 	Params GetSigningPageParams
@@ -2467,6 +3152,178 @@ type AskAgaindefaultTexthtmlResponse struct {
 }
 
 func (response AskAgaindefaultTexthtmlResponse) VisitAskAgainResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(response.StatusCode)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetCredentialsRequestObject struct {
+	Token  PageToken `json:"token"`
+	Params GetCredentialsParams
+}
+
+type GetCredentialsResponseObject interface {
+	VisitGetCredentialsResponse(w http.ResponseWriter) error
+}
+
+type GetCredentials200JSONResponse CredentialList
+
+func (response GetCredentials200JSONResponse) VisitGetCredentialsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCredentials200TexthtmlResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetCredentials200TexthtmlResponse) VisitGetCredentialsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetCredentialsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetCredentialsdefaultApplicationProblemPlusJSONResponse) VisitGetCredentialsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCredentialsdefaultTexthtmlResponse struct {
+	Body          io.Reader
+	StatusCode    int
+	ContentLength int64
+}
+
+func (response GetCredentialsdefaultTexthtmlResponse) VisitGetCredentialsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(response.StatusCode)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type RevokeCredentialRequestObject struct {
+	Token        PageToken `json:"token"`
+	Credential   string    `json:"credential"`
+	Params       RevokeCredentialParams
+	JSONBody     *RevokeCredentialJSONRequestBody
+	FormdataBody *RevokeCredentialFormdataRequestBody
+}
+
+type RevokeCredentialResponseObject interface {
+	VisitRevokeCredentialResponse(w http.ResponseWriter) error
+}
+
+type RevokeCredential200JSONResponse struct{ RevocationPageJSONResponse }
+
+func (response RevokeCredential200JSONResponse) VisitRevokeCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeCredential200TexthtmlResponse struct{ RevocationPageTexthtmlResponse }
+
+func (response RevokeCredential200TexthtmlResponse) VisitRevokeCredentialResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type RevokeCredential303Response = ToRevocationResponse
+
+func (response RevokeCredential303Response) VisitRevokeCredentialResponse(w http.ResponseWriter) error {
+	if response.Headers.Location != nil {
+		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	w.WriteHeader(303)
+	return nil
+}
+
+type RevokeCredentialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokeCredentialdefaultApplicationProblemPlusJSONResponse) VisitRevokeCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeCredentialdefaultTexthtmlResponse struct {
+	Body          io.Reader
+	StatusCode    int
+	ContentLength int64
+}
+
+func (response RevokeCredentialdefaultTexthtmlResponse) VisitRevokeCredentialResponse(w http.ResponseWriter) error {
 
 	w.Header().Set("Content-Type", "text/html")
 	if response.ContentLength != 0 {
@@ -2755,6 +3612,26 @@ func (response GetUses200JSONResponse) VisitGetUsesResponse(w http.ResponseWrite
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUses200TexthtmlResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetUses200TexthtmlResponse) VisitGetUsesResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
 	return err
 }
 
@@ -3195,12 +4072,27 @@ type StrictServerInterface interface {
 	// GetPolicy One of these texts, which never changes
 	// (GET /pki/policies/{digest}/{file})
 	GetPolicy(ctx context.Context, request GetPolicyRequestObject) (GetPolicyResponseObject, error)
+	// GetRevokeForm Where a person begins to revoke his certificates, without any link
+	// (GET /revoke)
+	GetRevokeForm(ctx context.Context, request GetRevokeFormRequestObject) (GetRevokeFormResponseObject, error)
+	// StartRevocation Somebody wants to revoke all his certificates
+	// (POST /revoke)
+	StartRevocation(ctx context.Context, request StartRevocationRequestObject) (StartRevocationResponseObject, error)
+	// GetRevocation The page of a revocation
+	// (GET /revoke/{page})
+	GetRevocation(ctx context.Context, request GetRevocationRequestObject) (GetRevocationResponseObject, error)
 	// GetSigningPage The signer's page
 	// (GET /sign/{token})
 	GetSigningPage(ctx context.Context, request GetSigningPageRequestObject) (GetSigningPageResponseObject, error)
 	// AskAgain The signer wants a new question at itsme
 	// (POST /sign/{token}/again)
 	AskAgain(ctx context.Context, request AskAgainRequestObject) (AskAgainResponseObject, error)
+	// GetCredentials The signer's certificates
+	// (GET /sign/{token}/credentials)
+	GetCredentials(ctx context.Context, request GetCredentialsRequestObject) (GetCredentialsResponseObject, error)
+	// RevokeCredential The signer wants to revoke one of his certificates
+	// (POST /sign/{token}/credentials/{credential}/revoke)
+	RevokeCredential(ctx context.Context, request RevokeCredentialRequestObject) (RevokeCredentialResponseObject, error)
 	// DeclineRequest The signer declines
 	// (POST /sign/{token}/decline)
 	DeclineRequest(ctx context.Context, request DeclineRequestRequestObject) (DeclineRequestResponseObject, error)
@@ -3598,6 +4490,118 @@ func (sh *strictHandler) GetPolicy(ctx *gin.Context, digest string, file string)
 	}
 }
 
+// GetRevokeForm operation middleware
+func (sh *strictHandler) GetRevokeForm(ctx *gin.Context, params GetRevokeFormParams) {
+	var request GetRevokeFormRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRevokeForm(ctx, request.(GetRevokeFormRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRevokeForm")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetRevokeFormResponseObject); ok {
+		if err := validResponse.VisitGetRevokeFormResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// StartRevocation operation middleware
+func (sh *strictHandler) StartRevocation(ctx *gin.Context, params StartRevocationParams) {
+	var request StartRevocationRequestObject
+
+	request.Params = params
+	if strings.HasPrefix(ctx.GetHeader("Content-Type"), "application/json") {
+
+		var body StartRevocationJSONRequestBody
+		var err error
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = ctx.ShouldBindJSON(&body)
+		} else if binding.Validator != nil {
+			// ShouldBindJSON runs the struct validator after decoding; keep that.
+			err = binding.Validator.ValidateStruct(&body)
+		}
+		if err != nil {
+			sh.options.RequestErrorHandlerFunc(ctx, err)
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(ctx.GetHeader("Content-Type"), "application/x-www-form-urlencoded") {
+		if err := ctx.Request.ParseForm(); err != nil {
+			sh.options.RequestErrorHandlerFunc(ctx, err)
+			return
+		}
+		var body StartRevocationFormdataRequestBody
+		if err := runtime.BindForm(&body, ctx.Request.Form, nil, nil); err != nil {
+			sh.options.RequestErrorHandlerFunc(ctx, err)
+			return
+		}
+		request.FormdataBody = &body
+	}
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StartRevocation(ctx, request.(StartRevocationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StartRevocation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(StartRevocationResponseObject); ok {
+		if err := validResponse.VisitStartRevocationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetRevocation operation middleware
+func (sh *strictHandler) GetRevocation(ctx *gin.Context, page string, params GetRevocationParams) {
+	var request GetRevocationRequestObject
+
+	request.Page = page
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRevocation(ctx, request.(GetRevocationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRevocation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetRevocationResponseObject); ok {
+		if err := validResponse.VisitGetRevocationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetSigningPage operation middleware
 func (sh *strictHandler) GetSigningPage(ctx *gin.Context, token PageToken, params GetSigningPageParams) {
 	var request GetSigningPageRequestObject
@@ -3680,6 +4684,96 @@ func (sh *strictHandler) AskAgain(ctx *gin.Context, token PageToken, params AskA
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(AskAgainResponseObject); ok {
 		if err := validResponse.VisitAskAgainResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCredentials operation middleware
+func (sh *strictHandler) GetCredentials(ctx *gin.Context, token PageToken, params GetCredentialsParams) {
+	var request GetCredentialsRequestObject
+
+	request.Token = token
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCredentials(ctx, request.(GetCredentialsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCredentials")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetCredentialsResponseObject); ok {
+		if err := validResponse.VisitGetCredentialsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeCredential operation middleware
+func (sh *strictHandler) RevokeCredential(ctx *gin.Context, token PageToken, credential string, params RevokeCredentialParams) {
+	var request RevokeCredentialRequestObject
+
+	request.Token = token
+	request.Credential = credential
+	request.Params = params
+	if strings.HasPrefix(ctx.GetHeader("Content-Type"), "application/json") {
+
+		var body RevokeCredentialJSONRequestBody
+		var err error
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = ctx.ShouldBindJSON(&body)
+		} else if binding.Validator != nil {
+			// ShouldBindJSON runs the struct validator after decoding; keep that.
+			err = binding.Validator.ValidateStruct(&body)
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				sh.options.RequestErrorHandlerFunc(ctx, err)
+				return
+			}
+		} else {
+			request.JSONBody = &body
+		}
+	}
+	if strings.HasPrefix(ctx.GetHeader("Content-Type"), "application/x-www-form-urlencoded") {
+		if err := ctx.Request.ParseForm(); err != nil {
+			sh.options.RequestErrorHandlerFunc(ctx, err)
+			return
+		}
+		var body RevokeCredentialFormdataRequestBody
+		if err := runtime.BindForm(&body, ctx.Request.Form, nil, nil); err != nil {
+			sh.options.RequestErrorHandlerFunc(ctx, err)
+			return
+		}
+		request.FormdataBody = &body
+	}
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeCredential(ctx, request.(RevokeCredentialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeCredential")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RevokeCredentialResponseObject); ok {
+		if err := validResponse.VisitRevokeCredentialResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

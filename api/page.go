@@ -82,7 +82,7 @@ func (s *server) AskAgain(ctx context.Context, in AskAgainRequestObject) (AskAga
 	ctx, cl := enter(ctx)
 	if err := s.dep.Signer.Again(ctx, in.Token); err != nil {
 		if !errors.Is(err, signer.ErrUnknown) {
-			cl.token = in.Token // the person goes on with the page
+			cl.back = "/sign/" + url.PathEscape(in.Token) // the person goes on with the page
 		}
 		return nil, err
 	}
@@ -115,8 +115,13 @@ func (s *server) ItsmeCallback(ctx context.Context, in ItsmeCallbackRequestObjec
 		return nil, signer.ErrBadReply
 	}
 	token, err := s.dep.Signer.Callback(ctx, *p.State, value(p.Code), value(p.Error))
+	if errors.Is(err, signer.ErrStateUnknown) {
+		return s.revocationReply(ctx, cl, p)
+	}
 	if err != nil {
-		cl.token = token // whoever had a state of ours may go on with the page
+		if token != "" {
+			cl.back = "/sign/" + url.PathEscape(token) // whoever had a state of ours may go on with the page
+		}
 		return nil, err
 	}
 	to := s.toPage(token, p.Lang)
@@ -124,6 +129,18 @@ func (s *server) ItsmeCallback(ctx context.Context, in ItsmeCallbackRequestObjec
 		to.Headers.SetCookie = s.signerCookie(token, *p.Code)
 	}
 	return to, nil
+}
+
+// revocationReply is the callback of a revocation.
+func (s *server) revocationReply(ctx context.Context, cl *call, p ItsmeCallbackParams) (ItsmeCallbackResponseObject, error) {
+	token, err := s.dep.Signer.RevocationReply(ctx, *p.State, value(p.Code), value(p.Error))
+	if err != nil {
+		if token != "" {
+			cl.back = s.revocationPath(token, nil)
+		}
+		return nil, err
+	}
+	return ToPageResponse{Headers: ToPageResponseHeaders{Location: new(s.revocationPath(token, p.Lang))}}, nil
 }
 
 // toPage leads to the signer's page by 303, so that the browser does not send its form or its code again.
@@ -167,7 +184,7 @@ type pages struct {
 }
 
 // names of the pages; each is templates/<name>.html with a "content".
-var pageNames = []string{"sign", "problem", "terms", "docs", "policies"}
+var pageNames = []string{"sign", "problem", "terms", "docs", "policies", "revoke", "revocation", "credentials", "uses"}
 
 func loadPages(spec *contract, words *catalogues, sandbox bool) (*pages, error) {
 	p := &pages{words: words, sets: map[string]*template.Template{}}
@@ -228,6 +245,7 @@ type signView struct {
 	Until        time.Time // of the link
 	Ends         time.Time // of the request
 	Signed       bool
+	Proven       bool // this browser may see the signer's certificates
 	State        signer.State
 }
 
@@ -249,7 +267,7 @@ func (s *server) signingPage(cl *call, token string, p *signer.Page) (*file, err
 	v := signView{
 		view: s.pages.view(lang, s.cfg.Sandbox), Step: p.Step, Requester: s.clientName(r.Client), Text: p.Text,
 		Terms: p.TermsVersion, Back: p.ReturnURL, Base: "/sign/" + url.PathEscape(token), Until: p.ExpiresAt, Ends: r.ExpiresAt,
-		Signed: r.State == signer.Finished, State: r.State,
+		Signed: r.State == signer.Finished, Proven: cl.viewer, State: r.State,
 	}
 	if linked(p.Step) {
 		v.Link = p.Link
@@ -312,9 +330,7 @@ func (s *server) problemPage(c *gin.Context, cl *call, p Problem) {
 	v := problemView{view: s.pages.view(lang, s.cfg.Sandbox), Instance: strings.TrimPrefix(p.Instance, "urn:uuid:")}
 	v.Reason = *s.reason(lang, &signer.Error{Code: p.Code})
 	v.Title = s.words.say(lang, "title.problem")
-	if cl.token != "" {
-		v.Page = "/sign/" + url.PathEscape(cl.token)
-	}
+	v.Page = cl.back
 	b, err := s.pages.render("problem", v)
 	if err != nil {
 		s.cfg.Log.Error("internal", "request_id", cl.id, "route", c.FullPath(), "err", err)

@@ -18,10 +18,13 @@ const viewerLife = 24 * 60 * 60
 
 // GetUses lists what the signer's key was used for.
 func (s *server) GetUses(ctx context.Context, in GetUsesRequestObject) (GetUsesResponseObject, error) {
-	ctx, _ = enter(ctx)
+	ctx, cl := enter(ctx)
 	u, err := s.dep.Signer.Uses(ctx, in.Token, value(in.Params.TekendSigner), value(in.Params.Before))
 	if err != nil {
 		return nil, err
+	}
+	if !cl.json {
+		return s.usesPage(cl, in.Token, u)
 	}
 	page := GetUses200JSONResponse{Uses: []Use{}}
 	for _, one := range u.Uses {

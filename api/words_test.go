@@ -80,7 +80,7 @@ func TestNoWordIsOutsideTheCatalogues(t *testing.T) {
 	tag := regexp.MustCompile(`(?s)<[^>]*>`)
 	shownAttr := regexp.MustCompile(`(?:title|alt|placeholder|aria-label|content)="([^"]*)"`)
 	files, err := fs.Glob(templateFiles, "templates/*.html")
-	if err != nil || len(files) != 6 {
+	if err != nil || len(files) != 10 {
 		t.Fatalf("%v %v", files, err)
 	}
 	for _, f := range files {
@@ -113,6 +113,11 @@ func TestNoWordIsOutsideTheCatalogues(t *testing.T) {
 	for _, lang := range append(policy.Languages(), policy.AllLanguages) {
 		used["policies.language."+lang] = true
 	}
+	for key := range s.words.words[defaultLanguage] { // the code is beside each: GetRevokeForm, whyNotRevoked, usesPage, the states of package sam
+		for _, begins := range []string{"revoke.reason.", "revoke.error.", "uses.", "credentials.state."} {
+			used[key] = used[key] || strings.HasPrefix(key, begins)
+		}
+	}
 	for key := range s.words.words[defaultLanguage] {
 		if !used[key] && !strings.HasPrefix(key, "error.") && !strings.HasPrefix(key, "title.") {
 			t.Errorf("nobody uses %s", key)
@@ -133,13 +138,13 @@ func steps() []string {
 var orderOnly = []string{
 	"no_documents", "document_twice", "too_many_documents", "document_too_large", "request_too_large", "document_name_invalid", "level_not_supported",
 	"reference_invalid", "redirect_url_invalid", "lifetime_invalid", "multipart_invalid", "unauthorized", "idempotency_key_invalid", "idempotency_key_reused", "evidence_not_ready",
-	"signed_order_invalid",
+	"signed_order_invalid", "reason_invalid",
 }
 
 // is422 are refusals of an order or a document, which answers leaves to its default.
 var is422 = []string{
 	"no_documents", "document_twice", "too_many_documents", "document_name_invalid", "level_not_supported", "language_not_supported", "reference_invalid",
-	"redirect_url_invalid", "lifetime_invalid", "cms_too_large", "signed_order_invalid",
+	"redirect_url_invalid", "lifetime_invalid", "cms_too_large", "signed_order_invalid", "reason_invalid",
 }
 
 // TestEveryCodeHasAStatusAndWords reads the codes out of the sources, so that a new one cannot be forgotten.
@@ -355,7 +360,7 @@ func element(t *testing.T, name, tag string, attr map[string]string, h *html) {
 			t.Errorf("%s: something from elsewhere: %v", name, attr)
 		}
 	case "form":
-		if attr["method"] != "post" || !strings.HasPrefix(attr["action"], "/sign/to-ken_1/") {
+		if attr["method"] != "post" || !strings.HasPrefix(attr["action"], "/sign/to-ken_1/") && attr["action"] != "/revoke" {
 			t.Errorf("%s: form %v", name, attr)
 		}
 	case "a":

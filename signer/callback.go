@@ -24,12 +24,8 @@ const (
 // It returns the token of the page to show next. Refused and failed answers are no errors here, the page
 // shows them. With ErrStateUsed and ErrStateExpired the token is returned too.
 func (s *Service) Callback(ctx context.Context, state, code, errorCode string) (token string, err error) {
-	if state == "" || len(state) > maxStateParam {
-		return "", ErrStateUnknown
-	}
-	if (code == "") == (errorCode == "") ||
-		code != "" && !visibleASCII(code, maxCode) || errorCode != "" && !visibleASCII(errorCode, maxErrorCode) {
-		return "", ErrBadReply
+	if err := replyForm(state, code, errorCode); err != nil {
+		return "", err
 	}
 	cb, err := s.dep.Callbacks.Callback(ctx, state)
 	if errors.Is(err, ErrNotFound) {
@@ -49,6 +45,18 @@ func (s *Service) Callback(ctx context.Context, state, code, errorCode string) (
 		return token, nil
 	}
 	return token, s.awaitStep(ctx, rec.ID, func(p *Progress) bool { return p.Answer == nil || p.Notice != nil })
+}
+
+// replyForm refuses what cannot be an answer to a question of ours.
+func replyForm(state, code, errorCode string) error {
+	if state == "" || len(state) > maxStateParam {
+		return ErrStateUnknown
+	}
+	if (code == "") == (errorCode == "") ||
+		code != "" && !visibleASCII(code, maxCode) || errorCode != "" && !visibleASCII(errorCode, maxErrorCode) {
+		return ErrBadReply
+	}
+	return nil
 }
 
 // answered makes the change that stores an answer, if the request still waits for it.

@@ -78,6 +78,13 @@ var (
 	ErrTooSoon  = &Error{Code: "too_soon", Detail: "a new question was made a moment ago", Hint: "look into the app first; wait 10 seconds before you ask again", Retryable: true}
 	ErrBadReply = &Error{Code: "callback_malformed", Detail: "the answer holds neither a code nor an error, or both", Hint: "open the signing link again"}
 
+	// Revocation.
+	ErrNoRevocation = &Error{Code: "revocation_unknown", Detail: "there is no such revocation", Hint: "begin again at /revoke"}
+	ErrNoCredential = &Error{Code: "credential_unknown", Detail: "this person has no such certificate, or none that could be revoked", Hint: "take the id from the list of his certificates"}
+	ErrRevoked      = &Error{Code: "already_revoked", Detail: "the certificate is revoked already, and its key destroyed"}
+	ErrReason       = &Error{Code: "reason_invalid", Detail: "this reason for a revocation is not known", Hint: "use unspecified, keyCompromise, superseded or cessationOfOperation"}
+	ErrRush         = &Error{Code: "too_many_revocations", Detail: "too many people want to revoke at this moment", Hint: "try again in a minute, or use the code that came with the certificate at the emergency address", Retryable: true}
+
 	// The callback.
 	ErrStateUnknown = &Error{Code: "callback_unknown", Detail: "we did not ask this question", Hint: "open the signing link again"}
 	ErrStateUsed    = &Error{Code: "callback_used", Detail: "this answer was already taken", Hint: "open the signing link again"}
@@ -146,6 +153,22 @@ var samErrors = map[string]*Error{
 	sam.CodeOrderRequired:      ErrOrderWanted,
 	sam.CodeOrderRefused:       ErrOrderBad,
 	sam.CodeConflict:           ErrBadToken.with("another answer to the same question was taken before"),
+}
+
+// revocationErrors are refusals that mean something else when a certificate is revoked.
+var revocationErrors = map[string]*Error{
+	sam.CodeCredentialUnknown: ErrNoCredential,
+	sam.CodeActRefused:        ErrRevoked,
+}
+
+// revocationError is samError for calls about revocations.
+func revocationError(err error) *Error {
+	if w, ok := errors.AsType[*wire.Error](err); ok {
+		if e, known := revocationErrors[w.Code]; known {
+			return e.because(err)
+		}
+	}
+	return samError(err)
 }
 
 // samError turns what a call of the SAM returned into ours. An unreachable SAM is retryable; an internal

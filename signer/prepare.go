@@ -163,7 +163,7 @@ func (s *Service) prepareConfirmation(ctx context.Context, rec *Record) error {
 	case why.Code == ErrCertificate.Code:
 		// The client's name of the person loses the credential, so that the next request enrols.
 		next.State = Failed
-		next.Progress.Failure, next.Progress.Credential, next.Progress.Notice = why, "", nil
+		next.Progress.Failure, next.Progress.Credential, next.Progress.Notice = s.whyNotGood(ctx, rec, why), "", nil
 		c.Bind = bound(rec)
 	default:
 		return why

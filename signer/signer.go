@@ -187,9 +187,12 @@ type Dependencies struct {
 	Preparing  Preparing
 	Activation Activation
 	Uses       Transparency
-	Issuer     Issuer
-	Stamper    Stamper
-	Evidence   Evidencing
+	// Revoking and Revocations are what people need to revoke.
+	Revoking    Revoking
+	Revocations Revocations
+	Issuer      Issuer
+	Stamper     Stamper
+	Evidence    Evidencing
 	// EvidenceStampers stamp evidence beside Stamper: authorities of others. May be empty.
 	EvidenceStampers []Stamper
 	// Roots are the trust anchors that our own product is checked against.
@@ -202,6 +205,7 @@ type Service struct {
 	dep  Dependencies
 	hub  hub
 	jobs jobs
+	rush rush
 }
 
 // New returns a service. Requests move on as soon as something happens; what needs time (expiry,

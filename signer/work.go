@@ -244,7 +244,7 @@ func backoff(attempt int) time.Duration {
 func (s *Service) end(ctx context.Context, rec *Record, to State, why *Error) error {
 	next := *rec
 	next.State = to
-	next.Progress.Failure = why
+	next.Progress.Failure = s.whyNotGood(ctx, rec, why)
 	next.Progress.Notice = nil
 	next.Progress.Answer = nil
 	return s.advance(ctx, rec, Change{Now: &next})
@@ -304,6 +304,16 @@ func (p *Progress) pending() bool {
 // old, until ctx ends. It returns after the steps under way have ended (Config.StopWithin).
 func (s *Service) Run(ctx context.Context) error {
 	defer s.stop()
+	ctx, cancel := context.WithCancel(ctx)
+	carried := make(chan struct{})
+	go func() {
+		defer close(carried)
+		s.carryAll(ctx)
+	}()
+	defer func() {
+		cancel()
+		<-carried
+	}()
 	if err := s.resume(ctx); err != nil && ctx.Err() == nil { // told to stop while it looks is no fault
 		return err
 	}

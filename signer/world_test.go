@@ -312,7 +312,7 @@ func (w *world) startTSA() {
 	unit, err := w.token.Signer(w.t.Context(), "tsu")
 	w.must(err)
 	role, err := tsu.New(w.t.Context(), tsu.Config{Now: w.now, Log: w.log(), DB: w.path("tsa.db")},
-		tsu.Dependencies{Signer: unit, Chain: []*x509.Certificate{w.pki.tsu, w.pki.root}})
+		tsu.Dependencies{Unit: tsu.Unit{Signer: unit, Chain: []*x509.Certificate{w.pki.tsu, w.pki.root}}})
 	w.must(err)
 	w.t.Cleanup(func() { _ = role.Close() })
 	w.tsa = newProxy(w.t, w.socket("tsa", role.Handler()))
@@ -363,10 +363,10 @@ func (w *world) startFront() {
 	samc, sum := sam.NewClient(w.sam.socket, 20*time.Second), sha256.Sum256([]byte(termsText))
 	svc := signer.New(signer.Config{
 		Now: w.now, Log: w.log(), PublicURL: "https://sign.example", Terms: signer.Terms{Version: terms, SHA256: sum[:]},
-		StopWithin: 200 * time.Millisecond,
+		StopWithin: 200 * time.Millisecond, OneTime: func(client string) bool { return client == once },
 	}, signer.Dependencies{
 		Requests: badDisk{st, &w.disk}, Claims: st, Callbacks: st, Signers: st, Blobs: st,
-		Enrolling: samc, Certifying: samc, Preparing: samc, Activation: samc, Uses: samc,
+		Enrolling: samc, Certifying: samc, Preparing: samc, Activation: samc, Uses: samc, Revoking: samc, Revocations: st,
 		Issuer: ca.NewClient(w.ca.socket, 10*time.Second), Stamper: w.stamper, Roots: w.roots,
 	})
 	ctx, stop := context.WithCancel(context.Background())

@@ -14,12 +14,13 @@
 
   const step = page.dataset.step;
   const until = page.dataset.until ? Date.parse(page.dataset.until) : 0;
-  const follows = ["wait", "identify", "consent", "confirm"].includes(step);
+  const follows = ["wait", "identify", "consent", "confirm", "blocked"].includes(step);
   if (!follows) return;
 
   // A page of an old link asks no more until somebody looks at it again: each question could make a new link.
   const over = () => until > 0 && Date.now() > until;
-  let pause = step === "wait" ? 1000 : 3000;
+  const soon = step === "wait" || step === "blocked";
+  let pause = soon ? 1000 : 3000;
   let timer = 0;
 
   function later() {
@@ -32,11 +33,11 @@
     try {
       const answer = await fetch(location.pathname, { headers: { Accept: "application/json" }, cache: "no-store" });
       const now = await answer.json();
-      if (answer.ok && (now.step !== step || now.state !== page.dataset.state)) {
+      if (answer.ok && (now.step !== step || (now.state ?? "") !== page.dataset.state)) {
         location.reload();
         return;
       }
-      if (step === "wait") pause = Math.min(pause * 1.2, 5000);
+      if (soon) pause = Math.min(pause * 1.2, 5000);
     } catch {
       pause = 5000; // no network for a moment
     }
