@@ -72,11 +72,16 @@ func AssembleToken(tstInfo []byte, p Parts, certReq bool) ([]byte, error) {
 	return p.encodeToken(sch, tstInfo, certReq)
 }
 
-// EncodeToken is [AssembleToken] for a value that came from a signer which has
-// verified it with the certificate's key (package hsm lets no other out): to
-// verify it a second time costs as much as the rest of the token.
+// EncodeToken is [AssembleToken] for who has just made the attributes over this
+// TSTInfo, and has the value from a signer which has verified it with the
+// certificate's key (package hsm lets no other out). To verify it a second time
+// costs as much as the rest of the token.
 func EncodeToken(tstInfo []byte, p Parts, certReq bool) ([]byte, error) {
-	sch, err := tokenScheme(tstInfo, p)
+	alg, err := AlgorithmOf(p.Certificate.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	sch, err := alg.scheme()
 	if err != nil {
 		return nil, err
 	}

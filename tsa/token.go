@@ -115,14 +115,6 @@ func (t *Token) Verify(o VerifyOptions) error {
 	return t.checkPath(cert, o)
 }
 
-// Holds tells that the token is around this TSTInfo and holds these signed
-// attributes and this value, byte for byte: what its maker had verified before
-// he wrote it.
-func (t *Token) Holds(tstInfo, signedAttrs, value []byte) bool {
-	si := t.sd.SignerInfos[0]
-	return bytes.Equal(t.sd.Content, tstInfo) && bytes.Equal(si.SignedAttrs, signedAttrs) && bytes.Equal(si.Value, value)
-}
-
 func (t *Token) checkInfo(o VerifyOptions) error {
 	switch {
 	case t.Hash != o.Hash || len(o.Imprint) == 0 || subtle.ConstantTimeCompare(t.Imprint, o.Imprint) != 1:

@@ -36,7 +36,8 @@ type unit struct {
 	Unit
 	alg      cms.Algorithm
 	cert     *x509.Certificate
-	chain    []*x509.Certificate // embedded beside cert
+	chain    []*x509.Certificate // its issuers but the anchor
+	embedded []*x509.Certificate // both, in the order of a token: a SET, sorted
 	roots    *x509.CertPool
 	keyUntil time.Time // end of the certificate or of the private key, whichever is first
 }
@@ -50,6 +51,7 @@ func newUnit(u Unit, at time.Time) (*unit, error) {
 	last := len(u.Chain) - 1
 	n := &unit{Unit: u, cert: u.Chain[0], chain: slices.Clone(u.Chain[1:last]), roots: x509.NewCertPool()}
 	n.roots.AddCert(u.Chain[last])
+	n.embedded = slices.SortedFunc(slices.Values(u.Chain[:last]), func(a, b *x509.Certificate) int { return bytes.Compare(a.Raw, b.Raw) })
 	if err := n.checkCertificate(at); err != nil {
 		return nil, fmt.Errorf("certificate of the unit: %w", err)
 	}
@@ -149,34 +151,18 @@ func (u *unit) token(info tsa.Info, certReq bool) ([]byte, error) {
 	if u.Verifies {
 		assemble = cms.EncodeToken
 	}
-	token, err := assemble(body, cms.Parts{SignedAttrs: attrs, Value: value, Certificate: u.cert, Chain: u.chain}, certReq)
+	parts := cms.Parts{SignedAttrs: attrs, Value: value, Certificate: u.cert, Chain: u.chain}
+	token, err := assemble(body, parts, certReq)
 	if err != nil {
 		return nil, err
 	}
-	return token, u.check(token, info, made{body, attrs, value, certReq})
-}
-
-// made is what a token is made of.
-type made struct {
-	body, attrs, value []byte
-	certReq            bool
-}
-
-// check reads a token as a client does. The value was verified with the unit's certificate, whose path was checked at the start
-// and whose end is asked at each token; so the token is good when it holds just that value over what was recorded.
-func (u *unit) check(token []byte, info tsa.Info, m made) error {
-	t, err := tsa.ParseToken(token)
-	if err != nil {
-		return err
+	// The certificate's path was checked at the start, and its end is asked at each token.
+	made := tsa.Made{Info: info, Body: body, SignedAttrs: attrs, Value: value}
+	if certReq {
+		made.Certificates = u.embedded
 	}
-	switch {
-	case !t.Holds(m.body, m.attrs, m.value):
-		return errors.New("the token is not what was signed")
-	case m.certReq != (t.Certificate != nil) || m.certReq && !t.Certificate.Equal(u.cert):
-		return errors.New("the token has not the certificates that were asked for")
-	case !bytes.Equal(t.Imprint, info.Imprint.Digest) || t.Hash != info.Imprint.Hash || (t.Nonce == nil) != (info.Nonce == nil) || t.Nonce != nil && t.Nonce.Cmp(info.Nonce) != 0,
-		t.Serial.Cmp(info.Serial) != 0 || !t.GenTime.Equal(info.GenTime) || t.Accuracy != info.Accuracy || t.Qualified != info.Qualified || t.Policy != info.Policy.String():
-		return errors.New("the token does not state what was recorded")
+	if err := made.Check(token); err != nil {
+		return nil, fmt.Errorf("the token is withheld: %w", err)
 	}
-	return nil
+	return token, nil
 }
