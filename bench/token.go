@@ -114,6 +114,9 @@ func (w *worker) together(op string, n, goroutines int) figure {
 	return f
 }
 
+// atEnd is what the worker stops when its parent has gone.
+var atEnd []func()
+
 // tokenWorker is the other process: "token make|raw|hsm|long DIR". Long is hsm
 // that starts the module again as often as the program does.
 func tokenWorker(args []string) error {
@@ -138,6 +141,11 @@ func tokenWorker(args []string) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		for _, stop := range atEnd {
+			stop()
+		}
+	}()
 	fmt.Println("ready")
 	for {
 		var op string
@@ -263,6 +271,12 @@ func hsmOperations(cfg hsm.Config, dir string) (map[string]func() error, error) 
 			return nil, err
 		}
 		ops["stamp-"+label] = token
+		role, stop, err := roleMaker(s)
+		if err != nil {
+			return nil, err
+		}
+		ops["role-"+label] = role
+		atEnd = append(atEnd, stop)
 	}
 	return ops, nil
 }

@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/asn1"
 	"fmt"
 	"math/big"
 	"os"
@@ -160,33 +159,6 @@ func (b *bench) batch() []row {
 		raw: one.show("%.0f", " ms") + " / " + single.show("%.0f", " ms"), verdict: verdict(ratio.median() <= 0.30)}}
 }
 
-// timestamp is G6: making a token beside the signature in it, with the same
-// kind of key; then what the role needs with HTTP, record and own check.
-func (b *bench) timestamp() []row {
-	t := b.tokens()
-	client, digest := b.stamper(), sha256.Sum256([]byte("bench"))
-	const rounds, calls = 7, 40
-	var p256, rsa, role, wall, hsmP256 sample
-	for range rounds {
-		raw, stamp, signed := t.raw.measure("sign-p256", 1500), t.hsm.measure("stamp-p256", 500), t.hsm.measure("sign-p256", 1000)
-		rawRSA, stampRSA := t.raw.measure("sign-rsa3072", 60), t.hsm.measure("stamp-rsa3072", 60)
-		p256, rsa = append(p256, raw.CPU/stamp.CPU), append(rsa, rawRSA.CPU/stampRSA.CPU)
-		hsmP256 = append(hsmP256, signed.CPU/stamp.CPU)
-		before, at := processCPU(b.pids["tsa"]), time.Now()
-		for range calls {
-			need(client.Stamp(context.Background(), digest[:], crypto.SHA256))
-		}
-		wall = append(wall, time.Since(at).Seconds()/calls*1e3)
-		role = append(role, (processCPU(b.pids["tsa"])-before)/calls*1e6)
-	}
-	return []row{
-		{goal: "G6: raw C_Sign / time-stamp token, P-256, CPU", must: "≥ 0.55", measured: p256.show("%.2f", ""),
-			raw: "hsm's verified sign / token " + hsmP256.show("%.2f", ""), verdict: verdict(p256.median() >= 0.55)},
-		{goal: "G6: the same, RSA-3072", must: "≥ 0.95", measured: rsa.show("%.2f", ""), verdict: verdict(rsa.median() >= 0.95)},
-		{goal: "the role tsa, HTTP to durable record and own check, CPU", measured: role.show("%.0f", " µs"), raw: wall.show("%.1f", " ms") + " wall", verdict: info},
-	}
-}
-
 // stamper is a client of the sandbox's time-stamping unit.
 func (b *bench) stamper() *tsa.Client {
 	b.sandbox()
@@ -195,36 +167,6 @@ func (b *bench) stamper() *tsa.Client {
 	return tsa.NewClient(tsa.ClientConfig{
 		URL: "http://tsa/tsa", Socket: b.socket("tsa", "run", "tsa.sock"), Roots: roots, Timeout: 20 * time.Second, Now: time.Now,
 	}, nil)
-}
-
-// tokenMaker makes time-stamp tokens as the role does, without its record.
-func tokenMaker(s crypto.Signer) (func() error, error) {
-	cert, err := selfSigned(s)
-	if err != nil {
-		return nil, err
-	}
-	digest := sha256.Sum256([]byte("bench"))
-	return func() error {
-		body, err := tsa.Info{
-			Policy: asn1.ObjectIdentifier{2, 25, 1}, Imprint: tsa.Imprint{Hash: crypto.SHA256, Digest: digest[:]},
-			Serial: big.NewInt(1 << 40), GenTime: time.Now(), Accuracy: time.Second, Nonce: big.NewInt(1 << 60),
-		}.Encode()
-		if err != nil {
-			return err
-		}
-		sum := sha256.Sum256(body)
-		attrs, err := cms.ContentAttributes(cms.OIDTSTInfo, sum[:], cert)
-		if err != nil {
-			return err
-		}
-		dtbs := sha256.Sum256(attrs)
-		value, err := s.Sign(rand.Reader, dtbs[:], crypto.SHA256)
-		if err != nil {
-			return err
-		}
-		_, err = cms.AssembleToken(body, cms.Parts{SignedAttrs: attrs, Value: value, Certificate: cert}, true)
-		return err
-	}, nil
 }
 
 // selfSigned is a certificate for a key, good enough to be named in a CMS.
