@@ -200,6 +200,15 @@ func (r *Role) keepAnswers(ctx context.Context, made []madeAnswer) error {
 	return nil
 }
 
+// withdrawAnswers empties the answers about a certificate: they are due at once.
+func withdrawAnswers(ctx context.Context, tx *sql.Tx, serial string) error {
+	_, err := tx.ExecContext(ctx, "UPDATE answers SET der = NULL, renew_at = CASE WHEN until IS NULL THEN NULL ELSE 0 END WHERE serial = ?", serial)
+	if err != nil {
+		return fmt.Errorf("withdraw OCSP answers: %w", err)
+	}
+	return nil
+}
+
 func isRevoked(ctx context.Context, tx *sql.Tx, serial string) (bool, error) {
 	var n int
 	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM revocations WHERE serial = ?", serial).Scan(&n); err != nil {

@@ -51,6 +51,9 @@ type Config struct {
 	IssuingCAFile string `yaml:"issuing_ca_file"`
 	TSUFile       string `yaml:"tsu_file"`
 	RootCRLFile   string `yaml:"root_crl_file"`
+	// TSUFiles are the certificates of the units after the first, published as
+	// tsu-2, tsu-3, … Default none.
+	TSUFiles []string `yaml:"tsu_files"`
 
 	// PublicURL is where the front publishes, as it stands in certificates;
 	// below it lie /ca and /crl. Example: http://127.0.0.1:8080/pki

@@ -8,6 +8,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -368,5 +369,53 @@ func TestLastCRL(t *testing.T) {
 	must(t, err)
 	if sha256.Sum256(again) != sum {
 		t.Error("the last CRL changed")
+	}
+}
+
+// TestAnOldDatabaseUnrevokesNothing: what was on a published CRL is revoked, also when the database does not know it any more,
+// and when it does not know the certificate.
+func TestAnOldDatabaseUnrevokesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.PublishDir = t.TempDir()
+	must(t, os.Mkdir(w.cfg.PublishDir+"/crl", 0o755))
+	w.start()
+	c, kept := w.issued(), w.issued()
+	w.crl()
+	w.snapshot("old.db")
+	w.advance(time.Minute)
+	later := w.issued()
+	list := []*x509.Certificate{c, later}
+	outs := map[*x509.Certificate]ca.Revocation{}
+	for n, x := range list {
+		outs[x] = got(w.sam.Revoke(t.Context(), bySAM(serialOf(x), reasonsTaken[n+1])))(t)
+	}
+	first := w.crl()
+	w.advance(time.Minute)
+	w.cfg.DB = dbtest.Source(t, w.path("old.db"))
+	w.start()
+	for _, x := range list {
+		w.everywhere(x, outs[x])
+	}
+	if second := w.crl(); second.Number.Cmp(first.Number) <= 0 || len(second.RevokedCertificateEntries) != 2 {
+		t.Errorf("%v after %v, %d entries", second.Number, first.Number, len(second.RevokedCertificateEntries))
+	}
+	if w.says(kept).State != certs.StatusGood {
+		t.Error("the third is not good any more")
+	}
+	if kinds, text := w.events(); kinds["certificate.revoked"] != 2 || !strings.Contains(text, `"by":"crl"`) {
+		t.Errorf("%v", kinds)
+	}
+	w.start() // and once is enough
+	if kinds, _ := w.events(); kinds["certificate.revoked"] != 2 {
+		t.Errorf("%v", kinds)
+	}
+	// A list that somebody else signed says nothing.
+	other := newWorld(t)
+	x := other.issued()
+	got(other.sam.Revoke(t.Context(), bySAM(serialOf(x), 0)))(t)
+	must(t, os.WriteFile(w.cfg.PublishDir+"/crl/issuing-ca.crl", other.crlBytes(), 0o600))
+	w.start()
+	if s, err := w.sam.Status(t.Context(), serialOf(x)); err != nil || s.State != ca.Unknown {
+		t.Errorf("%+v %v", s, err)
 	}
 }

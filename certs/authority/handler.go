@@ -2,6 +2,7 @@ package authority
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -152,8 +153,6 @@ func (r *Role) published(w http.ResponseWriter, req *http.Request) {
 	switch name {
 	case "ca/root.crt":
 		der = r.root.Raw
-	case "ca/tsu.crt":
-		der = r.tsu.Raw
 	case "crl/root.crl":
 		list, err := r.rootCRL()
 		if err != nil {
@@ -162,15 +161,26 @@ func (r *Role) published(w http.ResponseWriter, req *http.Request) {
 		}
 		der, mediaType = list.Raw, "application/pkix-crl"
 	default:
-		i := r.issuer(strings.TrimSuffix(strings.TrimPrefix(name, "ca/"), ".crt"))
-		if i == nil || name != "ca/"+i.name+".crt" {
+		if der = r.certificateNamed(name); der == nil {
 			wire.Fail(w, wire.Refuse(http.StatusNotFound, "not_found", "nothing is published under this name"))
 			return
 		}
-		der = i.cert.Raw
 	}
 	w.Header().Set("Content-Type", mediaType)
 	_, _ = w.Write(der) // a reader that went away asks again
+}
+
+// certificateNamed is the DER of an issuing CA or a time-stamping unit (tsu, tsu-2, …); nil when there is none of that name.
+func (r *Role) certificateNamed(name string) []byte {
+	for i, c := range r.tsus {
+		if name == "ca/tsu.crt" && i == 0 || i > 0 && name == fmt.Sprintf("ca/tsu-%d.crt", i+1) {
+			return c.Raw
+		}
+	}
+	if i := r.issuer(strings.TrimSuffix(strings.TrimPrefix(name, "ca/"), ".crt")); i != nil && name == "ca/"+i.name+".crt" {
+		return i.cert.Raw
+	}
+	return nil
 }
 
 // publishedCRL streams an issuing CA's CRL from its file.

@@ -181,19 +181,20 @@ type state struct {
 // certificate is being made, is unknown (EN 319 411-1 OVR-6.6.3-02).
 func (r *Role) stateOf(ctx context.Context, issuer, serial string) (state, error) {
 	var s state
-	var order string
+	var order sql.NullString
 	var at, reason sql.NullInt64
-	err := r.db.QueryRowContext(ctx, `SELECT o.state, v.at, v.reason FROM orders o LEFT JOIN revocations v ON v.serial = o.serial
-		WHERE o.serial = ? AND o.issuer = ?`, serial, issuer).Scan(&order, &at, &reason)
+	err := r.db.QueryRowContext(ctx, `SELECT (SELECT state FROM orders WHERE serial = ? AND issuer = ?),
+		(SELECT at FROM revocations WHERE serial = ? AND issuer = ?), (SELECT reason FROM revocations WHERE serial = ? AND issuer = ?)`,
+		serial, issuer, serial, issuer, serial, issuer).Scan(&order, &at, &reason)
 	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return s, r.responderState(ctx, issuer, serial, &s)
 	case err != nil:
 		return s, fmt.Errorf("look up status: %w", err)
 	case at.Valid:
 		return state{certs.StatusRevoked, time.Unix(at.Int64, 0).UTC(), int(reason.Int64)}, nil
-	case order == "issued":
+	case order.String == "issued":
 		s.state = certs.StatusGood
+	case !order.Valid:
+		return s, r.responderState(ctx, issuer, serial, &s)
 	}
 	return s, nil
 }

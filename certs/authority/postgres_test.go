@@ -41,6 +41,7 @@ func TestOnPostgres(t *testing.T) {
 		{"TestCRLInParts", TestCRLInParts},
 		{"TestDamagedCRLStopsTheStart", TestDamagedCRLStopsTheStart},
 		{"TestCheckFindsDifferences", TestCheckFindsDifferences},
+		{"TestAnOldDatabaseUnrevokesNothing", TestAnOldDatabaseUnrevokesNothing},
 		{"TestRollOver", TestRollOver},
 		{"TestLastCRL", TestLastCRL},
 	} {

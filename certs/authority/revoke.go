@@ -185,11 +185,13 @@ func (r *Role) record(ctx context.Context, body []byte, req ca.RevokeRequest, t 
 			{"INSERT INTO revocations (seq, serial, issuer, reason, by_whom, at) VALUES (?, ?, ?, ?, ?, ?)",
 				[]any{out.Seq, req.Serial, t.issuer.name, req.Reason, req.By, out.At.Unix()}},
 			{"INSERT INTO revocation_evidence (serial, body, keys) VALUES (?, ?, ?)", []any{req.Serial, body, p.keys}},
-			{"UPDATE answers SET der = NULL, renew_at = CASE WHEN until IS NULL THEN NULL ELSE 0 END WHERE serial = ?", []any{req.Serial}},
 		} {
 			if _, err := tx.ExecContext(ctx, s.query, s.args...); err != nil {
 				return fmt.Errorf("record revocation: %w", err)
 			}
+		}
+		if err := withdrawAnswers(ctx, tx, req.Serial); err != nil {
+			return err
 		}
 		detail := maps.Clone(p.detail)
 		detail["seq"], detail["order"], detail["issuer"] = strconv.FormatInt(out.Seq, 10), t.hash, t.issuer.name

@@ -54,9 +54,10 @@ type Role struct {
 	gate      *fence.Gate
 	log       *audit.Log // checkpoints over the record; nil: none
 
-	root, issuing, tsu *x509.Certificate
-	roots              *x509.CertPool
-	issuers            []*issuer // the one in force first: issuing and signer are its
+	root, issuing *x509.Certificate
+	tsus          []*x509.Certificate // of the time-stamping units, in the order of their names
+	roots         *x509.CertPool
+	issuers       []*issuer // the one in force first: issuing and signer are its
 
 	issuance sync.Mutex // one order at a time between its look-up and its outcome
 
@@ -135,6 +136,9 @@ func (r *Role) begin(ctx context.Context, set *fence.Setup) (err error) {
 // loadStatus reads what was published last.
 func (r *Role) loadStatus(ctx context.Context) error {
 	for _, i := range r.issuers {
+		if err := r.recoverRevocations(ctx, i); err != nil {
+			return err
+		}
 		if err := errors.Join(r.loadCRL(ctx, i), r.loadResponder(ctx, i)); err != nil {
 			return err
 		}
@@ -154,11 +158,15 @@ func (r *Role) readCertificates(dep Dependencies) error {
 	if r.root, err = readCertificate(r.cfg.RootFile); err != nil {
 		return err
 	}
-	if r.tsu, err = readCertificate(r.cfg.TSUFile); err != nil {
-		return err
-	}
-	if err := r.tsu.CheckSignatureFrom(r.root); err != nil {
-		return fmt.Errorf("the root did not issue the TSU's certificate: %w", err)
+	for _, path := range append([]string{r.cfg.TSUFile}, r.cfg.TSUFiles...) {
+		tsu, err := readCertificate(path)
+		if err != nil {
+			return err
+		}
+		if err := tsu.CheckSignatureFrom(r.root); err != nil {
+			return fmt.Errorf("the root did not issue the TSU's certificate %s: %w", path, err)
+		}
+		r.tsus = append(r.tsus, tsu)
 	}
 	if err := r.readIssuers(dep); err != nil {
 		return err

@@ -6,13 +6,15 @@
 ALTER TABLE orders ADD COLUMN issuer TEXT NOT NULL DEFAULT 'issuing-ca';
 ALTER TABLE orders ADD COLUMN holder TEXT;
 
--- Revocations, for ever. seq counts from 1 without gaps.
+-- Revocations, for ever. seq counts from 1 without gaps. One by "crl" was found
+-- on a CRL that this role had published and the database had lost; its order may
+-- be lost too.
 CREATE TABLE revocations (
   seq     BIGINT PRIMARY KEY,
-  serial  TEXT NOT NULL UNIQUE REFERENCES orders (serial),
+  serial  TEXT NOT NULL UNIQUE,
   issuer  TEXT NOT NULL,
   reason  BIGINT NOT NULL CHECK (reason IN (0, 1, 4, 5, 9)), -- RFC 5280 §5.3.1
-  by_whom TEXT NOT NULL CHECK (by_whom IN ('signer', 'sam', 'operators')),
+  by_whom TEXT NOT NULL CHECK (by_whom IN ('signer', 'sam', 'operators', 'crl')),
   at      BIGINT NOT NULL                -- seconds since 1970
 );
 CREATE INDEX revocations_issuer ON revocations (issuer, seq);
