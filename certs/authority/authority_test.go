@@ -430,6 +430,9 @@ func TestLintStopsTheStart(t *testing.T) {
 func TestBadConfigurations(t *testing.T) {
 	w := newWorld(t)
 	other := ecKey(t)
+	w.write("strange.crt", got(certs.Issue(certs.Issuer{Signer: other}, certs.Order{
+		Profile: certs.Root, Subject: subject("Tekend SANDBOX Root of another"), PublicKey: other.Public(), NotBefore: w.now(), NotAfter: w.now().AddDate(9, 0, 0),
+	}))(t))
 	for name, change := range map[string]func(c *authority.Config, d *authority.Dependencies){
 		"no clock":         func(c *authority.Config, _ *authority.Dependencies) { c.Now = nil },
 		"no database":      func(c *authority.Config, _ *authority.Dependencies) { c.DB = "" },
@@ -441,6 +444,7 @@ func TestBadConfigurations(t *testing.T) {
 		"country":          func(c *authority.Config, _ *authority.Dependencies) { c.DefaultCountry = "Belgium" },
 		"root missing":     func(c *authority.Config, _ *authority.Dependencies) { c.RootFile = "/nowhere" },
 		"not the root":     func(c *authority.Config, _ *authority.Dependencies) { c.RootFile = c.TSUFile },
+		"a strange unit":   func(c *authority.Config, _ *authority.Dependencies) { c.TSUFiles = []string{w.path("strange.crt")} },
 		"CRL is no CRL":    func(c *authority.Config, _ *authority.Dependencies) { c.RootCRLFile = c.RootFile },
 		"another CA key":   func(_ *authority.Config, d *authority.Dependencies) { d.Signer = other },
 		"no key":           func(_ *authority.Config, d *authority.Dependencies) { d.Signer = nil },
