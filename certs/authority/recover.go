@@ -25,8 +25,8 @@ import (
 // again (Regulation art. 28(4)). The file is the role's own, and counts only with
 // the issuer's signature.
 func (r *Role) recoverRevocations(ctx context.Context, i *issuer) error {
-	if r.cfg.PublishDir == "" || r.shut() != nil {
-		return nil
+	if r.cfg.PublishDir == "" || r.gate.Locked() {
+		return nil // it is done at the start after the lock
 	}
 	der, err := readPublished(filepath.Join(r.cfg.PublishDir, "crl", i.name+".crl"))
 	if err != nil || der == nil {
