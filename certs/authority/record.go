@@ -120,7 +120,7 @@ func (c Config) rules() Rules {
 }
 
 // record makes the record of a verified order.
-func (v *verified) record(order, serial string, rules Rules, completed time.Time) (Record, error) {
+func (v *verified) record(order, serial string, rules Rules) (Record, error) {
 	spki, err := certs.SPKISHA256(v.key)
 	if err != nil {
 		return Record{}, err
@@ -139,7 +139,7 @@ func (v *verified) record(order, serial string, rules Rules, completed time.Time
 		Identified:     holder(ident.Issuer, ident.Audience, ident.Subject),
 		Identification: leg(ident), Consent: leg(confirm),
 		TermsVersion: v.application.TermsVersion, TermsSHA256: v.application.TermsSHA256,
-		Rules: rules, CompletedAt: completed.Unix(),
+		Rules: rules, CompletedAt: v.at.Unix(),
 	}, nil
 }
 
@@ -172,7 +172,7 @@ func (r Record) encode() (b []byte, digest string, err error) {
 
 // keepRecord stores a record with the intent, and gives its digest for the audit.
 func (r *Role) keepRecord(ctx context.Context, tx *sql.Tx, v *verified, hash, serial string) (string, error) {
-	rec, err := v.record(hash, serial, r.cfg.rules(), r.cfg.Now())
+	rec, err := v.record(hash, serial, r.cfg.rules())
 	if err != nil {
 		return "", err
 	}

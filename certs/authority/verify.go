@@ -42,6 +42,7 @@ type verified struct {
 	person      certs.Person
 	tokens      [2]*token.IDToken
 	keys        []byte // JWK set: itsme's keys that verified the tokens
+	at          time.Time
 }
 
 func refuse(code, detail string) *wire.Error {
@@ -51,7 +52,7 @@ func refuse(code, detail string) *wire.Error {
 // verify checks everything about an order that does not need the database.
 // Refusals are *wire.Error; none holds personal data.
 func (c verifier) verify(ctx context.Context, req ca.IssueRequest) (*verified, error) {
-	v := &verified{}
+	v := &verified{at: c.now}
 	var err error
 	if v.application, err = consent.DecodeApplication(req.Application); err != nil {
 		return nil, refuse(ca.CodeBadOrder, "the application cannot be read")
