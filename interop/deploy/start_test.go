@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"tekend/api"
+	"tekend/certs"
 	"tekend/db/dbtest"
 	"tekend/foureyes"
 	"tekend/interop/sandboxtest"
@@ -34,6 +35,18 @@ type world struct {
 	operators []ed25519.PrivateKey
 }
 
+// sandboxFills make sandboxes of the examples for production: there are neither a device nor other houses here.
+var sandboxFills = []string{
+	"production: true\n", "",
+	"default_country: BE\n  terms_version:", "default_country: BE\n  terms_version:",
+	"terms_version:", "default_country: BE\n  terms_version:", // the simulated people have no country
+	"policies: /etc/tekend/policies             # your practice statement, disclosure statements and terms\n", "",
+	"evidence_tsas: [{url: \"http://tsa.example.eu/tsa\", root_file: /etc/tekend/anchor-root.pem}] # another house's authority\n", "",
+	"  anchor: {url: \"http://tsa.example.eu/tsa\", root_file: /etc/tekend/anchor-root.pem} # another house's authority\n", "",
+	"  clock: # servers of your own or by contract, independent of each other and of this machine\n", "",
+	"    sources: [{kind: ntp, address: ntp1.example.be}, {kind: ntp, address: ntp2.example.be}, {kind: ntp, address: ntp.example.eu}]\n", "",
+}
+
 const apiKey = "tk_deploymentdeploymentdeployment"
 
 // newWorld holds the ceremony and starts itsme. jwks is the port at which itsme reads our keys; front the public one.
@@ -44,16 +57,19 @@ func newWorld(t *testing.T, front, jwks string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.fills = []string{
+	w.fills = append(sandboxFills, []string{
 		"public_url: https://sign.example.be\nroots", "public_url: http://127.0.0.1:" + front + "\nsandbox: true\nroots",
 		"https://sign.example.be/pds", "https://pki.tekend-sandbox.test/pds", // must be https; nothing answers there
+		"https://sign.example.be/pki/policies/PDS-HEX", "https://pki.tekend-sandbox.test/pki/policies/PDS-HEX",
 		"https://sign.example.be", "http://127.0.0.1:" + front, "http://sign.example.be", "http://127.0.0.1:" + front,
 		"sign.example.be/audit", "127.0.0.1:" + front + "/audit",
-		"https://idp.e2e.itsme.services", "http://127.0.0.1:" + itsme,
-		"https://witness.example.org", "http://127.0.0.1:" + witness, "http://witness:8090", "http://127.0.0.1:" + witness,
-		"127.0.0.1:8090", "127.0.0.1:" + witness, "0.0.0.0:8090", "127.0.0.1:" + witness,
+		"https://idp.e2e.itsme.services", "http://127.0.0.1:" + itsme, "https://idp.prd.itsme.services", "http://127.0.0.1:" + itsme,
+		"https://witness.example.eu", "http://127.0.0.1:" + witness, "http://witness:8090", "http://127.0.0.1:" + witness,
+		"127.0.0.1:8090", "127.0.0.1:" + witness, "0.0.0.0:8090", "127.0.0.1:" + witness, "127.0.0.1:8084", "127.0.0.1:" + freePort(t),
 		"TERMS-VERSION", version, "TERMS-SHA256", base64.RawURLEncoding.EncodeToString(sum),
-	}
+		"POLICY-SHA256", base64.RawURLEncoding.EncodeToString(sum),
+		"PERSON-POLICY", certs.PolicyTestPerson.String(), "TSU-POLICY", certs.PolicyTestTSU.String(), "STAMP-POLICY", certs.PolicyTestTimeStamp.String(),
+	}...)
 	for i := range 2 {
 		pub, key, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {
@@ -74,7 +90,7 @@ func newWorld(t *testing.T, front, jwks string) *world {
 
 // ceremony makes the roles' keys and the witness's, as deploy/README.md tells.
 func (w *world) ceremony(t *testing.T) {
-	w.file(t, "config/ceremony.yaml", strings.NewReplacer(w.fills...).Replace(string(deployFile(t, "config/ceremony.yaml"))), 0o644, 0)
+	w.file(t, "config/ceremony.yaml", strings.NewReplacer(append([]string{"module: HSM-MODULE ", "module: /usr/lib/softhsm/libsofthsm2.so "}, w.fills...)...).Replace(string(deployFile(t, "config/ceremony.yaml"))), 0o644, 0)
 	w.folder(t, "root", 0o700, 0, 0)
 	mounts := []mount{{filepath.Join(w.dir, "config"), "/var/lib/tekend/config", true}, {filepath.Join(w.dir, "root"), "/run/media/tekend-root", false}}
 	for _, name := range []string{"sam", "ca", "tsa", "pki"} {
@@ -139,9 +155,14 @@ func (w *world) startItsme(t *testing.T, front, jwks, port string) {
 	}})
 }
 
+// module is SoftHSM in a role's file, in the place of a device.
+func module(role string) []string {
+	return []string{"module: HSM-MODULE ", "module: /usr/lib/softhsm/libsofthsm2.so\n  softhsm_conf: /var/lib/tekend/" + role + "/softhsm2.conf "}
+}
+
 // config fills a configuration of deploy/ in and gives where the process finds it.
 func (w *world) config(t *testing.T, from string, uid int) mount {
-	text := strings.NewReplacer(w.fills...).Replace(string(deployFile(t, from)))
+	text := strings.NewReplacer(append(module(strings.Split(strings.TrimSuffix(filepath.Base(from), ".yaml"), "-")[0]), w.fills...)...).Replace(string(deployFile(t, from)))
 	return mount{w.file(t, "config/"+from, text, 0o600, uid), "/var/lib/tekend/config/" + filepath.Base(from), true}
 }
 
@@ -254,6 +275,9 @@ func (w *world) runFolders(t *testing.T) {
 	for name, r := range w.table {
 		for folder, caller := range r.Offers {
 			w.folder(t, "run/"+name, 0o711, r.UID, r.UID)
+			if r.Operators {
+				w.folder(t, "run/"+name+"/operators", 0o700, r.UID, r.UID)
+			}
 			w.folder(t, "run/"+name+"/"+folder, 0o2750, r.UID, w.table[caller].UID)
 			if err := os.Chmod(filepath.Join(w.dir, "run", name, folder), 0o750|os.ModeSetgid); err != nil {
 				t.Fatal(err)
@@ -268,6 +292,9 @@ func (w *world) hostFolders() map[string]string {
 	for name, r := range w.table {
 		all["/var/lib/tekend/"+name] = filepath.Join(w.dir, name)
 		all["/var/lib/tekend-fence/"+name] = filepath.Join(w.dir, name+"-fence")
+		if r.Operators {
+			all["/run/tekend/"+name+"/operators"] = filepath.Join(w.dir, "run", name, "operators")
+		}
 		for folder := range r.Offers {
 			all["/run/tekend/"+name+"/"+folder] = filepath.Join(w.dir, "run", name, folder)
 		}

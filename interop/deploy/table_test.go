@@ -25,6 +25,7 @@ type role struct {
 	Program, Command string
 	UID              int
 	Offers           map[string]string
+	Operators        bool
 	Calls            []string
 	Database         string
 }
@@ -106,6 +107,10 @@ func TestUnitsFollowTheTable(t *testing.T) {
 			if !slices.Contains(strings.Fields(writes), path) {
 				t.Errorf("%s: the unit may not write %s", name, path)
 			}
+		}
+		if path := "/run/tekend/" + name + "/operators"; r.Operators != slices.Contains(strings.Fields(writes), path) ||
+			r.Operators != regexp.MustCompile(fmt.Sprintf(`(?m)^d %s +0700 tekend-%s +tekend-%s$`, path, name, name)).MatchString(folders) {
+			t.Errorf("%s: operators' socket: table, unit and tekend.tmpfiles differ", name)
 		}
 		// A unit writes its own folders and nothing else, and does not see the other users'.
 		for _, path := range strings.Fields(writes) {
@@ -264,6 +269,10 @@ func TestConfigurationsFollowTheTable(t *testing.T) {
 				if peers := fmt.Sprint(got["peers"]); peers != fmt.Sprintf("[%d]", table[caller].UID) {
 					t.Errorf("%s: %s.peers are %s, want the uid of %s", f, section, peers, caller)
 				}
+			}
+			if got, _ := cfg["operator_listen"].(map[string]any); strings.HasPrefix(f, "config/") && table[name].Operators != (got != nil) ||
+				got != nil && (got["socket"] != "/run/tekend/"+at+"/operators/"+name+".sock" || fmt.Sprint(got["peers"]) != "[0]") {
+				t.Errorf("%s: operator_listen is %v", f, got)
 			}
 			for _, call := range table[name].Calls {
 				socket := "/run/tekend/" + call + "/" + strings.TrimSuffix(filepath.Base(call), "run")

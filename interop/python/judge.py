@@ -10,8 +10,10 @@ import asyncio
 import pathlib
 import sys
 
+import revocation
 from asn1crypto import crl, pem, x509
 from pyhanko.pdf_utils.reader import PdfFileReader
+from pyhanko.sign.ades.report import AdESIndeterminate
 from pyhanko.sign.diff_analysis import ModificationLevel
 from pyhanko.sign.validation import ades, async_validate_pdf_signature
 from pyhanko.sign.validation.policy_decl import (
@@ -24,7 +26,6 @@ from pyhanko.sign.validation.settings import KeyUsageConstraints
 from pyhanko.sign.validation.status import SignatureCoverageLevel
 from pyhanko_certvalidator import ValidationContext
 from pyhanko_certvalidator.context import CertValidationPolicySpec
-from pyhanko_certvalidator.policy_decl import REQUIRE_REVINFO, CertRevTrustPolicy
 from pyhanko_certvalidator.registry import SimpleTrustManager
 from pyhanko_certvalidator.revinfo.archival import CRLContainer
 
@@ -51,23 +52,20 @@ class Judge:
         if not self.crls:
             raise SystemExit(f"no CRL in {pki}: revocation could not be judged")
 
-    def context(self):
+    def context(self, policy):
         return ValidationContext(
             trust_roots=[self.root],
             other_certs=self.certs,
             crls=self.crls,
             allow_fetching=False,
-            revocation_mode="require",
+            revinfo_policy=policy,
         )
 
-    def spec(self):
-        policy = CertValidationPolicySpec(
-            trust_manager=SimpleTrustManager.build(trust_roots=[self.root]),
-            revinfo_policy=CertRevTrustPolicy(REQUIRE_REVINFO),
-        )
+    def spec(self, cert):
+        trust = SimpleTrustManager.build(trust_roots=[self.root])
         return SignatureValidationSpec(
-            cert_validation_policy=policy,
-            ts_cert_validation_policy=policy,
+            cert_validation_policy=CertValidationPolicySpec(trust_manager=trust, revinfo_policy=revocation.policy(cert)),
+            ts_cert_validation_policy=CertValidationPolicySpec(trust_manager=trust, revinfo_policy=revocation.ALWAYS),
             revinfo_gathering_policy=RevocationInfoGatheringSpec(
                 online_fetching_rule=RevinfoOnlineFetchingRule.LOCAL_ONLY
             ),
@@ -88,14 +86,16 @@ class Judge:
                 sig = signatures[-1]
                 sig.compute_integrity_info()
                 status = await async_validate_pdf_signature(
-                    sig, signer_validation_context=self.context(), ts_validation_context=self.context(),
+                    sig, signer_validation_context=self.context(revocation.policy(sig.signer_cert)),
+                    ts_validation_context=self.context(revocation.ALWAYS),
                     key_usage_settings=KeyUsageConstraints(key_usage={"non_repudiation"}),
                 )
                 coverage = status.coverage.name
                 if not (status.intact and status.valid):
                     reasons.append("not intact")
-                if not status.trusted:
-                    reasons.append("not trusted")
+                # A certificate revoked by now is left to the process with time below: it knows what came first.
+                if not status.trusted and status.trust_problem_indic != AdESIndeterminate.REVOKED_NO_POE:
+                    reasons.append(f"not trusted: {status.trust_problem_indic}")
                 if status.coverage != SignatureCoverageLevel.ENTIRE_FILE:
                     reasons.append("does not cover the whole file")
                 if status.modification_level != ModificationLevel.NONE:
@@ -104,7 +104,7 @@ class Judge:
                 if stamp is None or not (stamp.intact and stamp.valid and stamp.trusted):
                     reasons.append("no valid, trusted time-stamp")
                 full = await ades.ades_with_time_validation(
-                    sig.signed_data, self.spec(), raw_digest=sig.compute_digest()
+                    sig.signed_data, self.spec(sig.signer_cert), raw_digest=sig.compute_digest()
                 )
                 result = str(full.ades_subindic)
                 if full.ades_subindic != ades.AdESPassed.OK:

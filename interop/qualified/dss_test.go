@@ -57,16 +57,22 @@ func java(t testing.TB, class string, args ...string) (string, error) {
 	return string(out), err
 }
 
+// cases writes questions as both judges read them.
+func cases(t testing.TB, questions []question, scheme string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, q := range questions {
+		fmt.Fprintf(&all, "%s\t%s%s\t%s\t%s\n", q.name, scheme, q.list.xml, q.list.signer, q.file)
+	}
+	file := filepath.Join(t.TempDir(), "cases")
+	write(t, file, []byte(all.String()))
+	return file
+}
+
 // ask has all questions judged by one DSS process.
 func ask(t testing.TB, questions []question) map[string]answer {
 	t.Helper()
-	var cases strings.Builder
-	for _, q := range questions {
-		fmt.Fprintf(&cases, "%s\tfile://%s\t%s\t%s\n", q.name, q.list.xml, q.list.signer, q.file)
-	}
-	file := filepath.Join(t.TempDir(), "cases")
-	write(t, file, []byte(cases.String()))
-	out, err := java(t, "tekend.Qualified", "--cases", file)
+	out, err := java(t, "tekend.Qualified", "--cases", cases(t, questions, "file://"))
 	all := map[string]answer{}
 	for line := range strings.Lines(out) {
 		f := strings.Split(strings.TrimRight(line, "\n"), "\t")
@@ -78,6 +84,35 @@ func ask(t testing.TB, questions []question) map[string]answer {
 	}
 	if len(all) != len(questions) {
 		t.Fatalf("EU DSS judged %d of %d: %v", len(all), len(questions), err)
+	}
+	return all
+}
+
+// second is what pyHanko says of one file with one list.
+type second struct {
+	pass    bool   // a qualified signature with a qualified time-stamp
+	result  string // of EN 319 102-1's process with time
+	quality string // of certificate and time-stamp
+	now     string // the signer's certificate at this moment: good, or what is wrong
+	reasons string
+}
+
+// askPyHanko has all questions judged by one pyHanko process.
+func askPyHanko(t testing.TB, questions []question) map[string]second {
+	t.Helper()
+	root := sandboxtest.Root(t)
+	cmd := exec.Command(filepath.Join(root, "interop/.venv/bin/python"), filepath.Join(root, "interop/python/stranger.py"), "--cases", cases(t, questions, ""))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, _ := cmd.Output()
+	all := map[string]second{}
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Split(strings.TrimRight(line, "\n"), "\t"); len(f) == 7 {
+			all[f[0]] = second{f[1] == "pass", f[2], f[3], f[5], f[6]}
+		}
+	}
+	if len(all) != len(questions) {
+		t.Fatalf("pyHanko judged %d of %d; run scripts/install test, make judges\n%s\n%s", len(all), len(questions), out, stderr.String())
 	}
 	return all
 }
