@@ -3,6 +3,8 @@ package signer_test
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -295,13 +297,15 @@ func (w *world) startCA() {
 	w.must(err)
 	it := itsme.Config{Issuer: w.itsme + "/v2", Now: w.now}
 	sum := sha256.Sum256([]byte(termsText))
+	responder, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	w.must(err)
 	role, err := authority.New(w.t.Context(), authority.Config{
 		Now: w.now, Log: w.log(), DB: w.path("ca.db"),
 		RootFile: w.path("root.pem"), IssuingCAFile: w.path("issuing.pem"), TSUFile: w.path("tsu.pem"), RootCRLFile: w.path("root.crl"),
 		PublicURL: "http://127.0.0.1:1/pki", CPSURL: "http://127.0.0.1:1/cps", PDS: []certs.PDS{{URL: "https://127.0.0.1:1/pds", Language: "en"}},
 		Itsme: it, IdentClient: "IDENT", ConfirmClient: "CONFIRM", DefaultCountry: "BE",
 		TermsVersion: terms, TermsSHA256: base64.RawURLEncoding.EncodeToString(sum[:]),
-	}, authority.Dependencies{Signer: issuing, Keys: itsme.NewProvider(it, nil)})
+	}, authority.Dependencies{Signer: issuing, OCSP: responder, Keys: itsme.NewProvider(it, nil)})
 	w.must(err)
 	w.t.Cleanup(func() { _ = role.Close() })
 	w.ca = newProxy(w.t, w.socket("ca", role.Handler()))
