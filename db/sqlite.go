@@ -14,9 +14,11 @@ import (
 // pragmas: WAL so that readers never wait; synchronous FULL so that a commit
 // has reached the disk when it returns (a burnt position must survive a power
 // cut); BEGIN IMMEDIATE so that a transaction that will write never fails half
-// way for want of the lock; trusted_schema off because the file may be foreign.
+// way for want of the lock; trusted_schema off because the file may be foreign;
+// secure_delete so that what is overwritten or deleted (a destroyed key, a
+// person's data) is not left in pages that are free now.
 const pragmas = "_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)" +
-	"&_pragma=foreign_keys(1)&_pragma=trusted_schema(0)&_txlock=immediate"
+	"&_pragma=foreign_keys(1)&_pragma=trusted_schema(0)&_pragma=secure_delete(1)&_txlock=immediate"
 
 const readPragmas = "mode=ro&_pragma=busy_timeout(10000)&_pragma=trusted_schema(0)"
 

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"tekend/ca"
+	"tekend/hsm"
 	"tekend/sam"
 	"tekend/sam/activation"
 )
@@ -313,6 +316,30 @@ func TestARevocationIsIrreversible(t *testing.T) {
 	} {
 		if err := w.tryExec(query); err == nil {
 			t.Errorf("%s: done", query)
+		}
+	}
+}
+
+// TestNoCopyOfADestroyedKeyIsInTheFile: not in the row, and not in what SQLite
+// leaves of rows that were changed.
+func TestNoCopyOfADestroyedKeyIsInTheFile(t *testing.T) {
+	for _, kind := range []hsm.KeyKind{hsm.P256, hsm.RSA3072} {
+		w := newWorld(t, func(c *activation.Config) { c.KeyType, c.DB = kind, filepath.Join(t.TempDir(), "sam.db") })
+		cred := w.enrol("approve")
+		part := w.blob(cred)[16:64] // a long one is spread over pages
+		w.confirm(cred, 1)
+		w.halt()
+		if file := got(os.ReadFile(w.cfg.DB))(t); !bytes.Contains(file, part) {
+			t.Fatal("the wrapped key is not where this test looks")
+		}
+		must(t, w.tryStart())
+		w.confirmRevocation(cred)
+		w.soonDestroyed(cred)
+		w.halt() // the last one to close the database puts everything into the file
+		for _, file := range []string{w.cfg.DB, w.cfg.DB + "-wal"} {
+			if b, err := os.ReadFile(file); err == nil && bytes.Contains(b, part) {
+				t.Errorf("%s: %s still has the wrapped key", kind, filepath.Base(file))
+			}
 		}
 	}
 }
