@@ -52,7 +52,7 @@ func (l *List) Policy(setting, oid, planned string) {
 var Words = []string{
 	"IDENT-CLIENT", "IDENT-SERVICE", "CONFIRM-CLIENT", "CONFIRM-SERVICE", "TERMS-VERSION", "TERMS-SHA256", "POLICY-SHA256",
 	"WITNESS-KEY", "OPERATOR-KEY-1", "OPERATOR-KEY-2", "SAM-LOG-KEY", "CA-LOG-KEY", "TSA-LOG-KEY", "HSM-MODULE",
-	"PERSON-POLICY", "TSU-POLICY", "STAMP-POLICY",
+	"PERSON-POLICY", "TSU-POLICY", "STAMP-POLICY", "POLICY-HEX", "PDS-HEX",
 }
 
 // maxFile bounds the file that is looked at, in bytes: far more than any configuration.
@@ -76,8 +76,8 @@ func (l *List) Placeholders(path string) {
 }
 
 func (l *List) words(name string, n *yaml.Node) {
-	if n.Kind == yaml.ScalarNode && slices.Contains(Words, n.Value) {
-		l.Add(name, "%s is a word of the example; fill in what is yours (deploy/README.md)", n.Value)
+	if i := slices.IndexFunc(Words, func(word string) bool { return strings.Contains(n.Value, word) }); n.Kind == yaml.ScalarNode && i >= 0 {
+		l.Add(name, "%s is a word of the example; fill in what is yours (deploy/README.md)", Words[i])
 	}
 	for i, child := range n.Content {
 		switch {

@@ -138,3 +138,28 @@ func TestTheExamplesWordsAreKnown(t *testing.T) {
 		t.Errorf("only %d words were found", seen)
 	}
 }
+
+// TestTheExamplesArePassedOnceFilledIn: with the words in capitals replaced, nothing in the files of deploy/config is unsafe.
+func TestTheExamplesArePassedOnceFilledIn(t *testing.T) {
+	p := aRealPKI(t)
+	keys := regexp.MustCompile(`key: ([\w-]{43})`).FindAllStringSubmatch(p.operators, -1)
+	fill := strings.NewReplacer(
+		"HSM-MODULE", "/usr/lib/acme/pkcs11.so", "OPERATOR-KEY-1", keys[0][1], "OPERATOR-KEY-2", keys[1][1], "WITNESS-KEY", "some",
+		"IDENT-CLIENT", "A", "IDENT-SERVICE", "B", "CONFIRM-CLIENT", "C", "CONFIRM-SERVICE", "D", "TERMS-VERSION", "1", "TERMS-SHA256", "x",
+		"PERSON-POLICY", "1.3.6.1.4.1.55555.1.1", "TSU-POLICY", "1.3.6.1.4.1.55555.1.2", "STAMP-POLICY", "1.3.6.1.4.1.55555.2.1",
+		"POLICY-SHA256", "x", "POLICY-HEX", "abc", "PDS-HEX", "def",
+	)
+	for role, uid := range map[string]int{"sam": 47101, "ca": 47102, "tsa": 47103, "ceremony": os.Getuid()} {
+		text := readText(t, filepath.Join("../../deploy/config", role+".yaml"))
+		if !strings.Contains(text, "production: true\n") {
+			t.Errorf("%s is not for production", role)
+		}
+		path := write(t, filepath.Join(t.TempDir(), role+".yaml"), fill.Replace(text))
+		if os.Getuid() != 0 {
+			uid = os.Getuid()
+		}
+		if found := unsafeIn(t, role, path, uid); len(found) != 0 {
+			t.Errorf("%s: %v", role, found)
+		}
+	}
+}

@@ -144,3 +144,22 @@ func TestAFrontInProductionSaysAllThatIsUnsafe(t *testing.T) {
 		t.Error("the database was opened")
 	}
 }
+
+// TestTheExampleIsPassedOnceFilledIn: deploy/config/front.yaml with its words in capitals replaced.
+func TestTheExampleIsPassedOnceFilledIn(t *testing.T) {
+	b, err := os.ReadFile("../../deploy/config/front.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "front.yaml")
+	if err := os.WriteFile(path, bytes.ReplaceAll(b, []byte("STAMP-POLICY"), []byte("1.3.6.1.4.1.55555.2.1")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var cfg frontConfig
+	if err := readYAML(path, &cfg); err != nil {
+		t.Fatal(err)
+	}
+	if found := cfg.unsafe(path, max(os.Getuid(), 1)).Found; !cfg.Production || len(found) != 0 {
+		t.Errorf("production %t: %v", cfg.Production, found)
+	}
+}
