@@ -54,6 +54,7 @@ type commands struct {
 	TSA      tsaCmd         `cmd:"" name:"tsa" help:"Run the time-stamping role."`
 	Keys     keysCmd        `cmd:"" help:"The ceremony: make the roles' tokens, keys and certificates."`
 	Uses     usesCmd        `cmd:"" help:"List what a person's key was used for, from the sam's own record."`
+	Keks     keksCmd        `cmd:"" help:"How many users' keys are under each key-encryption key, for its roll-over."`
 	Records  recordsCmd     `cmd:"" help:"The identity records behind certificates."`
 	Audit    auditCmd       `cmd:"" help:"Look at a role's audit record."`
 	Operator operatorCmd    `cmd:"" help:"Keys of operators, of whom two decide together."`
