@@ -68,6 +68,7 @@ var measurements = []measurement{
 	{"timestamp", (*bench).timestamp},
 	{"ocsp", (*bench).ocsp},
 	{"crl", (*bench).crl},
+	{"issuing", (*bench).issuing},
 	{"rss", (*bench).rss},
 }
 
