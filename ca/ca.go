@@ -21,6 +21,7 @@
 // On the operators' socket, which needs neither front nor sam nor itsme:
 //
 //	PUT /v1/revocations/{hash}         RevokeRequest with By "operators" → Revocation
+//	PUT /v1/last-crls/{hash}           RetireRequest → LastCRL
 package ca
 
 import (
@@ -101,4 +102,5 @@ const (
 	CodeNotHolder     = "not_holder"     // the confirmation is not of the certificate's holder, or names another certificate
 	CodeNotApproved   = "not_approved"   // two operators have not approved this act, or did for another one
 	CodeActUsed       = "act_used"       // the operators' act was done before, for another certificate
+	CodeNotYet        = "not_yet"        // Retire only: a certificate of this CA could be valid
 )

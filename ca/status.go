@@ -138,6 +138,34 @@ func NewOperatorClient(socket string, timeout time.Duration) *OperatorClient {
 	return &OperatorClient{revoker{wire.NewClient(socket, timeout)}}
 }
 
+// RetireRequest asks for the last CRL of an earlier issuing CA: an act of
+// operators (foureyes.ActRetire, whose subject is the CA's name) and its
+// approvals.
+type RetireRequest struct {
+	Text      string   `json:"text"`
+	Approvals []string `json:"approvals"`
+}
+
+// LastCRL is the last CRL of an issuing CA. SHA256 is of its DER, in
+// hexadecimal, for who keeps it.
+type LastCRL struct {
+	Issuer string `json:"issuer"`
+	Number int64  `json:"number"`
+	SHA256 string `json:"sha256"`
+}
+
+// Retire has an earlier issuing CA sign its last CRL. An equal request gets the
+// stored outcome; a refusal not_yet means that a certificate of it could be valid.
+func (c *OperatorClient) Retire(ctx context.Context, r RetireRequest) (LastCRL, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return LastCRL{}, fmt.Errorf("encode act: %w", err)
+	}
+	var out LastCRL
+	err = c.wire.Do(ctx, http.MethodPut, "/v1/last-crls/"+wire.BodyHash(body), body, &out)
+	return out, err
+}
+
 // MaxOCSPResponse bounds an OCSP answer, in bytes: one certificate's, with the
 // responder's certificate in it, has about 1.5 KiB; twenty, with RSA, below 8 KiB.
 const MaxOCSPResponse = 64 << 10

@@ -7,22 +7,24 @@ import (
 	"strings"
 )
 
-// What operators decide about a certificate or its key. The sam knows all four,
-// the ca only revoke.
+// What operators decide. The sam knows the four about a certificate or its key,
+// the ca revoke and retire.
 const (
 	ActRevoke  = "revoke"  // the certificate, for ever
 	ActSuspend = "suspend" // the sam refuses to use the key; the certificate's status stays what it is
 	ActResume  = "resume"  // the end of a suspension
 	ActDestroy = "destroy" // the key of a revoked credential, in every copy
+	ActRetire  = "retire"  // an earlier issuing CA: it signs its last CRL
 )
 
 // Reasons of acts: the names of RFC 5280 §5.3.1 that operators may give, with
-// their codes, and the two that are not about a certificate.
+// their codes, and those that are not about a certificate.
 var actReasons = map[string]map[string]int{
 	ActRevoke:  {"unspecified": 0, "keyCompromise": 1, "superseded": 4, "cessationOfOperation": 5, "privilegeWithdrawn": 9},
 	ActSuspend: {"investigation": 0},
 	ActResume:  {"investigationOver": 0},
 	ActDestroy: {"unspecified": 0},
+	ActRetire:  {"cessationOfOperation": 5},
 }
 
 // MaxActSubject bounds an act's subject, in bytes: a credential's id has 41, a
@@ -37,7 +39,7 @@ var ErrAct = errors.New("not an act of operators")
 // that the approvals count once.
 type Act struct {
 	Act     string // ActRevoke …
-	Subject string // id of a credential, or serial number of a certificate in lower-case hex
+	Subject string // id of a credential, serial number of a certificate in lower-case hex, or name of an issuing CA
 	Reason  string // a name that belongs to Act
 	ID      string // random, 26 characters of base 32
 }
@@ -77,7 +79,7 @@ func ParseAct(text string) (Act, error) {
 func (a Act) check() error {
 	reasons, known := actReasons[a.Act]
 	if !known {
-		return fmt.Errorf("%w: act must be revoke, suspend, resume or destroy", ErrAct)
+		return fmt.Errorf("%w: act must be revoke, suspend, resume, destroy or retire", ErrAct)
 	}
 	if _, known := reasons[a.Reason]; !known {
 		return fmt.Errorf("%w: %q is no reason to %s", ErrAct, a.Reason, a.Act)

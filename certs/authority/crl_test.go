@@ -3,11 +3,14 @@ package authority_test
 import (
 	"bytes"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
+	"encoding/hex"
 	"errors"
 	"io"
+	"math/big"
 	"os"
 	"strconv"
 	"strings"
@@ -18,6 +21,7 @@ import (
 	"tekend/certs"
 	"tekend/certs/authority"
 	"tekend/db/dbtest"
+	"tekend/foureyes"
 )
 
 // many puts n revoked orders into the database, as if they had been issued and revoked here.
@@ -351,7 +355,26 @@ func TestLastCRL(t *testing.T) {
 		t.Errorf("with a valid certificate: %v", err)
 	}
 	w.advance(c.NotAfter.Sub(w.now()) + time.Minute)
-	must(t, w.role.Retire(t.Context(), "issuing-ca"))
+	retire := func(name string, who ...int) (ca.LastCRL, error) {
+		act := got(foureyes.NewAct(foureyes.ActRetire, name, "cessationOfOperation"))(t)
+		var keys []ed25519.PrivateKey
+		for _, n := range who {
+			keys = append(keys, w.operators[n])
+		}
+		r := w.approve(act, keys...)
+		return w.desk.Retire(t.Context(), ca.RetireRequest{Text: r.Text, Approvals: r.Approvals})
+	}
+	if _, err := retire("issuing-ca", 0); code(err) != ca.CodeNotApproved {
+		t.Errorf("by one operator: %v", err)
+	}
+	if _, err := retire("issuing-ca-2", 0, 1); code(err) != ca.CodeNotYet {
+		t.Errorf("the CA in force: %v", err)
+	}
+	revoking := w.approved(serialOf(c), 0, 1)
+	if _, err := w.desk.Retire(t.Context(), ca.RetireRequest{Text: revoking.Text, Approvals: revoking.Approvals}); code(err) != ca.CodeBadOrder {
+		t.Errorf("by an act that revokes: %v", err)
+	}
+	told := got(retire("issuing-ca", 1, 2))(t)
 	der, _, err := w.front.Published(t.Context(), "crl/issuing-ca.crl")
 	must(t, err)
 	list := got(x509.ParseRevocationList(der))(t)
@@ -359,6 +382,12 @@ func TestLastCRL(t *testing.T) {
 		t.Errorf("%d entries, next %v", len(list.RevokedCertificateEntries), list.NextUpdate)
 	}
 	sum := sha256.Sum256(der)
+	if told.SHA256 != hex.EncodeToString(sum[:]) || big.NewInt(told.Number).Cmp(list.Number) != 0 || told.Issuer != "issuing-ca" {
+		t.Errorf("%+v", told)
+	}
+	if kinds, _ := w.events(); kinds["issuer.retire"] != 2 || kinds["issuer.retire_refused"] != 3 {
+		t.Errorf("%v", kinds)
+	}
 	w.advance(365 * 24 * time.Hour)
 	w.start()
 	if _, err := w.sam.Revoke(t.Context(), bySAM(serialOf(c), 0)); code(err) != ca.CodeNotRevocable {

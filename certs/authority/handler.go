@@ -93,11 +93,20 @@ func (r *Role) StatusHandler() http.Handler {
 	return mux
 }
 
-// OperatorHandler serves operators at the ca's own host: revocations that two of them approved. It needs neither the
-// front nor the sam nor itsme.
+// OperatorHandler serves operators at the ca's own host: revocations, and last CRLs, that two of them approved. It needs
+// neither the front nor the sam nor itsme.
 func (r *Role) OperatorHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /v1/revocations/{hash}", r.serveRevoke(ca.ByOperators))
+	mux.HandleFunc("PUT /v1/last-crls/{hash}", func(w http.ResponseWriter, req *http.Request) {
+		act, _, err := wire.DecodeHashed[ca.RetireRequest](w, req)
+		if err != nil {
+			r.reply(w, nil, r.malformedAs("issuer.retire_refused", req, err))
+			return
+		}
+		out, err := r.retire(req.Context(), act)
+		r.reply(w, out, err)
+	})
 	return mux
 }
 

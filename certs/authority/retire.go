@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"time"
 
+	"tekend/audit"
 	"tekend/ca"
+	"tekend/foureyes"
 	"tekend/wire"
 )
 
@@ -40,6 +42,49 @@ func (r *Role) Retire(ctx context.Context, name string) error {
 		return err
 	}
 	return r.newCRL(context.WithoutCancel(ctx), i, now, true)
+}
+
+// retire is Retire for two operators. Their act counts for this CA alone, also
+// when the key failed and they ask again.
+func (r *Role) retire(ctx context.Context, req ca.RetireRequest) (ca.LastCRL, error) {
+	if err := r.shut(); err != nil {
+		return ca.LastCRL{}, err
+	}
+	act, err := foureyes.ParseAct(req.Text)
+	if err != nil || act.Act != foureyes.ActRetire {
+		return ca.LastCRL{}, r.retireRefused(ctx, "", refuse(ca.CodeBadOrder, "the text is no act that retires an issuing CA"))
+	}
+	detail, err := r.approvedAct(act, req.Approvals)
+	if err != nil {
+		return ca.LastCRL{}, r.retireRefused(ctx, act.Subject, err)
+	}
+	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
+		if err := useAct(ctx, tx, act.ID, act.Subject, r.cfg.Now()); err != nil {
+			return err
+		}
+		return audit.Append(ctx, tx, audit.Event{At: r.cfg.Now(), Kind: "issuer.retire", Subject: act.Subject, Detail: detail})
+	})
+	if err == nil {
+		err = r.Retire(ctx, act.Subject)
+	}
+	if errors.Is(err, ErrNotYet) {
+		err = wire.Refuse(http.StatusConflict, ca.CodeNotYet, err.Error())
+	}
+	if err != nil {
+		return ca.LastCRL{}, r.retireRefused(ctx, act.Subject, err)
+	}
+	out := ca.LastCRL{Issuer: act.Subject}
+	err = r.db.QueryRowContext(ctx, "SELECT number, sha256 FROM crls WHERE issuer = ? AND next_update = ? AND sha256 IS NOT NULL", act.Subject, lastUpdate.Unix()).
+		Scan(&out.Number, &out.SHA256)
+	return out, err
+}
+
+func (r *Role) retireRefused(ctx context.Context, name string, cause error) error {
+	detail := map[string]string{"code": "internal"}
+	if e, ok := errors.AsType[*wire.Error](cause); ok {
+		detail = map[string]string{"code": e.Code, "detail": e.Detail}
+	}
+	return r.note(ctx, audit.Event{Kind: "issuer.retire_refused", Subject: name, Detail: detail}, cause)
 }
 
 // nothingValid looks at every certificate that is not revoked, the newest first.

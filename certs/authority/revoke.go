@@ -203,19 +203,23 @@ func (r *Role) record(ctx context.Context, body []byte, req ca.RevokeRequest, t 
 	return out, r.seen(ctx, t.issuer, out)
 }
 
-// useAct makes the id of an operators' act unusable: its approvals count once.
-func useAct(ctx context.Context, tx *sql.Tx, id, serial string, now time.Time) error {
+// useAct makes the id of an operators' act unusable for anything else: its
+// approvals count once.
+func useAct(ctx context.Context, tx *sql.Tx, id, subject string, now time.Time) error {
 	if id == "" {
 		return nil
 	}
-	var n int
-	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM acts WHERE id = ?", id).Scan(&n); err != nil {
+	var used string
+	err := tx.QueryRowContext(ctx, "SELECT subject FROM acts WHERE id = ?", id).Scan(&used)
+	switch {
+	case err == nil && used == subject:
+		return nil
+	case err == nil:
+		return wire.Refuse(http.StatusConflict, ca.CodeActUsed, "this act was done before")
+	case !errors.Is(err, sql.ErrNoRows):
 		return fmt.Errorf("look up act: %w", err)
 	}
-	if n > 0 {
-		return wire.Refuse(http.StatusConflict, ca.CodeActUsed, "this act was done before")
-	}
-	if _, err := tx.ExecContext(ctx, "INSERT INTO acts (id, serial, at) VALUES (?, ?, ?)", id, serial, now.Unix()); err != nil {
+	if _, err := tx.ExecContext(ctx, "INSERT INTO acts (id, subject, at) VALUES (?, ?, ?)", id, subject, now.Unix()); err != nil {
 		return fmt.Errorf("record act: %w", err)
 	}
 	return nil

@@ -110,16 +110,22 @@ func (r *Role) proveOperators(req ca.RevokeRequest) (proof, error) {
 	if act.Act != foureyes.ActRevoke || act.Subject != req.Serial || act.Code() != req.Reason {
 		return proof{}, refuse(ca.CodeNotApproved, "the act is another one than this revocation")
 	}
-	approvals, err := r.operators.Decide(req.Text, req.Approvals, r.cfg.Now())
+	detail, err := r.approvedAct(act, req.Approvals)
+	return proof{act: act.ID, detail: detail}, err
+}
+
+// approvedAct wants approvals of two operators, and gives what the audit says of them.
+func (r *Role) approvedAct(act foureyes.Act, approvals []string) (map[string]string, error) {
+	good, err := r.operators.Decide(act.String(), approvals, r.cfg.Now())
 	if err != nil {
-		return proof{}, refuse(ca.CodeNotApproved, err.Error())
+		return nil, refuse(ca.CodeNotApproved, err.Error())
 	}
 	detail := map[string]string{"act": act.ID}
-	for n, a := range approvals {
+	for n, a := range good {
 		detail[fmt.Sprintf("operator_%d", n+1)] = a.Key
 		detail[fmt.Sprintf("approval_%d", n+1)] = a.Hash()
 	}
-	return proof{act: act.ID, detail: detail}, nil
+	return detail, nil
 }
 
 // holder names a person as itsme names him to our Confirmation client: base64url

@@ -249,7 +249,7 @@ func TestRevocationsAreForEver(t *testing.T) {
 	}
 	d := dbtest.Raw(t, w.cfg.DB)
 	for _, q := range []string{
-		"DELETE FROM revocations", "UPDATE revocations SET reason = 0", "UPDATE acts SET serial = ''", "DELETE FROM acts",
+		"DELETE FROM revocations", "UPDATE revocations SET reason = 0", "UPDATE acts SET subject = ''", "DELETE FROM acts",
 		"UPDATE responders SET certificate = NULL", "DELETE FROM responders",
 	} {
 		if _, err := d.ExecContext(t.Context(), q); err == nil {
@@ -268,7 +268,7 @@ func TestActsCountOnce(t *testing.T) {
 	r := w.approved(serialOf(c), 0, 1)
 	d := dbtest.Raw(t, w.cfg.DB)
 	act := got(foureyes.ParseAct(r.Text))(t)
-	_, err := d.ExecContext(t.Context(), "INSERT INTO acts (id, serial, at) VALUES ('"+act.ID+"', '00', 1)")
+	_, err := d.ExecContext(t.Context(), "INSERT INTO acts (id, subject, at) VALUES ('"+act.ID+"', '00', 1)")
 	must(t, err)
 	if _, err := w.desk.Revoke(t.Context(), r); code(err) != ca.CodeActUsed {
 		t.Errorf("%v", err)

@@ -21,9 +21,9 @@ type actCmd struct {
 }
 
 type actShowCmd struct {
-	Act     string `required:"" enum:"revoke,suspend,resume,destroy" help:"revoke (for ever), suspend, resume, destroy (the key of a revoked credential)."`
-	Subject string `required:"" help:"A credential's id, or a certificate's serial number in lower-case hex."`
-	Reason  string `required:"" help:"revoke: unspecified, keyCompromise, superseded, cessationOfOperation, privilegeWithdrawn; suspend: investigation; resume: investigationOver; destroy: unspecified."`
+	Act     string `required:"" enum:"revoke,suspend,resume,destroy,retire" help:"revoke (for ever), suspend, resume, destroy (the key of a revoked credential); at the ca retire (last CRL of an earlier issuing CA)."`
+	Subject string `required:"" help:"A credential's id, a certificate's serial number in lower-case hex, or an issuing CA's name."`
+	Reason  string `required:"" help:"revoke: unspecified, keyCompromise, superseded, cessationOfOperation, privilegeWithdrawn; suspend: investigation; resume: investigationOver; destroy: unspecified; retire: cessationOfOperation."`
 }
 
 // Run prints the act's text. Its id is new each time.
@@ -101,9 +101,13 @@ func (c actDoCmd) Run(p *program) error {
 
 // do asks the role whose file this is.
 func (f operatorFile) do(p *program, a foureyes.Act, approvals []string) (did string, err error) {
+	if f.role() == "ca" && a.Act == foureyes.ActRetire {
+		got, err := ca.NewOperatorClient(f.Operator.Socket, actTime).Retire(p.ctx, ca.RetireRequest{Text: a.String(), Approvals: approvals})
+		return fmt.Sprintf("the last CRL of %s is number %d, SHA-256 %s", got.Issuer, got.Number, got.SHA256), err
+	}
 	if f.role() == "ca" {
 		if a.Act != foureyes.ActRevoke {
-			return "", usage("the ca knows one act: revoke")
+			return "", usage("the ca knows two acts: revoke and retire")
 		}
 		got, err := ca.NewOperatorClient(f.Operator.Socket, actTime).Revoke(p.ctx, ca.RevokeRequest{
 			V: ca.RevocationVersion, Serial: a.Subject, Reason: a.Code(), By: ca.ByOperators, Text: a.String(), Approvals: approvals,

@@ -29,9 +29,9 @@ CREATE TABLE revocation_evidence (
 
 -- Acts of operators that were done, so that their approvals count once.
 CREATE TABLE acts (
-  id     TEXT PRIMARY KEY,
-  serial TEXT NOT NULL,
-  at     BIGINT NOT NULL
+  id      TEXT PRIMARY KEY,
+  subject TEXT NOT NULL,
+  at      BIGINT NOT NULL
 );
 
 -- Certificates of the OCSP responder, which the role makes itself. A row
