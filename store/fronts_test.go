@@ -25,6 +25,8 @@ func TestOnPostgres(t *testing.T) {
 		"TestCredentialsAreBoundPerClientAndCanBeForgotten":   TestCredentialsAreBoundPerClientAndCanBeForgotten,
 		"TestDueTellsWhatComesNext":                           TestDueTellsWhatComesNext,
 		"TestClientsAreKnownByTheirKeyOnly":                   TestClientsAreKnownByTheirKeyOnly,
+		"TestARevocationComesBackAsItWasStored":               TestARevocationComesBackAsItWasStored,
+		"TestOldRevocationsAreForgotten":                      TestOldRevocationsAreForgotten,
 		"TestMarksGrowAlongOneHistory":                        TestMarksGrowAlongOneHistory,
 		"TestOrphansAreSweptAtStartAndNothingElse":            TestOrphansAreSweptAtStartAndNothingElse,
 	} {
