@@ -59,6 +59,11 @@ func TestEvidenceOfASignature(t *testing.T) {
 		}
 	}
 	mustVerify(t, w, 1, bundle, signed[0], signed[0])
+	// The identity behind the certificate is verified again from what the ca kept.
+	records := exec.Command(sandboxtest.Bin(t, "tekend-trusted"), "records", "verify", "--config", filepath.Join(s.Dir, "ca", "ca.yaml"))
+	if out, err := records.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "1 orders were verified again") {
+		t.Errorf("%v %s", err, out)
+	}
 	if out, code := s.Tekend(t, "evidence", "verify", bundle, signed[1]); code != 0 { // with the sandbox's roots
 		t.Errorf("exit %d\n%s", code, out)
 	}
