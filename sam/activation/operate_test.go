@@ -84,6 +84,10 @@ func TestTwoOperatorsSuspendResumeAndRevoke(t *testing.T) {
 	if s := w.caSays(cred); s != ca.Good {
 		t.Errorf("the ca says %s of a suspended credential", s)
 	}
+	// Nor does he get another one meanwhile.
+	again := w.apply()
+	_, err = w.front.Identification(t.Context(), again.ID, w.at(again.AuthorizationURL, "approve"))
+	w.refused(err, sam.CodeCertificateNotGood)
 	if _, _, err := p.act(foureyes.ActSuspend, cred.ID, "investigation"); code(err) != sam.CodeActRefused {
 		t.Errorf("suspended twice: %v", err)
 	}

@@ -6,12 +6,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 
 	"tekend/ca"
+	"tekend/foureyes"
 	"tekend/itsme"
 	"tekend/sam"
+	"tekend/sam/activation"
 	"tekend/wire"
 	"tekend/wire/wiretest"
 )
@@ -22,8 +25,10 @@ import (
 // fuzz is a role that stands at every step at once.
 type fuzz struct {
 	handler http.Handler
+	role    *activation.Role
 	cred    sam.Credential
 	asked   sam.Prepared // a question that waits
+	revoke  sam.Prepared // and one that would revoke
 	signed  confirmed    // a confirmation of which every position is signed
 	enrol   [3]sam.EnrolStep
 	chain   [][]byte
@@ -38,7 +43,8 @@ func newFuzz(f *testing.F) *fuzz {
 	got(w.front.Sign(f.Context(), z.signed.Nonce, z.signed.request(0, 1)))(f)
 	z.enrol = [3]sam.EnrolStep{w.apply(), w.toConsent("approve-slow"), w.toIssue("one-name")}
 	z.chain = got(w.ca.Issue(f.Context(), ca.IssueRequest(*z.enrol[2].Order)))(f).Chain
-	z.handler = w.role.Handler()
+	z.role, z.handler = w.role, w.role.Handler()
+	z.revoke = w.revoke(z.cred.ID)
 	used := w.signatures()
 	var once sync.Once
 	f.Cleanup(func() {
@@ -113,6 +119,44 @@ func FuzzSign(f *testing.F) {
 	z.message(f, "/v1/confirmations/"+z.signed.Nonce+"/signatures/", z.signed.request(0, 1), true)
 }
 
+func FuzzRevoke(f *testing.F) {
+	z := newFuzz(f)
+	z.message(f, "/v1/revocations/", sam.RevokeRequest{V: 1, Txn: txn(), Credential: z.cred.ID, Language: "nl", Reason: "superseded"}, true)
+}
+
+func FuzzRevocationAnswer(f *testing.F) {
+	z := newFuzz(f)
+	z.message(f, "/v1/revocations/"+z.revoke.Nonce+"/authorization", sam.Answer{Code: itsme.Random()}, false)
+}
+
+// FuzzAct sends acts that nobody has approved.
+func FuzzAct(f *testing.F) {
+	z := newFuzz(f)
+	z.handler = z.role.OperatorHandler()
+	act := got(foureyes.NewAct(foureyes.ActRevoke, z.cred.ID, "keyCompromise"))(f).String()
+	z.message(f, "/v1/acts/", sam.ActRequest{Text: act, Approvals: []string{"a", "b"}}, true)
+}
+
+// FuzzEmergency fills the form in with what is no code.
+func FuzzEmergency(f *testing.F) {
+	z := newFuzz(f)
+	h := z.role.EmergencyHandler()
+	for _, body := range []string{"", "code=", "code=00000-00000-00000-00000-00000", "code=%00&code=x", "code=a&reason=keyCompromise", "code=" + strings.Repeat("0", 5000), "%zz", "a;b"} {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		r := httptest.NewRequest(http.MethodPost, "/revoke", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+		switch rec.Code {
+		case http.StatusForbidden, http.StatusBadRequest, http.StatusTooManyRequests:
+		default:
+			t.Errorf("%d for %q", rec.Code, body)
+		}
+	})
+}
+
 func FuzzMark(f *testing.F) {
 	z := newFuzz(f)
 	z.message(f, "/v1/fronts/front/mark", sam.MarkRequest{Mark: sam.Mark{Number: 1, Link: make([]byte, 16)}}, false)
@@ -128,6 +172,7 @@ func FuzzPath(f *testing.F) {
 		f.Add("confirmations/" + id)
 		f.Add("confirmations/" + id + "/evidence")
 		f.Add("enrolments/" + id)
+		f.Add("revocations/" + id)
 		f.Add("credentials/" + id)
 		f.Add("fronts/" + id + "/mark")
 	}

@@ -66,6 +66,21 @@ func stillThere(ctx context.Context, tx *sql.Tx, l *link) error {
 	return nil
 }
 
+// notSuspended refuses a new credential to a person while operators look into one
+// of his: a suspension is of the person's signing, not of one key.
+func (r *Role) notSuspended(ctx context.Context, acc *accepted) error {
+	var n int
+	err := r.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM links WHERE iss = ? AND ident_aud = ? AND ident_sub = ? AND state = 'suspended'",
+		acc.Issuer, acc.Audience, acc.Subject).Scan(&n)
+	if err != nil {
+		return fmt.Errorf("look for suspended credentials: %w", err)
+	}
+	if n > 0 {
+		return refuse(sam.CodeCertificateNotGood, "operators have suspended a credential of this person")
+	}
+	return nil
+}
+
 // destroyKey destroys the key of a credential of which nothing will be signed
 // any more, in every copy (TS 119 431-1 DEL-6.3.2): the pair in the token, or
 // the blob in the record, which is overwritten. It may be called again after a
