@@ -85,7 +85,10 @@ func (f caFile) common(file string, uid int) common {
 	c := common{
 		file: file, uid: uid, section: f.productionSection, gate: f.gateSections, token: f.Token, audit: f.Audit,
 		listens: map[string]socketSection{"listen": f.Listen, "status_listen": f.Status, "operator_listen": f.Operator}, dbName: "ca.db", db: f.CA.DB,
-		root: f.CA.RootFile, certs: []string{f.CA.IssuingCAFile, f.CA.TSUFile},
+		root: f.CA.RootFile, certs: append([]string{f.CA.IssuingCAFile, f.CA.TSUFile}, f.CA.TSUFiles...),
+	}
+	for _, before := range f.CA.Previous {
+		c.certs = append(c.certs, before.CertFile)
 	}
 	c.lists = []rule{
 		func(l *production.List) { ofItsme(l, "ca.itsme", f.CA.Itsme) },

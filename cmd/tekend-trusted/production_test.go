@@ -244,6 +244,8 @@ var defects = map[string]defect{
 	"software root":            {"ca", "P/ceremony.json", "P/file.json", "the root's key is a file"},
 	"one operator's report":    {"ca", "P/ceremony.json", "P/alone.json", "two different operators"},
 	"a certificate besides":    {"ca", "P/ceremony.json", "P/without-tsu.json", "no report in ceremony_reports knows this certificate (tsu.pem)"},
+	"sandbox's old CA":         {"ca", "policy_oid:", "previous: [{name: issuing-ca, cert_file: P/sandbox.pem, key: issuing-ca}]\n  policy_oid:", "P/sandbox.pem: its name says SANDBOX"},
+	"sandbox's old unit":       {"ca", "policy_oid:", "tsu_files: [P/nobody.pem]\n  policy_oid:", "P/nobody.pem: its organisation"},
 	"sandbox's certificate":    {"sam", "P/issuing-ca.pem", "P/sandbox.pem", "P/sandbox.pem: its name says SANDBOX"},
 	"nobody's organisation":    {"tsa", "P/tsu.pem", "P/nobody.pem", "P/nobody.pem: its organisation is NTRBE-0000000000"},
 	"itsme of a test":          {"sam", "https://idp.prd.itsme.services", "https://itsme.test", "sam.itsme.issuer"},
