@@ -138,7 +138,7 @@ func start(t testing.TB, key crypto.Signer) *world {
 func (w *world) open(t testing.TB) {
 	t.Helper()
 	var err error
-	w.role, err = authority.New(context.Background(), authority.Config{Now: w.clock.now, DB: w.path}, w.dep)
+	w.role, err = authority.New(context.Background(), authority.Config{Now: w.clock.now, DB: w.path, Rate: 1 << 20}, w.dep)
 	check(t, err)
 	w.serve(t, w.role)
 }
@@ -187,35 +187,51 @@ func TestStampWithKeyInToken(t *testing.T) {
 	}
 }
 
-// TestOpenSSLAsksAndVerifies: openssl ts -query, our unit, openssl ts -verify.
+// TestOpenSSLAsksAndVerifies: openssl ts -query, our unit, openssl ts -verify; tokens that say that they are qualified too.
 func TestOpenSSLAsksAndVerifies(t *testing.T) {
-	w := start(t, nil)
-	for _, digest := range []string{"-sha256", "-sha384", "-sha512"} {
-		for _, cert := range []bool{true, false} {
-			dir := t.TempDir()
-			write(t, dir, "data", []byte("document"))
-			write(t, dir, "root.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.cert.Raw}))
-			write(t, dir, "unit.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.dep.Chain[0].Raw}))
-			args := []string{"ts", "-query", "-data", "data", digest, "-out", "query"}
-			if cert {
-				args = append(args, "-cert")
+	for _, qualified := range []bool{false, true} {
+		w := start(t, nil)
+		w.close()
+		w.path = dbtest.Source(t, filepath.Join(t.TempDir(), "tsa.db"))
+		role, err := authority.New(t.Context(), authority.Config{Now: w.clock.now, DB: w.path, Qualified: qualified}, w.dep)
+		check(t, err)
+		w.serve(t, role)
+		if tok, err := w.stamp(); err != nil || tok.Qualified != qualified {
+			t.Errorf("qualified %t: %v", qualified, err)
+		}
+		for _, digest := range []string{"-sha256", "-sha384", "-sha512"} {
+			for _, cert := range []bool{true, false} {
+				w.openssl(t, digest, cert)
 			}
-			run(t, dir, true, args...)
-			query, err := os.ReadFile(filepath.Join(dir, "query"))
-			check(t, err)
-			reply, err := tsa.Post(context.Background(), http.DefaultClient, w.srv.URL+"/tsa", query)
-			check(t, err)
-			write(t, dir, "reply", reply)
-			verify := []string{"ts", "-verify", "-queryfile", "query", "-in", "reply", "-CAfile", "root.pem"}
-			if !cert {
-				run(t, dir, false, verify...) // without the certificate nobody can verify
-				verify = append(verify, "-untrusted", "unit.pem")
-			}
-			run(t, dir, true, verify...)
-			write(t, dir, "data", []byte("Document"))
-			run(t, dir, false, append([]string{"ts", "-verify", "-data", "data"}, verify[4:]...)...)
 		}
 	}
+}
+
+// openssl asks for a token, with the unit's certificate or without, and verifies it.
+func (w *world) openssl(t *testing.T, digest string, cert bool) {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, dir, "data", []byte("document"))
+	write(t, dir, "root.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.cert.Raw}))
+	write(t, dir, "unit.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.dep.Chain[0].Raw}))
+	args := []string{"ts", "-query", "-data", "data", digest, "-out", "query"}
+	if cert {
+		args = append(args, "-cert")
+	}
+	run(t, dir, true, args...)
+	query, err := os.ReadFile(filepath.Join(dir, "query"))
+	check(t, err)
+	reply, err := tsa.Post(context.Background(), http.DefaultClient, w.srv.URL+"/tsa", query)
+	check(t, err)
+	write(t, dir, "reply", reply)
+	verify := []string{"ts", "-verify", "-queryfile", "query", "-in", "reply", "-CAfile", "root.pem"}
+	if !cert {
+		run(t, dir, false, verify...) // without the certificate nobody can verify
+		verify = append(verify, "-untrusted", "unit.pem")
+	}
+	run(t, dir, true, verify...)
+	write(t, dir, "data", []byte("Document"))
+	run(t, dir, false, append([]string{"ts", "-verify", "-data", "data"}, verify[4:]...)...)
 }
 
 func run(t testing.TB, dir string, good bool, args ...string) {

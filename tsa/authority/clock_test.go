@@ -84,12 +84,12 @@ func startGuarded(t *testing.T) *guarded {
 	var err error
 	g.dep.Sources, err = ntp.Open(g.cfg.Sources, func() time.Time { return g.read().Wall })
 	check(t, err)
-	g.role, err = authority.New(t.Context(), authority.Config{Now: time.Now, DB: g.path, Clock: &g.cfg, Rate: 10000}, g.dep)
+	role, err := authority.New(t.Context(), authority.Config{Now: time.Now, DB: g.path, Clock: &g.cfg, Rate: 10000}, g.dep)
 	check(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); g.role.RunClock(ctx) }()
-	g.world.serve(t, g.role)
+	go func() { defer close(done); role.RunClock(ctx) }()
+	g.world.serve(t, role)
 	t.Cleanup(func() { stop(); <-done }) // before the role is closed: cleanups run backwards
 	return g
 }
