@@ -55,7 +55,7 @@ func (c caCmd) Run(p *program) error {
 	if err := cfg.common(c.Config, user()).refuse(); err != nil {
 		return err
 	}
-	cfg.CA.Production = cfg.Production
+	cfg.CA.Production, cfg.CA.Itsme.Production = cfg.Production, cfg.Production || cfg.CA.Itsme.Production
 	setDefault(&cfg.Key, labelIssuing)
 	setDefault(&cfg.OCSPKey, labelOCSP)
 	cfg.CA.Now, cfg.CA.Log, cfg.CA.Itsme.Now, cfg.CA.DiskFailed = p.now, p.log, p.now, p.diskFailed

@@ -43,7 +43,7 @@ func (c samCmd) Run(p *program) error {
 	if err := cfg.common(c.Config, user()).refuse(); err != nil {
 		return err
 	}
-	cfg.SAM.Production = cfg.Production
+	cfg.SAM.Production, cfg.SAM.Itsme.Production = cfg.Production, cfg.Production || cfg.SAM.Itsme.Production
 	root, err := readChain([]string{cfg.SAM.RootFile})
 	if err != nil {
 		return usage("%s: sam.root_file: %w", c.Config, err)
