@@ -44,10 +44,11 @@ var rowOf = map[string]string{
 	"requests": "id = ?", "documents": "request = ?", "events": "request = ? AND version = 1", "callbacks": "request = ?",
 	"idempotency_keys": "request = ?", "claims": "request = ?",
 	"clients": "id = 'acme' AND ? <> ''", "signers": "reference = 'ref-approve' AND ? <> ''", "marks": "number = 1 AND ? <> ''",
+	"revocations": "id = 'rv_1' AND ? <> ''",
 }
 
 // shared tables have no row of one request alone.
-var shared = []string{"clients", "signers", "marks"}
+var shared = []string{"clients", "signers", "marks", "revocations"}
 
 // TestOwnedFrontEditsItsDatabase walks the schema of front.db: each column of each row, and each member of what is JSON in
 // it, gets the value of another person's row or a random one, before the person is asked, while he is, and after he
@@ -66,6 +67,13 @@ func TestOwnedFrontEditsItsDatabase(t *testing.T) {
 	_, err = d.Exec("INSERT INTO clients (id, key_sha256, created_at) VALUES ('acme', x'01', 1), ('other', x'02', 2)")
 	m.w.must(err)
 	_, err = d.Exec("INSERT INTO marks (number, link) VALUES (1, x'01'), (2, x'02') ON CONFLICT DO NOTHING")
+	m.w.must(err)
+
+	for range 2 {
+		_, err := m.w.front.Revoke(t.Context(), "en", "") // nobody says yes to it
+		m.w.must(err)
+	}
+	_, err = d.Exec("UPDATE revocations SET id = 'rv_' || rowid, data = json_set(data, '$.id', 'rv_' || rowid)")
 	m.w.must(err)
 
 	other := m.place("diacritics", 0)
@@ -228,7 +236,7 @@ func (m *model) tellFront(a answer) {
 func (m *model) apply(t *testing.T, d *sql.DB, e edit, mine, other string) bool {
 	t.Helper()
 	where := rowOf[e.table]
-	theirs := strings.NewReplacer("'acme'", "'other'", "ref-approve", "ref-diacritics", "number = 1", "number = 2").Replace(where)
+	theirs := strings.NewReplacer("'acme'", "'other'", "ref-approve", "ref-diacritics", "number = 1", "number = 2", "'rv_1'", "'rv_2'").Replace(where)
 	var old, value any
 	if err := d.QueryRow("SELECT "+e.column+" FROM "+e.table+" WHERE "+where, mine).Scan(&old); err != nil {
 		return false
