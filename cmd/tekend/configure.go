@@ -55,6 +55,9 @@ func (s *sandbox) configureFront(key string) error {
 	if err := s.own("front", s.path("front", "provider.key"), []byte(key+"\n")); err != nil {
 		return err
 	}
+	if _, err := s.newKey("front", s.path("front", "one-time.key")); err != nil {
+		return err
+	}
 	return s.role("front", doc{
 		"listen": "fd:3", "public_url": s.url("front"), "sandbox": true, "roots": s.path("pki", "root.pem"),
 		"sockets": doc{
@@ -64,8 +67,11 @@ func (s *sandbox) configureFront(key string) error {
 			"contacts": []string{"mailto:security@tekend-sandbox.test"}, "expires": s.p.now().AddDate(0, 1, 0).UTC().Truncate(time.Second),
 		}},
 		"evidence_tsas": []doc{{"url": s.url("anchor") + "/tsa", "root_file": s.path("front", "anchor-root.pem")}},
-		"clients":       []doc{{"id": "provider", "name": "Demo provider (simulation)", "key_file": s.path("front", "provider.key")}},
-		"store":         doc{"db": s.path("front", "front.db"), "blobs": s.path("front", "blobs")},
+		"clients": []doc{
+			{"id": "provider", "name": "Demo provider (simulation)", "key_file": s.path("front", "provider.key")},
+			{"id": "one-time", "name": "Demo provider with one-time certificates (simulation)", "key_file": s.path("front", "one-time.key"), "credential": "one-time"},
+		},
+		"store": doc{"db": s.path("front", "front.db"), "blobs": s.path("front", "blobs")},
 	})
 }
 

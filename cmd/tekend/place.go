@@ -101,9 +101,9 @@ func (s *sandbox) openOwn(role, path string, flags int) (*os.File, error) {
 // maxKey bounds the file of the provider's key, in bytes.
 const maxKey = 1 << 10
 
-// readKey reads the demo provider's key.
-func (s *sandbox) readKey(path string) (string, error) {
-	f, err := s.openOwn("provider", path, os.O_RDONLY)
+// readKey reads an API key that a role has.
+func (s *sandbox) readKey(role, path string) (string, error) {
+	f, err := s.openOwn(role, path, os.O_RDONLY)
 	if err != nil {
 		return "", err
 	}

@@ -315,14 +315,18 @@ func (s *sandbox) writeInfo() error {
 	return os.Rename(tmp, s.path("sandbox.json"))
 }
 
-// apiKey makes the demo provider's key at the first start.
+// apiKey is the demo provider's key.
 func (s *sandbox) apiKey() (string, error) {
-	path := s.path("provider", "api-key")
+	return s.newKey("provider", s.path("provider", "api-key"))
+}
+
+// newKey makes an API key at the first start, in a file of a role.
+func (s *sandbox) newKey(role, path string) (string, error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return s.readKey(path)
+		return s.readKey(role, path)
 	}
 	key := "tk_" + rand.Text()
-	return key, s.own("provider", path, []byte(key+"\n"))
+	return key, s.own(role, path, []byte(key+"\n"))
 }
 
 // healthy asks a role behind a Unix socket whether it is ready.

@@ -99,7 +99,7 @@ func (w *world) homes(t *testing.T) []home {
 		// The front carries a code to the sam, and forgets it; its database's file keeps it until it writes over it.
 		{"a code of itsme", []string{code}, []string{"front/front.db", "itsme/"}},
 		{"an ID token", tokens, []string{"sam/sam.db", "ca/ca.db"}},
-		{"an API key", []string{w.flow.Key, w.other.Key}, []string{"provider/api-key", "front/provider.key", "front/other.key"}},
+		{"an API key", []string{w.flow.Key, w.other.Key, w.oneTime(t).Key}, []string{"provider/api-key", "front/provider.key", "front/other.key", "front/one-time.key"}},
 		{"text of a document", []string{canaryText}, []string{"front/blobs/"}},
 		{"the name of a document", []string{canaryName}, []string{"front/front.db", "sam/sam.db", "sam/notices/", "itsme/"}},
 		// The certificate names its subject; so do signed documents, and the ca's and sam's records of it.

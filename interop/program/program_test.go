@@ -50,6 +50,7 @@ func TestProgram(t *testing.T) {
 	t.Run("walkthrough", w.testWalkthrough)
 	t.Run("documents", w.testDocuments)
 	t.Run("orders", w.testOrders)
+	t.Run("one-time", w.testOneTime)
 	t.Run("callbacks", w.testCallbacks)
 	t.Run("answers", w.testAnswers)
 	t.Run("down", w.testDown)
