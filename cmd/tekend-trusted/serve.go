@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"tekend/wire"
@@ -79,9 +80,11 @@ func serve(p *program, role string, endpoints ...wire.Endpoint) error {
 	return wire.Serve(p.ctx, stopTimeout, endpoints...)
 }
 
-// loudness: questions about health that are answered well are of no interest.
+// quiet are questions that come every few seconds, or from strangers as often as they like: answered well, they are of no interest.
+var quiet = []string{"/v1/health", "/v1/live", "/v1/ocsp", "/v1/revocations"}
+
 func loudness(path string, status int) slog.Level {
-	if (path == "/v1/health" || path == "/v1/live") && status == http.StatusOK {
+	if slices.Contains(quiet, path) && status == http.StatusOK {
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo
