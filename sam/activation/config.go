@@ -99,6 +99,11 @@ type Config struct {
 	// English), base64url; manifests name it. Default none.
 	PolicySHA256 string `yaml:"policy_sha256"`
 
+	// NationalNumber, with a legal basis, has itsme asked for the Belgian national
+	// number in identifications, for a ca whose serial_number wants it. The sam
+	// itself does not use it: what it keeps of the claims is without it.
+	NationalNumber NationalNumber `yaml:"national_number"`
+
 	// Limits bound what one person is asked.
 	Limits Limits `yaml:"limits"`
 	// Notices say how people are told that their key was used.

@@ -132,7 +132,7 @@ func (r *Role) enrol(ctx context.Context, req sam.EnrolRequest, id string) (*sam
 	}
 	m := consent.Manifest{Op: consent.OpEnrol, Txn: req.Txn, Application: digest(e.Application)}
 	q, err := r.ask(ctx, form{
-		kind: kindIdentification, subject: id, party: r.ident, manifest: m, language: e.Language, claims: append(token.IdentityClaims(), token.ContactClaims()...),
+		kind: kindIdentification, subject: id, party: r.ident, manifest: m, language: e.Language, claims: r.cfg.NationalNumber.claims(append(token.IdentityClaims(), token.ContactClaims()...)),
 	})
 	if err != nil {
 		return nil, err

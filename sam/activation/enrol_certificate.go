@@ -97,7 +97,7 @@ func (r *Role) newLink(ctx context.Context, e *enrolment, in [][]byte) (*link, e
 	if _, err := r.checkCertificate(l.chain, l.SPKI, r.cfg.Now()); err != nil {
 		return nil, err
 	}
-	if err := isPerson(l.leaf, e.Person); err != nil {
+	if err := isPerson(l.leaf, e.Person, r.cfg.Production); err != nil {
 		return nil, err
 	}
 	err := l.fitOnce(e)
@@ -119,8 +119,9 @@ func parseOne(der []byte) (*x509.Certificate, error) {
 	return c, nil
 }
 
-// isPerson compares the subject with what itsme said (LNK-6.2.2-05).
-func isPerson(leaf *x509.Certificate, claims []byte) error {
+// isPerson compares the subject with what itsme said (LNK-6.2.2-05), and in
+// production refuses a sandbox's certificate, elsewhere a real one.
+func isPerson(leaf *x509.Certificate, claims []byte, production bool) error {
 	var c token.Claims
 	if err := json.Unmarshal(claims, &c); err != nil {
 		return refuse(sam.CodeEnrolmentUnknown, "the enrolment has lost the person")
@@ -133,7 +134,11 @@ func isPerson(leaf *x509.Certificate, claims []byte) error {
 	if country == "" {
 		country = got.Country // itsme did not say it: the ca decides
 	}
-	want, err := certs.NewPerson(c.Name, c.GivenName, c.FamilyName, country)
+	subject := certs.NewPerson
+	if production {
+		subject = certs.NewRealPerson
+	}
+	want, err := subject(c.Name, c.GivenName, c.FamilyName, country)
 	if err != nil || !want.SamePerson(got) {
 		return refuse(sam.CodeCertificateNotGood, "the certificate names another person than itsme did")
 	}

@@ -258,15 +258,25 @@ func termsDigest() []byte {
 	return sum[:]
 }
 
-func (w *world) startCA() {
-	t := w.t
-	role := got(authority.New(t.Context(), authority.Config{
-		Now: w.now, DB: dbtest.Source(t, w.path("ca.db")), RootFile: w.path("root.pem"), IssuingCAFile: w.path("issuer.pem"), TSUFile: w.path("tsu.pem"), RootCRLFile: w.path("root.crl"),
+func (w *world) caConfig(db string) authority.Config {
+	return authority.Config{
+		Now: w.now, DB: dbtest.Source(w.t, w.path(db)), RootFile: w.path("root.pem"), IssuingCAFile: w.path("issuer.pem"), TSUFile: w.path("tsu.pem"), RootCRLFile: w.path("root.crl"),
 		PublicURL: "http://127.0.0.1:8080/pki", CPSURL: "https://sandbox.tekend.example/cps", PDS: []certs.PDS{{URL: "https://sandbox.tekend.example/pds", Language: "en"}},
 		Itsme: itsme.Config{Issuer: w.url, Now: w.now}, IdentClient: identID, ConfirmClient: confirmID, DefaultCountry: "BE",
 		TermsVersion: terms, TermsSHA256: base64.RawURLEncoding.EncodeToString(termsDigest()),
-	}, authority.Dependencies{Signer: w.issuer.Signer, OCSP: ecKey(t), Keys: itsme.NewProvider(itsme.Config{Issuer: w.url, Now: w.now}, nil)}))(t)
-	t.Cleanup(func() { _ = role.Close() })
+	}
+}
+
+func (w *world) openCA(cfg authority.Config) *authority.Role {
+	role := got(authority.New(w.t.Context(), cfg, authority.Dependencies{
+		Signer: w.issuer.Signer, OCSP: ecKey(w.t), Keys: itsme.NewProvider(itsme.Config{Issuer: w.url, Now: w.now}, nil),
+	}))(w.t)
+	w.t.Cleanup(func() { _ = role.Close() })
+	return role
+}
+
+func (w *world) startCA() {
+	role := w.openCA(w.caConfig("ca.db"))
 	w.status.Store(http.HandlerFunc(role.StatusHandler().ServeHTTP))
 	w.listen("ca.sock", role.Handler())
 	w.listen("status.sock", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
