@@ -120,7 +120,7 @@ func (f caFile) dependencies(p *program, token *hsm.Token) (dep authority.Depend
 		return dep, err
 	}
 	if dep.OCSP, err = token.Signer(p.ctx, f.OCSPKey); errors.Is(err, hsm.ErrNoKey) {
-		return dep, usage("the token has no OCSP key %q, as tokens from before OCSP; make it with `tekend-trusted keys add`, or let ocsp_key name another one", f.OCSPKey)
+		return dep, usage("the token has no OCSP key %q, as tokens from before OCSP; make it with `tekend-trusted keys add ocsp`, or let ocsp_key name another one", f.OCSPKey)
 	}
 	if err != nil {
 		return dep, err
