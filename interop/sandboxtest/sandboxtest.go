@@ -18,6 +18,7 @@ import (
 // Info is what D/sandbox.json tells.
 type Info struct {
 	Front, Itsme, TSA, PKI, JWKS, Provider string
+	Emergency                              string         // where people revoke with a code
 	RootPEM                                string         `json:"root_pem"`
 	APIKeyFile                             string         `json:"api_key_file"`
 	PIDs                                   map[string]int `json:"pids"`
