@@ -213,6 +213,10 @@ func (c *apiClient) getJSON(ctx context.Context, address string, out any) error 
 }
 
 func (c *apiClient) postJSON(ctx context.Context, address string, in any) error {
+	return c.post(ctx, address, in, nil)
+}
+
+func (c *apiClient) post(ctx context.Context, address string, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	b, err := json.Marshal(in)
@@ -224,7 +228,7 @@ func (c *apiClient) postJSON(ctx context.Context, address string, in any) error 
 		return usage("address: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	return c.do(ctx, req, nil)
+	return c.do(ctx, req, out)
 }
 
 // download streams document n (from 1) to path, which is only there when whole.

@@ -59,6 +59,7 @@ type commands struct {
 	Verify    verifyCmd    `cmd:"" help:"Check signed PDF files."`
 	Checkcode checkcodeCmd `cmd:"" help:"Print the check code of prepared or signed PDF files, to compare with the one in the itsme app."`
 	Order     orderCmd     `cmd:"" help:"Sign orders as a provider."`
+	Revoke    revokeCmd    `cmd:"" help:"Revoke all certificates of a person, or one with its emergency code."`
 	Uses      usesCmd      `cmd:"" help:"List what a signer's key was used for, and check the proofs."`
 	Evidence  evidenceCmd  `cmd:"" help:"Fetch and check the evidence of signatures."`
 	Config    configCmd    `cmd:"" help:"Look at a configuration."`

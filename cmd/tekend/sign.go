@@ -224,7 +224,7 @@ func throughItsme(ctx context.Context, api *apiClient, link, person string) erro
 		if err != nil {
 			return unreachable("a redirect cannot be read")
 		}
-		if strings.HasPrefix(to.String(), api.base+"/sign/") {
+		if strings.HasPrefix(to.String(), api.base+"/sign/") || strings.HasPrefix(to.String(), api.base+"/revoke/") {
 			return nil
 		}
 		next = to.String()
