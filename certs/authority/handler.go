@@ -21,7 +21,7 @@ func (r *Role) Handler() http.Handler {
 	mux.HandleFunc("PUT /v1/certificates/{hash}", func(w http.ResponseWriter, req *http.Request) {
 		order, body, err := wire.DecodeHashed[ca.IssueRequest](w, req)
 		if err != nil {
-			r.reply(w, nil, r.malformed(req, err))
+			r.reply(w, nil, r.malformed(req, audit.Event{Kind: "certificate.refused"}, err))
 			return
 		}
 		out, err := r.issue(req.Context(), req.PathValue("hash"), body, order)
@@ -39,22 +39,17 @@ func (r *Role) Handler() http.Handler {
 	return mux
 }
 
-// malformed audits that a message which is not of the contract was refused.
-func (r *Role) malformed(req *http.Request, cause error) error {
-	return r.malformedAs("certificate.refused", req, cause)
-}
-
-// malformedAs: neither the message's path nor what is said about it is written down: both repeat what came in, names of
-// members for one.
-func (r *Role) malformedAs(kind string, req *http.Request, cause error) error {
+// malformed audits as e that a message which is not of the contract was refused. Neither its path nor what is said about it
+// is written down: both repeat what came in, names of members for one.
+func (r *Role) malformed(req *http.Request, e audit.Event, cause error) error {
 	if err := r.shut(); err != nil {
 		return err
 	}
-	detail := map[string]string{"code": "internal"}
-	if e, ok := errors.AsType[*wire.Error](cause); ok {
-		detail["code"] = e.Code
+	e.Subject, e.Detail = wire.BodyHash([]byte(req.PathValue("hash"))), map[string]string{"code": "internal"}
+	if refusal, ok := errors.AsType[*wire.Error](cause); ok {
+		e.Detail["code"] = refusal.Code
 	}
-	return r.note(req.Context(), audit.Event{Kind: kind, Subject: wire.BodyHash([]byte(req.PathValue("hash"))), Detail: detail}, cause)
+	return r.note(req.Context(), e, cause)
 }
 
 // serialHex is a serial number in a path.
@@ -101,7 +96,7 @@ func (r *Role) OperatorHandler() http.Handler {
 	mux.HandleFunc("PUT /v1/last-crls/{hash}", func(w http.ResponseWriter, req *http.Request) {
 		act, _, err := wire.DecodeHashed[ca.RetireRequest](w, req)
 		if err != nil {
-			r.reply(w, nil, r.malformedAs("issuer.retire_refused", req, err))
+			r.reply(w, nil, r.malformed(req, audit.Event{Kind: "issuer.retire_refused"}, err))
 			return
 		}
 		out, err := r.retire(req.Context(), act)
@@ -115,7 +110,7 @@ func (r *Role) serveRevoke(by ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		order, body, err := wire.DecodeHashed[ca.RevokeRequest](w, req)
 		if err != nil {
-			r.reply(w, nil, r.malformedAs("certificate.revoke_refused", req, err))
+			r.reply(w, nil, r.malformed(req, audit.Event{Kind: "certificate.revoke_refused"}, err))
 			return
 		}
 		out, err := r.revoke(req.Context(), body, order, by...)
