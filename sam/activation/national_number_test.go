@@ -8,6 +8,7 @@ import (
 
 	"tekend/ca"
 	"tekend/certs/authority"
+	"tekend/sam"
 	"tekend/sam/activation"
 )
 
@@ -36,5 +37,16 @@ func TestNationalNumberIsAskedForByLawAlone(t *testing.T) {
 		if !ok || len(number) != 11 {
 			t.Fatalf("%s: serial number of %d characters", name, len(subject.SerialNumber))
 		}
+	}
+}
+
+// TestProductionTakesNoSandboxCertificate: a sam for real people refuses a
+// certificate with the mark of a sandbox, whatever CA made it.
+func TestProductionTakesNoSandboxCertificate(t *testing.T) {
+	w := newWorld(t, func(c *activation.Config) { c.Production = true })
+	st := w.toIssue("approve")
+	issued := got(w.ca.Issue(t.Context(), ca.IssueRequest(*st.Order)))(t)
+	if _, err := w.front.Certificate(t.Context(), st.ID, issued.Chain); code(err) != sam.CodeCertificateNotGood {
+		t.Errorf("%v", err)
 	}
 }
