@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"time"
 
 	"tekend/audit"
@@ -135,7 +134,7 @@ func (c *ceremony) auditKeys() error {
 			c.report.AuditLogs = map[string]string{}
 		}
 		c.report.AuditLogs[role] = vkey
-		if err := writePublic(filepath.Join(c.cfg.PKIDir, "audit", role+".vkey"), []byte(vkey+"\n")); err != nil {
+		if err := writePublic(c.cfg.PKIDir, "audit/"+role+".vkey", []byte(vkey+"\n")); err != nil {
 			return err
 		}
 	}

@@ -244,13 +244,17 @@ func setDefault(v *string, d string) {
 	}
 }
 
-// reportPath is where the report of a ceremony is published: ceremony.json for the first, ceremony-kek-2.json, ….
+// reportPath is where the report of a ceremony is published.
 func (c *ceremonyConfig) reportPath(what string) string {
-	name := "ceremony.json"
-	if what != whatInit {
-		name = "ceremony-" + what + ".json"
+	return filepath.Join(c.PKIDir, reportName(what))
+}
+
+// reportName is ceremony.json for the first, ceremony-kek-2.json, … for later ones.
+func reportName(what string) string {
+	if what == whatInit {
+		return "ceremony.json"
 	}
-	return filepath.Join(c.PKIDir, name)
+	return "ceremony-" + what + ".json"
 }
 
 // refuseLeftovers: keys that exist are never replaced.

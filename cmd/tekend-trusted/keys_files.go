@@ -5,10 +5,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"tekend/certs"
 	"tekend/hsm"
@@ -49,70 +47,6 @@ func initToken(module, role string, r roleSection) error {
 	return hsm.InitToken(module, tokenLabel(role), r.path("so-pin"), r.path("pin"))
 }
 
-// own gives the named files and directories of the role to its user. The folder may be the role's already, and the role
-// taken over: no link in it leads out of it.
-func (r roleSection) own(names ...string) error {
-	if r.UID == nil {
-		return nil
-	}
-	root, err := os.OpenRoot(r.Dir)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if name == "" {
-			name = "."
-		}
-		err = errors.Join(err, fs.WalkDir(root.FS(), name, func(path string, _ fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			return root.Lchown(path, *r.UID, *r.GID)
-		}))
-	}
-	if err := errors.Join(err, root.Close()); err != nil {
-		return fmt.Errorf("give %s to uid %d (only root can): %w", r.Dir, *r.UID, err)
-	}
-	return nil
-}
-
-// Whether give may put a file in the place of another.
-const (
-	keepOld    = false
-	replaceOld = true
-)
-
-// give writes a file that only the role's user reads, whole or not at all, and follows no link.
-func (r roleSection) give(name string, data []byte, replace bool) error {
-	root, err := os.OpenRoot(r.Dir)
-	if err != nil {
-		return err
-	}
-	next := "." + name + "." + rand.Text()
-	f, err := root.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return errors.Join(err, root.Close())
-	}
-	if r.UID != nil {
-		if err = f.Chown(*r.UID, *r.GID); err != nil {
-			err = fmt.Errorf("give %s to uid %d (only root can): %w", r.path(name), *r.UID, err)
-		}
-	}
-	if err == nil {
-		_, err = f.Write(data)
-	}
-	err = errors.Join(err, f.Sync(), f.Close())
-	switch {
-	case err != nil:
-		err = errors.Join(err, root.Remove(next))
-	case replace:
-		err = root.Rename(next, name)
-	default:
-		err = errors.Join(root.Link(next, name), root.Remove(next)) // a link is refused where there is a file
-	}
-	return errors.Join(err, root.Close())
-}
-
 // publish writes the certificates where the roles read them, and what is public to the pki directory.
 func (c *ceremony) publish() error {
 	for i, item := range c.w.certs {
@@ -128,7 +62,7 @@ func (c *ceremony) publish() error {
 		}
 	}
 	for name, der := range c.crls {
-		if err := writePublic(c.pki("crl/"+name+".crl"), der); err != nil {
+		if err := writePublic(c.cfg.PKIDir, "crl/"+name+".crl", der); err != nil {
 			return err
 		}
 	}
@@ -139,11 +73,9 @@ func (c *ceremony) publish() error {
 	return errors.Join(
 		replaceSecret(c.cfg.Root.path(fileRootCRL), c.rootCRL),
 		c.cfg.CA.give("root.crl", c.rootCRL, replaceOld),
-		writePublic(c.pki("crl/root.crl"), c.rootCRL),
+		writePublic(c.cfg.PKIDir, "crl/root.crl", c.rootCRL),
 	)
 }
-
-func (c *ceremony) pki(name string) string { return filepath.Join(c.cfg.PKIDir, name) }
 
 func (c *ceremony) publishCert(name string, cert *x509.Certificate, readers []string) error {
 	text := certPEM(cert)
@@ -158,8 +90,8 @@ func (c *ceremony) publishCert(name string, cert *x509.Certificate, readers []st
 	}
 	return errors.Join(
 		writeSecret(c.cfg.Root.path(own), data),
-		writePublic(c.pki(name+".pem"), text),
-		writePublic(c.pki("ca/"+name+".crt"), cert.Raw),
+		writePublic(c.cfg.PKIDir, name+".pem", text),
+		writePublic(c.cfg.PKIDir, "ca/"+name+".crt", cert.Raw),
 	)
 }
 
@@ -184,51 +116,4 @@ func replaceSecret(path string, data []byte) error {
 		return err
 	}
 	return os.Rename(next, path)
-}
-
-// writePublic writes a file that everyone reads, whole or not at all.
-func writePublic(path string, data []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return err
-	}
-	next := path + ".new"
-	if err := errors.Join(os.RemoveAll(next), writeSecret(next, data), os.Chmod(next, 0o644)); err != nil {
-		return err
-	}
-	return os.Rename(next, path)
-}
-
-// refreshCopy puts a copy of the token's directory beside it, in place of an earlier one.
-func refreshCopy(r roleSection) error {
-	next, copy := r.path("tokens.copy.new"), r.path("tokens.copy")
-	if err := errors.Join(os.RemoveAll(next), copyDir(r.tokens(), next), os.RemoveAll(copy)); err != nil {
-		return err
-	}
-	return os.Rename(next, copy)
-}
-
-// copyDir copies a token directory with its modes (files 0600, directories 0700).
-func copyDir(from, to string) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		target := filepath.Join(to, rel)
-		if d.IsDir() {
-			return os.MkdirAll(target, 0o700)
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		return writeSecret(target, data)
-	})
 }

@@ -176,11 +176,14 @@ func (c *ceremony) publishReport(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	path := c.cfg.reportPath(c.w.what + c.w.suffix())
-	return errors.Join(
-		replaceSecret(c.cfg.Root.path(dirBegun+"/"+c.by.id+".json"), text),
-		writePublic(path+".sig", signature), writePublic(path, text),
-	)
+	name := reportName(c.w.what + c.w.suffix())
+	if err := replaceSecret(c.cfg.Root.path(dirBegun+"/"+c.by.id+".json"), text); err != nil {
+		return err
+	}
+	if err := writePublic(c.cfg.PKIDir, name+".sig", signature); err != nil {
+		return err
+	}
+	return writePublic(c.cfg.PKIDir, name, text)
 }
 
 // reportAlgorithm is how a root of this kind signs reports.

@@ -207,6 +207,11 @@ func (c *ceremony) open(ctx context.Context, role string, use func(*hsm.Token) e
 		}
 		return err
 	}
+	if c.w.what != whatInit {
+		if err := r.quiet(role); err != nil {
+			return err
+		}
+	}
 	if err := useToken(r); err != nil {
 		return err
 	}
