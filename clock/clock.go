@@ -64,14 +64,19 @@ type Named struct {
 
 // SourceConfig is one line of `sources:`.
 type SourceConfig struct {
-	Kind    string `yaml:"kind"`    // ntp
-	Address string `yaml:"address"` // host:port; port 123 may be left out. Example: ntp1.example.be
+	Kind string `yaml:"kind"` // ntp
+	// Address is host or host:port. Default port 123, with nts 4460, where keys are established. Example: ntp1.example.be
+	Address string `yaml:"address"`
+	// NTS has answers authenticated (RFC 8915). Default false.
+	NTS bool `yaml:"nts"`
+	// CAFile is a PEM file with the roots of the server's TLS certificate. Only with nts. Default the system's.
+	CAFile string `yaml:"ca_file"`
 }
 
 // Config is the section `clock:` of a role's file. Example:
 //
 //	sources:
-//	  - {kind: ntp, address: ntp1.oma.be}
+//	  - {kind: ntp, address: nts.example.be, nts: true}
 //	  - {kind: ntp, address: 10.1.0.5}
 //	  - {kind: ntp, address: 10.2.0.5}
 //	need: 2

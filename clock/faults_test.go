@@ -307,7 +307,7 @@ func TestClockFaults(t *testing.T) {
 
 func newGuard(t *testing.T, m *machine, events *[]string) *Guard {
 	t.Helper()
-	cfg := Config{Sources: []SourceConfig{{"ntp", "a"}, {"ntp", "b"}, {"ntp", "c"}}}
+	cfg := Config{Sources: []SourceConfig{{Kind: "ntp", Address: "a"}, {Kind: "ntp", Address: "b"}, {Kind: "ntp", Address: "c"}}}
 	if err := cfg.Complete(); err != nil {
 		t.Fatal(err)
 	}

@@ -204,7 +204,7 @@ func TestSynchronisationIsToldHourly(t *testing.T) {
 func TestConfig(t *testing.T) {
 	list := func(n int) (l []SourceConfig) {
 		for i := range n {
-			l = append(l, SourceConfig{"ntp", string(rune('a' + i))})
+			l = append(l, SourceConfig{Kind: "ntp", Address: string(rune(97 + i))})
 		}
 		return l
 	}
