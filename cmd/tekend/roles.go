@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -107,14 +108,19 @@ func (s *sandbox) trusted(args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// giveTree makes a role the owner of a folder and all below it.
-func (s *sandbox) giveTree(root, role string) error {
-	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+// giveTree makes a role the owner of a folder and all below it. The folder may be the role's already: no link in it leads out of it.
+func (s *sandbox) giveTree(dir, role string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return usage("%w", err)
+	}
+	err = fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return os.Lchown(path, s.uid(role), s.uid(role))
+		return root.Lchown(path, s.uid(role), s.uid(role))
 	})
+	return errors.Join(err, root.Close())
 }
 
 // startAll starts every process, those that are asked before those that ask.
@@ -148,6 +154,8 @@ func (s *sandbox) startAll(ctx context.Context) error {
 			c.files = append(c.files, s.timeSockets()...)
 		case "sam":
 			c.files = append(c.files, s.sockets["emergency"])
+		case "front":
+			c.files = append(c.files, s.sockets["https"])
 		}
 		c.ready = e.ready
 		c.last = e.name == "witness" // so that a stop is witnessed too
