@@ -58,7 +58,11 @@ func (s *sandbox) configureFront(key string) error {
 	if _, err := s.newKey("front", s.path("front", "one-time.key")); err != nil {
 		return err
 	}
+	if err := s.httpsCertificate(); err != nil {
+		return err
+	}
 	return s.role("front", doc{
+		"tls":    doc{"listen": "fd:4", "cert_file": s.path("front", "https.pem"), "key_file": s.path("front", "https.key")},
 		"listen": "fd:3", "public_url": s.url("front"), "sandbox": true, "roots": s.path("pki", "root.pem"),
 		"sockets": doc{
 			"sam": s.path("sam", "run", "sam.sock"), "ca": s.path("ca", "run", "ca.sock"), "tsa": s.path("tsa", "run", "tsa.sock"),

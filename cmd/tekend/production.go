@@ -33,6 +33,7 @@ func (c frontConfig) unsafe(file string, uid int) *production.List {
 	l.Unless(!c.API.Sandbox, "api.sandbox", "it allows redirects in the clear; take it out")
 	l.Address("public_url", c.PublicURL, production.HTTPS)
 	l.Address("api.public_url", c.API.PublicURL, production.HTTPS)
+	l.Secret("tls.key_file", c.TLS.KeyFile, uid)
 	rootsUnmarked(l, c.Roots)
 	c.ofSockets(l)
 	c.ofStamps(l)

@@ -107,7 +107,7 @@ func (s *sandbox) prepare() error {
 	if err := s.loadState(); err != nil {
 		return err
 	}
-	for _, name := range []string{"front", "itsme", "jwks", "emergency", "provider", "witness", "anchor"} {
+	for _, name := range []string{"front", "itsme", "jwks", "emergency", "https", "provider", "witness", "anchor"} {
 		if err := s.listen(name); err != nil {
 			return err
 		}
@@ -297,7 +297,7 @@ func (s *sandbox) writeInfo() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	info := sandboxFile{
-		Front: s.url("front"), Itsme: s.url("itsme") + "/v2", TSA: s.url("front") + "/tsa", PKI: s.url("front") + "/pki",
+		Front: s.url("front"), HTTPS: s.httpsURL(), HTTPSRootPEM: "https-root.pem", Itsme: s.url("itsme") + "/v2", TSA: s.url("front") + "/tsa", PKI: s.url("front") + "/pki",
 		JWKS: s.url("jwks"), Emergency: s.url("emergency"), Provider: s.url("provider"), RootPEM: "pki/root.pem", AnchorPEM: "anchor-root.pem", APIKeyFile: "provider/api-key",
 		TrustedList: s.trustedList(), PIDs: map[string]int{}, Version: version,
 	}

@@ -31,6 +31,8 @@ type frontConfig struct {
 	// Listen is the address of the HTTP server, 127.0.0.1:8080, or fd:3 for a
 	// listener that the parent opened.
 	Listen string `yaml:"listen"`
+	// TLS is a second listener, for https. Default none: a proxy before the front speaks it.
+	TLS tlsConfig `yaml:"tls"`
 	// PublicURL is where people and providers reach it, without a slash at its end.
 	PublicURL string `yaml:"public_url"`
 	// Name tells this front's database from those of others at the same sam: 1 to 64 letters, digits, dashes and dots. Fronts
@@ -137,14 +139,16 @@ func (c *serveCmd) Run(p *program) error {
 		return err
 	}
 	defer func() { _ = f.store.Close() }()
-	l, err := listenTCP(f.cfg.Listen)
+	all, err := f.endpoints(p.now, func(err error) { log.Error("the new TLS certificate is passed over", "err", err) })
 	if err != nil {
 		return err
 	}
 	worker := make(chan error, 1)
 	go func() { worker <- f.work(p.ctx) }()
-	log.Info("listening", "address", l.Addr().String())
-	return errors.Join(serveHTTP(p.ctx, l, f.handler), ignoreCanceled(<-worker))
+	for _, e := range all {
+		log.Info("listening", "address", e.Listener.Addr().String())
+	}
+	return errors.Join(serveAll(p.ctx, all...), ignoreCanceled(<-worker))
 }
 
 // work does what requests need until ctx ends or the front locks.
@@ -305,8 +309,5 @@ func relayTSA(socket string) func(context.Context, []byte) ([]byte, error) {
 
 // serveHTTP serves until ctx ends, then lets running requests come to an end.
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
-	if err := wire.Serve(ctx, 10*time.Second, wire.Endpoint{Listener: l, Server: newHTTPServer(h)}); err != nil {
-		return unreachable("serve: %w", err)
-	}
-	return nil
+	return serveAll(ctx, wire.Endpoint{Listener: l, Server: newHTTPServer(h)})
 }

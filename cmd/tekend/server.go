@@ -11,19 +11,21 @@ import (
 
 // sandboxFile is what D/sandbox.json holds; paths are relative to D.
 type sandboxFile struct {
-	Front       string         `json:"front"`
-	Itsme       string         `json:"itsme"`
-	TSA         string         `json:"tsa"`
-	PKI         string         `json:"pki"`
-	JWKS        string         `json:"jwks"`
-	Emergency   string         `json:"emergency"` // where people revoke with a code
-	Provider    string         `json:"provider"`
-	RootPEM     string         `json:"root_pem"`
-	AnchorPEM   string         `json:"anchor_root_pem"` // root of the foreign time-stamping authority
-	APIKeyFile  string         `json:"api_key_file"`
-	TrustedList string         `json:"trusted_list,omitempty"` // TS 119 612, once `make trusted-list` made one
-	PIDs        map[string]int `json:"pids"`
-	Version     string         `json:"version"`
+	Front        string         `json:"front"`
+	HTTPS        string         `json:"https"`          // the same by https
+	HTTPSRootPEM string         `json:"https_root_pem"` // what its certificate is trusted by
+	Itsme        string         `json:"itsme"`
+	TSA          string         `json:"tsa"`
+	PKI          string         `json:"pki"`
+	JWKS         string         `json:"jwks"`
+	Emergency    string         `json:"emergency"` // where people revoke with a code
+	Provider     string         `json:"provider"`
+	RootPEM      string         `json:"root_pem"`
+	AnchorPEM    string         `json:"anchor_root_pem"` // root of the foreign time-stamping authority
+	APIKeyFile   string         `json:"api_key_file"`
+	TrustedList  string         `json:"trusted_list,omitempty"` // TS 119 612, once `make trusted-list` made one
+	PIDs         map[string]int `json:"pids"`
+	Version      string         `json:"version"`
 }
 
 // findSandbox reads dir/sandbox.json; nil when there is none.
