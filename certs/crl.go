@@ -3,6 +3,7 @@ package certs
 import (
 	"bytes"
 	"crypto/x509"
+	"fmt"
 	"math/big"
 	"slices"
 	"time"
@@ -69,6 +70,11 @@ func Listed(revoked []Revoked) func(yield func(Revoked) error) error {
 	}
 }
 
+// crlExtensions are those of our CRLs, and whether they are critical.
+var crlExtensions = map[string]bool{
+	oidExtAKI.String(): false, oidExtCRLNumber.String(): false, oidExtIssuingPoint.String(): true, oidExtExpiredCerts.String(): false,
+}
+
 // LintCRL judges a DER CRL by zlint (RFC 5280) and by our rules.
 func LintCRL(der []byte) []Finding {
 	var found []Finding
@@ -84,6 +90,17 @@ func LintCRL(der []byte) []Finding {
 	}
 	if len(list.AuthorityKeyId) == 0 {
 		found = append(found, Finding{"crl-authority-key", "RFC 5280 §5.2.1", "the authority key identifier is missing"})
+	}
+	for _, e := range list.Extensions {
+		if critical, known := crlExtensions[e.Id.String()]; !known || critical != e.Critical {
+			found = append(found, Finding{"crl-extension", "RFC 5280 §5.2, X.509 §9.5.2.8", fmt.Sprintf("%v, critical %v, is not in the profile", e.Id, e.Critical)})
+		}
+	}
+	for _, e := range list.RevokedCertificateEntries {
+		if !reasonAllowed(e.ReasonCode) {
+			found = append(found, Finding{"crl-reason", "RFC 5280 §5.3.1; Regulation 910/2014 Art 28(4)", fmt.Sprintf("an entry has the reason %d", e.ReasonCode)})
+			break
+		}
 	}
 	parsed, err := zx509.ParseRevocationList(der)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/binary"
 	"errors"
@@ -265,6 +266,32 @@ func TestHeaderIsDER(t *testing.T) {
 		want := must(asn1.Marshal(make([]byte, n)))
 		if got := header(4, int64(n)); !bytes.Equal(got, want[:len(want)-n]) {
 			t.Errorf("%d: %x", n, got)
+		}
+	}
+}
+
+// TestForeignPartsOfACRL: what we never write, the lint finds.
+func TestForeignPartsOfACRL(t *testing.T) {
+	p := newPKI(t, nil, nil)
+	for name, tc := range map[string]struct {
+		change func(l *x509.RevocationList)
+		rule   string
+	}{
+		"delta": {func(l *x509.RevocationList) {
+			l.ExtraExtensions = []pkix.Extension{{Id: []int{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}}}
+		}, "crl-extension"},
+		"expired stay, critical": {func(l *x509.RevocationList) {
+			l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier(oidExtExpiredCerts), Critical: true, Value: []byte("\x18\x0f20261124220000Z")}}
+		}, "crl-extension"},
+		"a hold": {func(l *x509.RevocationList) {
+			l.RevokedCertificateEntries = []x509.RevocationListEntry{{SerialNumber: serialOf(1), RevocationTime: p.now.UTC().Add(-time.Hour), ReasonCode: 6}}
+		}, "crl-reason"},
+	} {
+		l := &x509.RevocationList{Number: big.NewInt(3), ThisUpdate: p.now.UTC(), NextUpdate: p.now.UTC().Add(time.Hour)}
+		tc.change(l)
+		der := must(x509.CreateRevocationList(rand.Reader, l, p.issuing, p.caKey.Signer))
+		if found := LintCRL(der); len(found) != 1 || found[0].Rule != tc.rule {
+			t.Errorf("%s: %v", name, found)
 		}
 	}
 }

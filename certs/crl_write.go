@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/rand"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -230,7 +231,7 @@ func (l *crlWriter) sign(head, tail []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	signature, err := l.spec.Issuer.Signer.Sign(nil, digest, l.alg.hash)
+	signature, err := l.spec.Issuer.Signer.Sign(rand.Reader, digest, l.alg.hash)
 	if err != nil {
 		return nil, fmt.Errorf("sign CRL: %w", err)
 	}

@@ -234,7 +234,7 @@ func TestMalformedOCSPRequests(t *testing.T) {
 		"critical in a single one":    requestOf(nil, tlv(0x30, id.DER, tagged(0xa0, ext([]int{1, 2, 3}, true, []byte{5, 0}))), nil, nil),
 		"more in a single one":        requestOf(nil, tlv(0x30, id.DER, []byte{5, 0}), nil, nil),
 		"a serial of 21 octets":       requestOf(nil, serial(21), nil, nil),
-		"a serial with a zero before": requestOf(nil, bytes.Replace(one, tlv(2, id.Serial.Bytes()), tlv(2, append([]byte{0}, id.Serial.Bytes()[1:]...)), 1), nil, nil),
+		"a serial with a zero before": requestOf(nil, bytes.Replace(one, tlv(2, id.Serial.Bytes()), tlv(2, append([]byte{0, 1}, id.Serial.Bytes()[2:]...)), 1), nil, nil),
 		"SHA-1 of 19 octets": requestOf(nil, tlv(0x30, tlv(0x30, tlv(0x30, tlv(6, mustHex(t, "2b0e03021a"))), tlv(4, id.NameHash[1:]), tlv(4, id.KeyHash),
 			tlv(2, []byte{1}))), nil, nil),
 		"parameters of a digest": requestOf(nil, tlv(0x30, tlv(0x30, tlv(0x30, tlv(6, mustHex(t, "2b0e03021a")), []byte{2, 1, 1}), tlv(4, id.NameHash), tlv(4, id.KeyHash),

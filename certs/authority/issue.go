@@ -50,7 +50,7 @@ func (r *Role) issue(ctx context.Context, hash string, body []byte, req ca.Issue
 	if err := r.keep(ctx, hash, prepared, der); err != nil {
 		return ca.Issued{}, outcomeUnknown()
 	}
-	r.issuers[0].issued(r.cfg.Now())
+	r.issuers[0].outdated(der, r.cfg.Now())
 	r.stir()
 	return ca.Issued{Chain: [][]byte{der, r.issuing.Raw}}, nil
 }
@@ -230,6 +230,6 @@ func (r *Role) stored(ctx context.Context, hash string) (ca.Issued, error) {
 	if i == nil {
 		return ca.Issued{}, fmt.Errorf("the issuing CA %s of this order is not configured", name)
 	}
-	i.issued(time.Unix(at, 0))
+	i.outdated(der, time.Unix(at, 0))
 	return ca.Issued{Chain: [][]byte{der, i.cert.Raw}}, nil
 }

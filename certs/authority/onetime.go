@@ -2,6 +2,7 @@ package authority
 
 import (
 	"crypto"
+	"crypto/x509"
 	"fmt"
 	"time"
 
@@ -31,6 +32,16 @@ func profileOf(a consent.Application) certs.Profile {
 		return certs.OneTime
 	}
 	return certs.NaturalPerson
+}
+
+// outdated tells that a certificate was issued: the CRL is from before it. One
+// that names no CRL makes none old, so that a house with many one-time
+// certificates does not sign its CRL for each.
+func (i *issuer) outdated(der []byte, at time.Time) {
+	if cert, err := x509.ParseCertificate(der); err == nil && len(cert.CRLDistributionPoints) == 0 {
+		return
+	}
+	i.issued(at)
 }
 
 // order is what a certificate of this role contains.

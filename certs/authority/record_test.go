@@ -262,7 +262,13 @@ func TestOneTimeAtTheCA(t *testing.T) {
 	e := w.enrolment()
 	e.app.OneTime = true
 	order := e.order()
+	before := w.crl()
+	w.advance(time.Second)
 	out := got(w.front.Issue(t.Context(), order))(t)
+	got(w.front.Issue(t.Context(), order))(t)
+	if w.crl().Number.Cmp(before.Number) != 0 {
+		t.Error("a CRL was signed for a certificate that names none")
+	}
 	c := parse(t, out.Chain[0])
 	if life := c.NotAfter.Sub(c.NotBefore); life != 2*time.Hour || len(c.CRLDistributionPoints)+len(c.OCSPServer) > 0 {
 		t.Errorf("life %v, %v %v", life, c.CRLDistributionPoints, c.OCSPServer)
