@@ -19,6 +19,8 @@ import (
 type Info struct {
 	Front, Itsme, TSA, PKI, JWKS, Provider string
 	Emergency                              string         // where people revoke with a code
+	HTTPS                                  string         // the front by https
+	HTTPSRootPEM                           string         `json:"https_root_pem"`
 	RootPEM                                string         `json:"root_pem"`
 	APIKeyFile                             string         `json:"api_key_file"`
 	PIDs                                   map[string]int `json:"pids"`
