@@ -32,6 +32,14 @@ type crlState struct {
 // be asked with every reader of the CRL.
 const retryCRL = 30 * time.Second
 
+// A CRL of more than manyRevoked bytes (some 10 000 entries) is not made anew for
+// each certificate that is issued, but at most once in pauseMany: OCSP tells of
+// new certificates, and what was revoked is on the CRL at once all the same.
+const (
+	manyRevoked = 512 << 10
+	pauseMany   = 10 * time.Minute
+)
+
 // lastUpdate is nextUpdate of a CA's last CRL: there will be no other one (EN
 // 319 411-1 CSS-6.3.9-06, RFC 5280 §4.1.2.5).
 var lastUpdate = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
@@ -80,8 +88,8 @@ func (r *Role) loadCRL(ctx context.Context, i *issuer) error {
 func (r *Role) CRL(ctx context.Context) (*List, error) { return r.crlOf(ctx, r.issuers[0]) }
 
 // crlOf gives an issuer's CRL. It makes a new one when half the life of the
-// present one is over, when a certificate was revoked since, and when one was
-// issued: a CRL from before a certificate's notBefore says nothing about it, and
+// present one is over, when a certificate was revoked since, and (but for
+// manyRevoked) when one was issued: a CRL from before a certificate's notBefore says nothing about it, and
 // EU DSS refuses it as revocation information (RevocationConsistentCheck, FAIL
 // in its default policy). When a new one cannot be made the present one is given
 // as long as it is valid, and that needs neither database nor token.
@@ -93,9 +101,7 @@ func (r *Role) crlOf(ctx context.Context, i *issuer) (*List, error) {
 	s.Lock()
 	defer s.Unlock()
 	now := r.cfg.Now()
-	half := s.this.Add(s.next.Sub(s.this) / 2)
-	fresh := now.Before(half) && !s.this.Before(s.newest) && s.revoked >= i.revoked.Load() && !now.Before(s.this.Add(-audit.Backstep))
-	if s.list != nil && fresh || s.last() {
+	if s.list != nil && s.fresh(now) && s.revoked >= i.revoked.Load() || s.last() {
 		return s.open(), nil
 	}
 	var err error
@@ -108,6 +114,13 @@ func (r *Role) crlOf(ctx context.Context, i *issuer) (*List, error) {
 		return nil, errors.Join(errors.New("there is no current CRL"), err)
 	}
 	return s.open(), nil
+}
+
+// fresh tells whether the present CRL needs no successor for its age.
+func (s *crlState) fresh(now time.Time) bool {
+	half := s.this.Add(s.next.Sub(s.this) / 2)
+	covers := !s.this.Before(s.newest) || s.list.size > manyRevoked && now.Before(s.this.Add(pauseMany))
+	return covers && now.Before(half) && !now.Before(s.this.Add(-audit.Backstep))
 }
 
 // open gives a reader of the CRL; the caller has the lock.

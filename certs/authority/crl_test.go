@@ -76,6 +76,24 @@ func TestCRLInParts(t *testing.T) {
 	if !bytes.Equal(again, first) || d.Size != int64(len(first)) || d.Type != "application/pkix-crl" || w.signatures() != used {
 		t.Errorf("%d bytes after a restart, of %d; %s", len(again), len(first), d.Type)
 	}
+	// One of this length is not made for each certificate; for each revocation it is.
+	number := func() *big.Int { return got(x509.ParseRevocationList(w.crlBytes()))(t).Number }
+	w.advance(time.Minute)
+	c := w.issued()
+	if number().Cmp(list.Number) != 0 {
+		t.Error("made anew at once for a certificate")
+	}
+	w.advance(10 * time.Minute)
+	later := number()
+	if later.Cmp(list.Number) <= 0 {
+		t.Error("not made anew after ten minutes")
+	}
+	w.advance(time.Second)
+	got(w.sam.Revoke(t.Context(), bySAM(serialOf(c), 0)))(t)
+	if number().Cmp(later) <= 0 {
+		t.Error("not made anew for a revocation")
+	}
+	first = w.crlBytes()
 	// A new one takes its place, also in the database.
 	w.advance(7 * time.Hour)
 	open := got(w.role.CRL(t.Context()))(t)

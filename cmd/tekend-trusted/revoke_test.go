@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
+	"errors"
 	"math/big"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,6 +14,8 @@ import (
 
 	"tekend/ca"
 	"tekend/certs"
+	"tekend/fence"
+	"tekend/wire"
 )
 
 // TestActsAtTheCA: what an operator types, against the role as a process with its token: nothing else runs, no front, no sam, no
@@ -67,9 +72,39 @@ func TestActsAtTheCA(t *testing.T) {
 		t.Errorf("OCSP: %+v %v", answer, err)
 	}
 	role.stop(t)
+	lockedSaysNothing(t, w, config, query)
 	// A token from before OCSP: what to do is said.
 	write(t, config, text+"ocsp_key: none\n")
 	if code, _, stderr := call(t, "ca", "--config", config); code != exitUsage || !strings.Contains(stderr, "keys add") {
 		t.Errorf("exit %d, %s", code, stderr)
 	}
+}
+
+// lockedSaysNothing: a ca that may have lost a revocation gives neither an OCSP answer nor a CRL, and takes no act, until it is opened.
+func lockedSaysNothing(t *testing.T, w world, config string, query []byte) {
+	t.Helper()
+	if err := os.Remove(w.path("ca-fence.json")); err != nil {
+		t.Fatal(err)
+	}
+	role := start(t, "ca", config)
+	if h := role.health(t, w.path("ca/run/ca.sock")); h["ready"] != false {
+		t.Fatalf("health: %v", h)
+	}
+	client := ca.NewClient(w.path("ca/run/ca.sock"), 5*time.Second)
+	der, err := client.OCSP(t.Context(), query)
+	if err != nil || !bytes.Equal(der, certs.OCSPErrorResponse(certs.OCSPTryLater)) {
+		t.Errorf("OCSP: %x %v", der, err)
+	}
+	if _, _, err := client.Published(t.Context(), "crl/issuing-ca.crl"); err == nil {
+		t.Error("a locked ca gives a CRL")
+	}
+	sam := ca.NewStatusClient(w.path("ca/status/status.sock"), 5*time.Second)
+	var refused *wire.Error
+	if _, err := sam.Revoke(t.Context(), ca.RevokeRequest{V: ca.RevocationVersion, Serial: "40ff", By: ca.BySAM}); !errors.As(err, &refused) || refused.Code != fence.CodeLocked {
+		t.Errorf("a revocation: %v", err)
+	}
+	if _, err := sam.Revocations(t.Context(), 0); err == nil {
+		t.Error("a locked ca lists revocations")
+	}
+	role.stop(t)
 }
