@@ -34,8 +34,9 @@ const (
 	// answer; the others only hear that there are too many. A right code always
 	// works: nobody can keep a person from revoking by trying codes.
 	maxWrong = 30
-	// maxAtOnce is how many codes are looked up at the same time.
-	maxAtOnce = 4
+	// maxAtOnce is how many codes are looked up at the same time, and maxWait how
+	// long the others wait for their turn: a look takes a millisecond.
+	maxAtOnce, maxWait = 4, 10 * time.Second
 	// maxForm bounds the form, in bytes: a code and a reason.
 	maxForm = 4 << 10
 )
@@ -239,10 +240,12 @@ func (r *Role) emergency(w http.ResponseWriter, req *http.Request) {
 		r.showEmergency(w, http.StatusBadRequest, saidWrong)
 		return
 	}
+	wait, stop := context.WithTimeout(req.Context(), maxWait)
+	defer stop()
 	select {
 	case r.tries.slots <- struct{}{}:
 		defer func() { <-r.tries.slots }()
-	default:
+	case <-wait.Done():
 		r.showEmergency(w, http.StatusServiceUnavailable, saidLater)
 		return
 	}
