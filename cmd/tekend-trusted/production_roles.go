@@ -121,6 +121,7 @@ func (f caFile) ofPublication(l *production.List) {
 // ofPersons: what a certificate says of a person was proofed.
 func (f caFile) ofPersons(l *production.List) {
 	l.Unless(f.CA.ACR == "" || f.CA.ACR == token.ACRAdvanced, "ca.acr", "%q takes tokens of a lower level than a qualified certificate needs; leave it out", f.CA.ACR)
+	l.Unless(!slices.Contains(f.CA.Activation, "*"), "ca.activation", "\"*\" takes accounts of which nobody says how they were activated; name the ways, or leave it out")
 	l.Unless(f.CA.DefaultCountry == "", "ca.default_country", "it invents the country of whoever itsme does not say it of; take it out, then such an order is refused")
 }
 

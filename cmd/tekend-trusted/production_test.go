@@ -283,6 +283,7 @@ var defects = map[string]defect{
 	"disclosure not English":   {"ca", "language: en", "language: nl", "ca.pds: no disclosure statement is in English"},
 	"publication in /tmp":      {"ca", "policy_oid:", "publish_dir: /tmp/pki\n  policy_oid:", "ca.publish_dir"},
 	"any level":                {"ca", "policy_oid:", "acr: \"*\"\n  policy_oid:", "ca.acr"},
+	"any way of activation":    {"ca", "policy_oid:", "activation: [\"*\"]\n  policy_oid:", "ca.activation"},
 	"country invented":         {"ca", "policy_oid:", "default_country: BE\n  policy_oid:", "ca.default_country"},
 	"no clock":                 {"tsa", "clock:", "#", "tsa.clock: there are no sources"},
 	"clock is this machine":    {"tsa", "ntp2.acme.be", "127.0.0.1:123", "tsa.clock.sources[1]"},
