@@ -371,3 +371,27 @@ func TestLostReplyOfCommitAtBurnAndStore(t *testing.T) {
 		t.Errorf("double %d, lost %d, %d of %d replies were lost", double, lost, burn+store, n)
 	}
 }
+
+// TestABlockIsForEveryInstance: one instance revokes; another one, which holds a confirmed session, signs nothing with it
+// any more, and whichever reconciler is first finishes the revocation, once.
+func TestABlockIsForEveryInstance(t *testing.T) {
+	w := shared(t)
+	cred := w.enrol("approve")
+	_, socket := w.another("b", w.cfg.DB)
+	a, b := w.front, w.client(socket)
+	w.front = b
+	c := w.confirm(cred, 1)
+	w.front = a
+	w.confirmRevocation(cred)
+	_, err := b.Sign(t.Context(), c.Nonce, c.request(0))
+	w.refused(err, sam.CodeCertificateNotGood)
+	w.soonDestroyed(cred)
+	if st := got(b.Credential(t.Context(), cred.ID))(t); st.State != sam.CredentialDestroyed {
+		t.Errorf("the other instance sees %s", st.State)
+	}
+	for _, kind := range []string{"credential.revoked", "revocation.published", "key.destroyed"} {
+		if n := w.count(kind); n != 1 {
+			t.Errorf("%d rows of %s", n, kind)
+		}
+	}
+}
