@@ -92,6 +92,10 @@ type Config struct {
 	// MaxAge is how long the last agreement counts when the sources do not answer, at most 1h. Default 60s. A clock can
 	// drift 0.5 ms in each second of it, which is counted.
 	MaxAge time.Duration `yaml:"max_age"`
+	// Confirm keeps each time-stamp back until the sources were asked once more after its time was taken, and agreed: half
+	// an interval on the average. Only so a virtual machine that its host has stopped for a while lets none out with the
+	// time before. Default false.
+	Confirm bool `yaml:"confirm"`
 }
 
 const (
@@ -150,6 +154,7 @@ const (
 	Stale          Code = "stale"          // too few sources answered for too long
 	Jumped         Code = "jumped"         // the clock was set, or the machine slept
 	Pause          Code = "leap_second"    // around an announced leap second
+	Unconfirmed    Code = "unconfirmed"    // the sources did not agree once more in time
 )
 
 // Doubt is why there is no time now. Text holds names of sources and durations only.

@@ -305,9 +305,12 @@ func TestClockFaults(t *testing.T) {
 	}
 }
 
-func newGuard(t *testing.T, m *machine, events *[]string) *Guard {
+func newGuard(t *testing.T, m *machine, events *[]string, change ...func(*Config)) *Guard {
 	t.Helper()
 	cfg := Config{Sources: []SourceConfig{{Kind: "ntp", Address: "a"}, {Kind: "ntp", Address: "b"}, {Kind: "ntp", Address: "c"}}}
+	for _, f := range change {
+		f(&cfg)
+	}
 	if err := cfg.Complete(); err != nil {
 		t.Fatal(err)
 	}

@@ -57,6 +57,9 @@ type Guard struct {
 	paused  bool      // the pause around leap was told
 	told    time.Time // when synchronisation was last told
 	sources []SourceStatus
+
+	started, agreed int           // the newest round that has begun, and the newest that was good
+	ended           chan struct{} // closed when a round ends
 }
 
 // fix is what the sources agreed on.
@@ -76,7 +79,7 @@ func New(set Setup) (*Guard, error) {
 	if set.Log == nil {
 		set.Log = slog.New(slog.DiscardHandler)
 	}
-	g := &Guard{set: set, doubt: &Doubt{Unsynchronised, "the sources of time have not agreed yet"}}
+	g := &Guard{set: set, ended: make(chan struct{}), doubt: &Doubt{Unsynchronised, "the sources of time have not agreed yet"}}
 	for _, s := range set.Sources {
 		g.busy = append(g.busy, make(chan struct{}, 1))
 		g.sources = append(g.sources, SourceStatus{Name: s.Name, Fault: "not asked yet"})
@@ -121,6 +124,41 @@ func (g *Guard) Now() (time.Time, error) {
 		return time.Time{}, err
 	}
 	return r.Wall, nil
+}
+
+// Confirm waits for a round that begins after the call and finds the clock good. The error is a *[Doubt], or that of ctx. With
+// Config.Confirm unset it does not wait, and says what [Guard.Now] would.
+func (g *Guard) Confirm(ctx context.Context) error {
+	if !g.set.Confirm {
+		_, err := g.Now()
+		return err
+	}
+	// The round under way ends, the next one begins and ends; one of the two may be silent.
+	limit, cancel := context.WithTimeout(ctx, 2*(g.set.Interval+answerTime))
+	defer cancel()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for need := g.started + 1; ; {
+		if d := g.judge(g.read()); d != nil {
+			return d
+		}
+		if g.agreed >= need {
+			return nil
+		}
+		ended := g.ended
+		g.mu.Unlock()
+		select {
+		case <-ended:
+		case <-limit.Done():
+		}
+		g.mu.Lock()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if limit.Err() != nil {
+			return &Doubt{Unconfirmed, "the sources of time have not confirmed the time"}
+		}
+	}
 }
 
 // Status is what health tells.

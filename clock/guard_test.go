@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,6 +114,62 @@ func (f fault) look(t *testing.T, m *machine, g *Guard, events *[]string) (s see
 		time.Sleep(5 * time.Millisecond)
 	}
 	return s
+}
+
+// TestConfirmedTimes: with Confirm no time at all leaves that was wrong when it was taken, whatever happens to the clocks; before the
+// fault they do leave, within an interval and the answers.
+func TestConfirmedTimes(t *testing.T) {
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) { synctest.Test(t, f.runConfirmed) })
+	}
+}
+
+func (f fault) runConfirmed(t *testing.T) {
+	m, events := &machine{}, []string{}
+	f.wait(t)
+	m.start = time.Now()
+	g := newGuard(t, m, &events, func(c *Config) { c.Confirm = true })
+	ctx, stop := context.WithCancel(context.Background())
+	m.stop = stop
+	var all sync.WaitGroup
+	all.Go(func() { g.Run(ctx) })
+	defer func() {
+		stop()
+		all.Wait()
+		time.Sleep(2 * time.Hour)
+	}()
+	time.Sleep(time.Second)
+	var left, wrong, slow atomic.Int32
+	happened := false
+	for lasts := max(f.lasts, 5*time.Second); m.elapsed() < begin+lasts; time.Sleep(20 * time.Millisecond) {
+		if !happened && m.elapsed() >= begin {
+			if left.Load() == 0 || slow.Load() > 0 {
+				t.Fatalf("before the fault %d left, %d slowly", left.Load(), slow.Load())
+			}
+			happened = true
+			f.do(m)
+		}
+		at, err := g.Now()
+		taken, now := m.utc(), m.elapsed()
+		if err != nil {
+			continue
+		}
+		all.Go(func() {
+			if g.Confirm(context.Background()) != nil {
+				return
+			}
+			left.Add(1)
+			if at.Sub(taken).Abs() > accuracy {
+				wrong.Add(1)
+			}
+			if m.elapsed()-now > 600*time.Millisecond {
+				slow.Add(1)
+			}
+		})
+	}
+	if wrong.Load() > 0 {
+		t.Errorf("%d of %d times that left were wrong", wrong.Load(), left.Load())
+	}
 }
 
 // TestNoTimeBeforeTheSourcesAgree, and none when they say that the clock is wrong from the start.

@@ -15,10 +15,16 @@ func (g *Guard) Round(ctx context.Context) {
 	defer cancel()
 	g.mu.Lock()
 	before, doubt := g.read(), g.doubt
+	g.started++
+	number := g.started
 	g.mu.Unlock()
 	answers := g.ask(ctx)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	defer func() {
+		close(g.ended)
+		g.ended = make(chan struct{})
+	}()
 	after := g.read()
 	moved := after.moved(before).Abs()
 	if moved > g.maxStep() || g.doubt != doubt {
@@ -38,7 +44,9 @@ func (g *Guard) Round(ctx context.Context) {
 	}
 	// Somebody's offset may be from before a small step, somebody's from behind it.
 	g.fix = &fix{before, found.low - moved, found.high + moved}
-	g.settle(found, after)
+	if g.settle(found, after); g.doubt == nil {
+		g.agreed = number
+	}
 }
 
 // ask gives each source its turn at the same time. A source that still owes an answer of an earlier round is not asked.

@@ -76,11 +76,14 @@ type guarded struct {
 	*hands
 }
 
-func startGuarded(t *testing.T) *guarded {
+func startGuarded(t *testing.T, change ...func(*clock.Config)) *guarded {
 	t.Helper()
 	g := &guarded{start(t, softKey(t)), startStations(t), &hands{start: time.Now()}}
 	g.close()
 	g.dep.Reading = g.read
+	for _, f := range change {
+		f(&g.cfg)
+	}
 	var err error
 	g.dep.Sources, err = ntp.Open(g.cfg.Sources, func() time.Time { return g.read().Wall })
 	check(t, err)
@@ -239,6 +242,32 @@ func TestNoTokenWhenTheClockIsLostWhileTheKeyWorks(t *testing.T) {
 	}
 	if got := kindsOf(t, g.world); !slices.Equal(got[len(got)-2:], []string{"tsa.token", "tsa.failed"}) {
 		t.Errorf("recorded %v", got)
+	}
+}
+
+// TestATokenWaitsForItsConfirmation: with confirm, a clock that goes wrong invisibly between two rounds lets no token out; before and
+// afterwards a token takes no longer than a round.
+func TestATokenWaitsForItsConfirmation(t *testing.T) {
+	g := startGuarded(t, func(c *clock.Config) { c.Confirm = true })
+	for range 3 {
+		_, err := g.ask()
+		check(t, err)
+	}
+	for range 5 {
+		at := time.Now()
+		g.stations.set(ntp.State{Ahead: 3 * time.Second}, 0, 1, 2) // as after a virtual machine stood still
+		if tok, err := g.ask(); failure(err) != tsa.TimeNotAvailable {
+			t.Fatalf("%v %v", tok, err)
+		}
+		if d := time.Since(at); d > 3*time.Second {
+			t.Errorf("refused after %v", d)
+		}
+		g.stations.set(ntp.State{}, 0, 1, 2)
+		for at = time.Now(); !g.role.Health(t.Context()).Ready && time.Since(at) < 20*time.Second; {
+			time.Sleep(20 * time.Millisecond)
+		}
+		_, err := g.ask()
+		check(t, err)
 	}
 }
 

@@ -21,8 +21,7 @@ func (r *Role) stamp(ctx context.Context, req tsa.Request) ([]byte, error) {
 	}
 	token, err := unit.token(info, req.CertReq)
 	if err == nil {
-		// The sources may have said meanwhile that the clock was wrong.
-		_, err = r.time()
+		err = r.confirm(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("token %s: %w", info.Serial.Text(16), err), r.recordFailure(ctx, info))

@@ -56,6 +56,19 @@ func (r *Role) time() (time.Time, error) {
 	return now, err
 }
 
+// confirm asks once more before a token leaves: the sources may have said meanwhile that the clock was wrong, or must still say, if so
+// configured, that it is right.
+func (r *Role) confirm(ctx context.Context) error {
+	if r.guard == nil {
+		return nil
+	}
+	err := r.guard.Confirm(ctx)
+	if d, ok := errors.AsType[*clock.Doubt](err); ok {
+		return &tsa.Failure{Info: tsa.TimeNotAvailable, Text: "the clock is not to be relied on now: " + string(d.Code)}
+	}
+	return err
+}
+
 // RunClock asks the sources of time and records what becomes of it, until ctx ends. It must have returned before [Role.Close].
 func (r *Role) RunClock(ctx context.Context) {
 	if r.guard == nil {
