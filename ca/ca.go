@@ -85,6 +85,7 @@ const (
 	CodeOngoingCall      = "ongoing_call"      // the person was in a call; start again after hanging up
 	CodeName             = "name_refused"      // the name cannot stand in a certificate
 	CodeRecord           = "record_refused"    // the tokens do not say what an identity record must; detail names it
+	CodeScheme           = "scheme_suspended"  // the registrar's scheme is suspended, so says the configuration; retryable
 	CodeReplayed         = "replayed"          // a token was used for another order
 	CodeKeyUsed          = "key_used"          // this public key has a certificate or an order
 	CodeLint             = "lint_refused"      // the certificate would break its profile; nothing was signed

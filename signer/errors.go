@@ -188,6 +188,7 @@ var caErrors = map[string]*Error{
 	ca.CodeOngoingCall:      ErrOnCall,
 	ca.CodeName:             ErrIssuing.with("the person's name cannot stand in a certificate"),
 	ca.CodeRecord:           ErrIssuing.with("itsme does not say enough about how the person was identified"),
+	ca.CodeScheme:           ErrCA.with("no certificates are issued at present"),
 	ca.CodeItsme:            ErrItsme,
 	ca.CodeClock:            ErrCA,
 	ca.CodeOutcomeUnknown:   ErrInterrupted,

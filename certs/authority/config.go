@@ -120,6 +120,8 @@ type Config struct {
 	// been activated. Default: CARD_READER, CONTACT_LESS (with the identity card)
 	// and ID_PROVIDER (by a bank). "*" takes every way, and none stated.
 	Activation []string `yaml:"activation"`
+	// Scheme is the standing of itsme as a notified eID scheme.
+	Scheme Scheme `yaml:"scheme"`
 	// SerialNumber is the serial number in subjects. Default: a random one.
 	SerialNumber SerialNumber `yaml:"serial_number"`
 
@@ -178,7 +180,7 @@ func (c *Config) complete() error {
 	if len(c.Activation) == 0 {
 		c.Activation = activations
 	}
-	if err := errors.Join(c.checkIssuers(), c.checkOneTime(), c.SerialNumber.complete()); err != nil {
+	if err := errors.Join(c.checkIssuers(), c.checkOneTime(), c.SerialNumber.complete(), c.Scheme.complete()); err != nil {
 		return err
 	}
 	switch {

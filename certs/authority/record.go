@@ -7,12 +7,14 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
 	"tekend/ca"
 	"tekend/certs"
 	"tekend/itsme/token"
+	"tekend/wire"
 )
 
 // RecordVersion stands in every identity record.
@@ -75,12 +77,36 @@ type Rules struct {
 	MaxAge         int64    `json:"max_age"` // seconds
 	DefaultCountry string   `json:"default_country,omitempty"`
 	Activation     []string `json:"activation"`
+	Notification   string   `json:"notification,omitempty"` // Scheme.Notification
 	SerialScheme   string   `json:"serial_scheme,omitempty"`
 	LegalBasis     string   `json:"legal_basis,omitempty"`
 	Production     bool     `json:"production,omitempty"`
 	Policy         string   `json:"policy,omitempty"` // our own, dotted; "": the test policy
 	CPSURL         string   `json:"cps_url"`          // holds the digest of the practice statement in force
 	PDSURL         string   `json:"pds_url"`          // of the disclosure statement in English
+}
+
+// Scheme is the standing of the registrar as an eID scheme of level "high" that a
+// Member State notified (Regulation 910/2014 Art 24(1a)(a), TS 119 461 C.3.2):
+// only on that a qualified certificate can stand. The operator looks it up in the
+// Commission's list.
+type Scheme struct {
+	// Suspended stops issuing, with a refusal that says so, until the notification
+	// stands again. Certificates that were issued are not touched.
+	Suspended bool `yaml:"suspended"`
+	// Notification says where and when it was looked up; it stands in each identity
+	// record. Example: "OJ C 309, 13.9.2019, looked up 2026-11-02"
+	Notification string `yaml:"notification"`
+}
+
+// maxNotification bounds it, in bytes: it is kept with each order.
+const maxNotification = 500
+
+func (s Scheme) complete() error {
+	if len(s.Notification) > maxNotification {
+		return fmt.Errorf("ca: scheme.notification is longer than %d bytes", maxNotification)
+	}
+	return nil
 }
 
 // activations are the ways of activating an account at itsme that we know.
@@ -94,6 +120,8 @@ const anyActivation = "*"
 // stated, and that it is recent, the token's verification has seen to.
 func (c verifier) supports(ident token.Claims) error {
 	switch {
+	case c.cfg.Scheme.Suspended:
+		return &wire.Error{Status: http.StatusServiceUnavailable, Code: ca.CodeScheme, Detail: "the registrar's scheme is suspended", Retryable: true}
 	case ident.IdentificationMode == "":
 		return refuse(ca.CodeRecord, "the token does not say how the person was identified")
 	case ident.DocumentType == "":
@@ -108,7 +136,7 @@ func (c verifier) supports(ident token.Claims) error {
 func (c Config) rules() Rules {
 	r := Rules{
 		IdentClient: c.IdentClient, ConfirmClient: c.ConfirmClient, ACR: c.ACR, MaxAge: int64(c.MaxAge / time.Second),
-		DefaultCountry: c.DefaultCountry, Activation: c.Activation, SerialScheme: c.SerialNumber.Scheme,
+		DefaultCountry: c.DefaultCountry, Activation: c.Activation, Notification: c.Scheme.Notification, SerialScheme: c.SerialNumber.Scheme,
 		LegalBasis: c.SerialNumber.LegalBasis, Production: c.Production, Policy: c.PolicyOID, CPSURL: c.CPSURL,
 	}
 	for _, p := range c.PDS {

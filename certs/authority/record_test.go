@@ -419,3 +419,34 @@ func TestRefusalsAreTallied(t *testing.T) {
 		t.Errorf("%d refusals are told after a minute", kinds["certificate.refused"])
 	}
 }
+
+// TestSuspendedScheme: while the registrar's notification does not stand nothing
+// is issued; what was issued stays good, and the same order works later.
+func TestSuspendedScheme(t *testing.T) {
+	w := newWorld(t)
+	before := parse(t, got(w.front.Issue(t.Context(), w.enrolment().order()))(t).Chain[0])
+	order := w.enrolment().order()
+	w.cfg.Scheme = authority.Scheme{Suspended: true}
+	w.start()
+	_, err := w.front.Issue(t.Context(), order)
+	if e := asWire(err); code(err) != ca.CodeScheme || !e.Retryable {
+		t.Errorf("%v", err)
+	}
+	if s, err := w.sam.Status(t.Context(), certs.SerialHex(before.SerialNumber)); err != nil || s.State != ca.Good {
+		t.Errorf("%+v %v", s, err)
+	}
+	w.cfg.Scheme = authority.Scheme{Notification: "OJ C 309, 13.9.2019"}
+	w.start()
+	c := parse(t, got(w.front.Issue(t.Context(), order))(t).Chain[0])
+	if rec, _ := w.recordOf(w.database(), certs.SerialHex(c.SerialNumber)); rec.Rules.Notification != "OJ C 309, 13.9.2019" {
+		t.Errorf("%+v", rec.Rules)
+	}
+	if rep := w.reverify(""); rep.Orders != 2 || len(rep.Problems) > 0 {
+		t.Errorf("%+v", rep)
+	}
+	cfg := w.cfg
+	cfg.Scheme.Notification = strings.Repeat("x", 501)
+	if _, err := authority.New(t.Context(), cfg, w.dependencies()); err == nil || !strings.Contains(err.Error(), "scheme.notification") {
+		t.Errorf("%v", err)
+	}
+}
