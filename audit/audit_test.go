@@ -20,6 +20,7 @@ func TestOnPostgres(t *testing.T) {
 		"RecordIsWhole": TestRecordIsWhole, "RowsAreFinalForHonestCode": TestRowsAreFinalForHonestCode,
 		"ClockBackIsRefusedAndTheActWithIt": TestClockBackIsRefusedAndTheActWithIt, "EveryRowIsProven": TestEveryRowIsProven,
 		"AWitnessThatIsAwayStopsActsAfterALimit": TestAWitnessThatIsAwayStopsActsAfterALimit, "LogIsInspected": TestLogIsInspected,
+		"EqualRefusalsAreCounted": TestEqualRefusalsAreCounted, "ManyThingsRefusedShareACount": TestManyThingsRefusedShareACount,
 	} {
 		t.Run(name, test)
 	}
