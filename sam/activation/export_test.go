@@ -74,3 +74,9 @@ func (r *Role) Reconcile(ctx context.Context) error { return r.reconcile(ctx) }
 
 // Code is a credential's revocation code.
 func (r *Role) Code(ctx context.Context, id string) (string, error) { return r.revocationCode(ctx, id) }
+
+// What the sweeping looks for.
+const (
+	FindOnce    = findOnce
+	FindExpired = findExpired
+)

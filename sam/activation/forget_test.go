@@ -9,6 +9,7 @@ import (
 
 	"tekend/db/dbtest"
 	"tekend/sam"
+	"tekend/sam/activation"
 )
 
 // Who owns the front can put questions without end. Those that nobody confirmed
@@ -70,6 +71,10 @@ func TestForgettingReadsNoOtherRows(t *testing.T) {
 		"DELETE FROM enrolments WHERE step NOT IN ('done', 'existing') AND created < 1":                                                               "enrolments_open",
 		"UPDATE questions SET token = '' WHERE token <> '' AND kind <> 'sign' AND expires < 1":                                                        "questions_tokens",
 		"DELETE FROM questions WHERE status IN ('prepared', 'declined', 'failed', 'expired') AND expires < 1":                                         "questions_ended",
+		activation.FindOnce + " AND (once_ends <= 1 OR once_nonce <> '') LIMIT 1000":                                                                  "links_once",
+		activation.FindExpired + " AND expires > 0 AND expires <= 1 LIMIT 100":                                                                        "links_expires",
+		"SELECT id FROM links WHERE expires = 0 AND state <> 'destroyed' LIMIT 100":                                                                   "links_expires",
+		"SELECT id FROM enrolments WHERE step NOT IN ('done', 'existing') AND identified > 0 AND identified <= 1 LIMIT 1000":                          "enrolments_open",
 		"SELECT nonce FROM questions q WHERE status = 'exchanging' AND " + left:                                                                       "questions_exchanging",
 		"SELECT p.nonce FROM positions p JOIN questions q ON q.nonce = p.nonce WHERE p.state = 'burnt' AND " + left + " ORDER BY p.nonce, p.position": "positions_burnt",
 	} {

@@ -3,6 +3,7 @@ package activation
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"tekend/sam"
@@ -45,16 +46,31 @@ func (r *Role) spentAll(ctx context.Context, nonce string) (bool, error) {
 // the clock, because everything is signed, or because the process that had the
 // session is gone. It finds what a crash left.
 func (r *Role) sweepOnce(ctx context.Context) error {
-	ids, err := r.list(ctx, "SELECT id FROM links WHERE once_ends > 0 AND state IN ('active', 'blocked', 'suspended') AND (once_ends <= ? OR once_nonce <> '') LIMIT 1000", r.cfg.Now().UnixMicro())
+	ids, err := r.list(ctx, findOnce+" AND (once_ends <= ? OR once_nonce <> '') LIMIT 1000", r.cfg.Now().UnixMicro())
 	if err != nil {
 		return err
 	}
+	return errors.Join(r.each(ctx, ids, r.sweepOne), r.sweepApplications(ctx))
+}
+
+// findOnce finds the one-time credentials that have a key. A revoked one is at
+// its end by another way (reconcile.go).
+const findOnce = "SELECT id FROM links WHERE once_ends > 0 AND state <> 'destroyed' AND state <> 'revoked'"
+
+// each does the same for each of some records. One that somebody changed, or
+// that another instance is at, is told and does not keep the others.
+func (r *Role) each(ctx context.Context, ids []string, do func(ctx context.Context, id string) error) error {
 	for _, id := range ids {
-		if err := r.sweepOne(ctx, id); err != nil {
+		err := do(ctx, id)
+		if ref := why(err); ref != nil && (!ref.Retryable || ref.Code == sam.CodeElsewhere) {
+			r.cfg.Log.Warn("a record is left alone", "id", id, "code", ref.Code)
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return r.sweepApplications(ctx)
+	return nil
 }
 
 // whyOver stands in the audit row of a one-time key's end.
@@ -103,19 +119,13 @@ func (r *Role) sweepApplications(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
+	return r.each(ctx, ids, func(ctx context.Context, id string) error {
 		e, err := r.loadEnrolment(ctx, id)
-		if err != nil {
+		if err != nil || e == nil || r.onceOver(e) == nil {
 			return err
 		}
-		if e == nil || r.onceOver(e) == nil {
-			continue
-		}
-		if err := r.dropApplication(ctx, e); err != nil {
-			return err
-		}
-	}
-	return nil
+		return r.dropApplication(ctx, e)
+	})
 }
 
 // list reads a text column outside a transaction.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -67,24 +68,22 @@ func (r *Role) sweepExpired(ctx context.Context) error {
 	if err := r.nameExpiry(ctx); err != nil {
 		return err
 	}
-	ids, err := r.list(ctx, "SELECT id FROM links WHERE expires > 0 AND expires <= ? AND state IN ('active', 'blocked', 'suspended') LIMIT ?",
-		r.cfg.Now().UnixMicro(), sweepBatch)
+	ids, err := r.list(ctx, findExpired+" AND expires > 0 AND expires <= ? LIMIT ?", r.cfg.Now().UnixMicro(), sweepBatch)
 	if err != nil {
 		return fmt.Errorf("look for expired credentials: %w", err)
 	}
-	for _, id := range ids {
+	return r.each(ctx, ids, func(ctx context.Context, id string) error {
 		l, err := r.credential(ctx, id)
-		if err != nil {
+		if err != nil || !r.cfg.Now().After(l.leaf.NotAfter) { // what counts is the certificate
 			return err
 		}
-		if r.cfg.Now().After(l.leaf.NotAfter) { // what counts is the certificate
-			if err := r.destroyKey(ctx, l, "its certificate has ended"); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+		return r.destroyKey(ctx, l, "its certificate has ended")
+	})
 }
+
+// findExpired finds credentials that have a key. A revoked one is at its end by
+// another way (reconcile.go).
+const findExpired = "SELECT id FROM links WHERE state <> 'destroyed' AND state <> 'revoked'"
 
 // nameExpiry writes the column by which sweepExpired looks, for records from
 // before it.
@@ -142,11 +141,5 @@ func (r *Role) sweep(ctx context.Context, search bool) error {
 	if r.gate.Check() != nil || fence.Witnessed(r.log, r.cfg.Now()) != nil {
 		return nil // perhaps another history, or a record that may not grow: nothing is decided now
 	}
-	if err := r.sweepOnce(ctx); err != nil {
-		return fmt.Errorf("one-time keys: %w", err)
-	}
-	if err := r.sweepExpired(ctx); err != nil {
-		return fmt.Errorf("expired keys: %w", err)
-	}
-	return r.sweepResidents(ctx, search)
+	return errors.Join(r.sweepOnce(ctx), r.sweepExpired(ctx), r.sweepResidents(ctx, search))
 }

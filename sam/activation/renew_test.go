@@ -86,6 +86,21 @@ func TestRecordsOfAnEarlierVersionEndToo(t *testing.T) {
 	}
 }
 
+// One record that somebody changed does not keep the sweeping from the others.
+func TestAChangedRecordDoesNotStopTheSweeping(t *testing.T) {
+	w := newWorld(t)
+	first, second := w.enrol("approve"), w.enrol("nl-document")
+	once, late := w.enrolOnce("approve"), w.enrolOnce("nl-document")
+	w.exec("UPDATE links SET ident_sub = 'somebody' WHERE id IN ('" + first.ID + "', '" + once.ID + "')")
+	w.advance(leaf(t, second).NotAfter.Add(time.Second).Sub(w.now()))
+	must(t, w.role.Sweep(t.Context()))
+	w.noKey(second)
+	w.noKey(late)
+	if n := w.number("SELECT COUNT(*) FROM links WHERE state = 'active'"); n != 2 {
+		t.Errorf("%d records are left alone", n)
+	}
+}
+
 // Who deletes the account at itsme and makes it anew has another sub, and is somebody new here: same name, same
 // document, another credential. The old one is neither found nor touched, and answers of the new account do not sign
 // with it (LNK-04).

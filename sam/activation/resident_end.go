@@ -51,7 +51,7 @@ func (r *Role) sweepResidents(ctx context.Context, search bool) error {
 // has asked gate and witnesses (sweep).
 func (r *Role) endResidents(ctx context.Context) error {
 	before := r.cfg.Now().Add(-residentGrace).UnixMicro()
-	keys, err := r.residentIDs(ctx, "state IN ('orphan', 'unused') AND since > 0 AND since <= ?", before)
+	keys, err := r.unusedResidents(ctx, before)
 	if err != nil {
 		return err
 	}
@@ -60,21 +60,23 @@ func (r *Role) endResidents(ctx context.Context) error {
 			return err
 		}
 	}
-	missing, err := r.residentIDs(ctx, "state = 'missing' AND since > 0 AND since <= ?", before)
+	missing, err := r.list(ctx, `SELECT l.id FROM links l JOIN resident_keys k ON k.key_id = l.blob WHERE l.mechanism = ?
+		AND l.state <> 'destroyed' AND l.state <> 'revoked' AND k.state = 'missing' AND k.since > 0 AND k.since <= ?`, hsm.MechanismResident, before)
 	if err != nil {
-		return err
+		return fmt.Errorf("look for credentials without a key: %w", err)
 	}
-	for _, id := range missing {
-		if err := r.endWithoutKey(ctx, id); err != nil {
+	return r.each(ctx, missing, func(ctx context.Context, id string) error { // the record stops saying that there is a key
+		l, err := r.credential(ctx, id)
+		if err != nil {
 			return err
 		}
-	}
-	return nil
+		return r.destroyKey(ctx, l, "its key is not in the token")
+	})
 }
 
-// residentIDs are the CKA_IDs of some rows.
-func (r *Role) residentIDs(ctx context.Context, where string, before int64) (all [][]byte, err error) {
-	rows, err := r.db.QueryContext(ctx, "SELECT key_id FROM resident_keys WHERE "+where, before)
+// unusedResidents are the CKA_IDs of keys that have had no use since before.
+func (r *Role) unusedResidents(ctx context.Context, before int64) (all [][]byte, err error) {
+	rows, err := r.db.QueryContext(ctx, "SELECT key_id FROM resident_keys WHERE state IN ('orphan', 'unused') AND since > 0 AND since <= ?", before)
 	if err != nil {
 		return nil, fmt.Errorf("read resident keys: %w", err)
 	}
@@ -126,22 +128,3 @@ func (r *Role) endResident(ctx context.Context, id []byte) error {
 
 // errInUse: a record is about the key after all.
 var errInUse = errors.New("the key is in use")
-
-// endWithoutKey ends the credential whose key is not in the token any more: the
-// record stops saying that there is one.
-func (r *Role) endWithoutKey(ctx context.Context, key []byte) error {
-	var id string
-	err := r.db.QueryRowContext(ctx, "SELECT id FROM links WHERE mechanism = ? AND blob = ? AND state IN ('active', 'blocked', 'suspended')",
-		hsm.MechanismResident, key).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look for the credential of a key: %w", err)
-	}
-	l, err := r.credential(ctx, id)
-	if err != nil {
-		return err
-	}
-	return r.destroyKey(ctx, l, "its key is not in the token")
-}

@@ -91,7 +91,7 @@ func (r *Role) addKeys(ctx context.Context, p *party, set *jose.JSONWebKeySet, k
 }
 
 // probeKEKs proves that every key-encryption key in use protects what is under
-// it, and tells of those that are under one which is not configured.
+// it.
 func (r *Role) probeKEKs(ctx context.Context) error {
 	for _, label := range append([]string{r.cfg.KEK}, r.cfg.PreviousKEKs...) {
 		err := r.token.ProbeKEK(ctx, label)

@@ -8,6 +8,7 @@ ALTER TABLE links ADD COLUMN once_nonce TEXT NOT NULL DEFAULT '';
 -- expires is the certificate's notAfter, to find it by; 0: not looked at yet. What counts is the certificate.
 ALTER TABLE links ADD COLUMN expires    INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX links_expires ON links (expires) WHERE state <> 'destroyed';
+CREATE INDEX links_once ON links (once_ends) WHERE once_ends > 0 AND state <> 'destroyed';
 
 -- identified is when itsme identified the person (iat of the ID token), 0 before. Under the MAC.
 ALTER TABLE enrolments ADD COLUMN identified INTEGER NOT NULL DEFAULT 0;
