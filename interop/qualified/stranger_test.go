@@ -37,6 +37,11 @@ const visible = 60 * time.Second
 func TestAStrangerSeesARevocation(t *testing.T) {
 	s := sandboxtest.Start(t)
 	list := sandboxList(t, s)
+	for start := time.Now(); s.Info(t).TrustedList != "pki/trusted-list.xml"; time.Sleep(100 * time.Millisecond) {
+		if time.Since(start) > 10*time.Second {
+			t.Fatalf("sandbox.json says that the list is at %q", s.Info(t).TrustedList)
+		}
+	}
 	for _, channel := range []struct {
 		name, person string
 		revoke       func(*testing.T, *sandboxtest.Sandbox, string, *x509.Certificate)

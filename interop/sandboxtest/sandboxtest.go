@@ -23,6 +23,7 @@ type Info struct {
 	HTTPSRootPEM                           string         `json:"https_root_pem"`
 	RootPEM                                string         `json:"root_pem"`
 	APIKeyFile                             string         `json:"api_key_file"`
+	TrustedList                            string         `json:"trusted_list"`
 	PIDs                                   map[string]int `json:"pids"`
 }
 
