@@ -24,7 +24,11 @@ func (s *sandbox) ceremony() error {
 		return err
 	}
 	args := []string{"keys", "init", "--config", path}
-	if _, err := os.Stat(s.path("pki", "ceremony.json")); err != nil {
+	_, err = os.Stat(s.path("pki", "ceremony.json"))
+	if err == nil && !s.rootApart() {
+		return usage("the keys in %s are of an earlier version: the root's lies with the ca, and there is none for OCSP; begin again in an empty folder", s.cmd.Dir)
+	}
+	if err != nil {
 		fmt.Fprintln(s.p.stdout, "the key ceremony: this sandbox approves it by itself, with the keys of both operators")
 		approved, err := s.approve(path)
 		if err != nil {
@@ -39,6 +43,12 @@ func (s *sandbox) ceremony() error {
 		return s.giveTree(s.path("pki"), "ca")
 	}
 	return nil
+}
+
+// rootApart tells whether the root has a place of its own. In folders of earlier versions it has not, and nothing can be added to their keys.
+func (s *sandbox) rootApart() bool {
+	_, err := os.Stat(s.path("root", "root.pem"))
+	return err == nil
 }
 
 // ceremonyFile writes the ceremony's configuration. The root's place is the starter's, and no role's.
