@@ -127,19 +127,21 @@ func (r *Role) prepared(ctx context.Context, i *issuer, id certs.CertID) ([]byte
 	if err != nil || der != nil {
 		return der, err
 	}
-	if !r.quota.take(now) {
+	s, err := r.single(ctx, i, id, now)
+	if err != nil {
+		return nil, err
+	}
+	if s.State == certs.StatusUnknown {
+		return r.live(ctx, i, []certs.CertID{id}, nil)
+	}
+	if !r.quota.kept.take(now) {
 		return nil, tryLater("the quota of signatures for questions is used up")
 	}
 	made, err := r.make(ctx, i, id)
 	if err != nil {
 		return nil, err
 	}
-	if made.single.State != certs.StatusUnknown {
-		if err := r.keepAnswers(ctx, []madeAnswer{made}); err != nil {
-			return nil, err
-		}
-	}
-	return made.der, nil
+	return made.der, r.keepAnswers(ctx, []madeAnswer{made})
 }
 
 // madeAnswer is an answer that was signed and not stored yet.
@@ -148,6 +150,7 @@ type madeAnswer struct {
 	single certs.SingleStatus
 	der    []byte
 	round  uint64 // before the state was read
+	stale  bool   // something else is true meanwhile
 }
 
 func (r *Role) make(ctx context.Context, i *issuer, id certs.CertID) (madeAnswer, error) {
@@ -173,7 +176,7 @@ func (r *Role) keepAnswers(ctx context.Context, made []madeAnswer) error {
 				return err
 			}
 			if revoked != (m.single.State == certs.StatusRevoked) {
-				m.der = nil
+				m.stale = true
 				continue
 			}
 			flag := 0
@@ -193,7 +196,7 @@ func (r *Role) keepAnswers(ctx context.Context, made []madeAnswer) error {
 		return err
 	}
 	for _, m := range made {
-		if m.der != nil {
+		if !m.stale {
 			r.answers.put(m.single.ID.DER, kept{m.der, m.single.ThisUpdate, m.single.NextUpdate}, m.round)
 		}
 	}

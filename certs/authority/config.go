@@ -81,8 +81,9 @@ type Config struct {
 	// that are made in advance are made anew when half of it is over. Default 12h,
 	// 1m to 24h (validators want data that is not older than a day).
 	OCSPLife time.Duration `yaml:"ocsp_life"`
-	// OCSPLive is how many answers a second are signed because somebody asks:
-	// with a nonce, or about numbers that were never issued. Default 50.
+	// OCSPLive is how many answers a second are signed because somebody asks, of
+	// each kind: with a nonce, about numbers that were never issued, and answers
+	// that were not made in advance. Default 50.
 	OCSPLive int `yaml:"ocsp_live"`
 	// OCSPCache is how many answers are kept in memory, of 1.5 KiB each; the
 	// others are in the database. Default 50000.

@@ -24,7 +24,6 @@ type crlState struct {
 	this, next time.Time
 	revoked    int64     // seq up to which its revocations go
 	list       *spool    // nil: there is none
-	newest     time.Time // of the last certificate issued
 	failed     time.Time // of the last attempt that did not make one
 }
 
@@ -61,7 +60,7 @@ func (r *Role) loadCRL(ctx context.Context, i *issuer) error {
 	s.Lock()
 	defer s.Unlock()
 	i.revoked.Store(seq)
-	s.newest = time.Unix(newest, 0)
+	i.newest.Store(newest)
 	var number, this, next int64
 	var whole []byte
 	err = r.db.QueryRowContext(ctx, `SELECT number, this_update, next_update, revoked, crl FROM crls
@@ -101,7 +100,7 @@ func (r *Role) crlOf(ctx context.Context, i *issuer) (*List, error) {
 	s.Lock()
 	defer s.Unlock()
 	now := r.cfg.Now()
-	if s.list != nil && s.fresh(now) && s.revoked >= i.revoked.Load() || s.last() {
+	if s.list != nil && s.fresh(now, i.newest.Load()) && s.revoked >= i.revoked.Load() || s.last() {
 		return s.open(), nil
 	}
 	var err error
@@ -116,10 +115,11 @@ func (r *Role) crlOf(ctx context.Context, i *issuer) (*List, error) {
 	return s.open(), nil
 }
 
-// fresh tells whether the present CRL needs no successor for its age.
-func (s *crlState) fresh(now time.Time) bool {
+// fresh tells whether the present CRL needs no successor for its age, or for the
+// newest certificate (seconds since 1970).
+func (s *crlState) fresh(now time.Time, newest int64) bool {
 	half := s.this.Add(s.next.Sub(s.this) / 2)
-	covers := !s.this.Before(s.newest) || s.list.size > manyRevoked && now.Before(s.this.Add(pauseMany))
+	covers := s.this.Unix() >= newest || s.list.size > manyRevoked && now.Before(s.this.Add(pauseMany))
 	return covers && now.Before(half) && !now.Before(s.this.Add(-audit.Backstep))
 }
 

@@ -466,3 +466,21 @@ func TestAnOldDatabaseUnrevokesNothing(t *testing.T) {
 		t.Errorf("%+v %v", s, err)
 	}
 }
+
+// TestCRLOfAnEarlierVersion: a database from before CRLs lay in parts still has one to give while the token is away.
+func TestCRLOfAnEarlierVersion(t *testing.T) {
+	w := newWorld(t)
+	der := w.crlBytes()
+	d := dbtest.Raw(t, w.cfg.DB)
+	for _, q := range []string{"DELETE FROM crl_parts", "UPDATE crls SET sha256 = NULL"} {
+		_, err := d.ExecContext(t.Context(), q)
+		must(t, err)
+	}
+	_, err := d.ExecContext(t.Context(), "UPDATE crls SET crl = ?", der)
+	must(t, err)
+	w.key.fail.Store(true)
+	w.start()
+	if !bytes.Equal(w.crlBytes(), der) {
+		t.Error("another CRL")
+	}
+}

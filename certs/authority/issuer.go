@@ -38,8 +38,10 @@ type issuer struct {
 
 	// revoked is the newest revocation (seq) of its certificates that is known here.
 	revoked atomic.Int64
-	crl     crlState
-	ocsp    responder
+	// newest is when its last certificate was issued, in seconds since 1970.
+	newest atomic.Int64
+	crl    crlState
+	ocsp   responder
 }
 
 // readIssuers reads the certificates of the issuing CAs, the current one first.
@@ -102,8 +104,4 @@ func (c *Config) checkIssuers() error {
 }
 
 // issued tells that a certificate of this CA was issued: its CRL is from before it.
-func (i *issuer) issued(t time.Time) {
-	i.crl.Lock()
-	defer i.crl.Unlock()
-	i.crl.newest = time.Unix(max(t.Unix(), i.crl.newest.Unix()), 0)
-}
+func (i *issuer) issued(t time.Time) { raise(&i.newest, t.Unix()) }

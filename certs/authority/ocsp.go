@@ -17,7 +17,7 @@ import (
 // and kept (answers.go), so that most questions need neither key nor database.
 // What must be made when somebody asks (with the nonce of the question, about
 // several certificates, about a serial number that was never issued) costs a
-// signature, and strangers have only so many of them: a quota. Beyond it the
+// signature, and strangers have only so many of them: quotas. Beyond them the
 // answer made in advance is given, without the nonce (RFC 9654 §2.1 leaves that
 // to the responder), or the protocol's tryLater.
 
@@ -96,19 +96,23 @@ func (r *Role) issuerOf(ids []certs.CertID) *issuer {
 	return nil
 }
 
-// live signs an answer now, under the quota.
+// live signs an answer now, under a quota.
 func (r *Role) live(ctx context.Context, i *issuer, ids []certs.CertID, nonce []byte) ([]byte, error) {
 	now := r.cfg.Now()
-	if !r.quota.take(now) {
-		return nil, tryLater("the quota of signatures for questions is used up")
-	}
 	var singles []certs.SingleStatus
+	quota := r.quota.unknown
 	for _, id := range ids {
 		s, err := r.single(ctx, i, id, now)
 		if err != nil {
 			return nil, err
 		}
+		if s.State != certs.StatusUnknown {
+			quota = r.quota.live
+		}
 		singles = append(singles, s)
+	}
+	if !quota.take(now) {
+		return nil, tryLater("the quota of signatures for questions is used up")
 	}
 	return r.signAnswer(ctx, i, singles, nonce)
 }
@@ -210,6 +214,18 @@ func (r *Role) responderState(ctx context.Context, issuer, serial string, s *sta
 		s.state = certs.StatusGood
 	}
 	return nil
+}
+
+// quotas are of signatures for strangers' questions, each kind its own, so that
+// who asks about numbers that he made up takes nothing from who does not.
+type quotas struct {
+	live    *bucket // with a nonce, or about several certificates
+	kept    *bucket // to be kept: one a certificate and digest in half a day
+	unknown *bucket // about nothing that was ever issued
+}
+
+func newQuotas(rate int, now time.Time) quotas {
+	return quotas{newBucket(rate, now), newBucket(rate, now), newBucket(rate, now)}
 }
 
 // bucket is a quota: so many a second, and as many at once as it has gathered.

@@ -62,7 +62,7 @@ type Role struct {
 	issuance sync.Mutex // one order at a time between its look-up and its outcome
 
 	answers answers
-	quota   *bucket // of signatures for strangers' questions
+	quota   quotas
 	loud    *bucket // of log lines about them
 	checked checks
 	wake    chan struct{} // something is due for Run
@@ -85,7 +85,7 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 	now := cfg.Now()
 	r := &Role{
 		cfg: cfg, ocspKey: dep.OCSP, keys: dep.Keys, operators: dep.Operators, wake: make(chan struct{}, 1),
-		answers: answers{by: map[string]kept{}, most: cfg.OCSPCache}, quota: newBucket(cfg.OCSPLive, now), loud: newBucket(1, now),
+		answers: answers{by: map[string]kept{}, most: cfg.OCSPCache}, quota: newQuotas(cfg.OCSPLive, now), loud: newBucket(1, now),
 	}
 	if err := r.readCertificates(dep); err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
