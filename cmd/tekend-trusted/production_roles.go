@@ -24,7 +24,7 @@ func (f samFile) common(file string, uid int) common {
 	c := common{
 		file: file, uid: uid, section: f.productionSection, gate: f.gateSections, token: f.Token, audit: f.Audit,
 		listens: map[string]socketSection{"listen": f.Listen, "operator_listen": f.Operator}, dbName: "sam.db", db: f.SAM.DB,
-		root: f.SAM.RootFile, certs: []string{f.SAM.IssuerFile},
+		root: f.SAM.RootFile, certs: append([]string{f.SAM.IssuerFile}, f.SAM.OtherIssuerFiles...),
 	}
 	c.lists = []rule{
 		func(l *production.List) { f.ofClients(l, uid) },
@@ -129,7 +129,7 @@ func (f caFile) ofPersons(l *production.List) {
 func (f tsaFile) common(file string, uid int) common {
 	c := common{
 		file: file, uid: uid, section: f.productionSection, gate: f.gateSections, token: f.Token, audit: f.Audit,
-		listens: map[string]socketSection{"listen": f.Listen}, dbName: "tsa.db", db: f.TSA.DB,
+		listens: map[string]socketSection{"listen": f.Listen, "operator_listen": f.Operator}, dbName: "tsa.db", db: f.TSA.DB,
 	}
 	if n := len(f.Chain); n > 0 {
 		c.root, c.certs = f.Chain[n-1], f.Chain[:n-1]

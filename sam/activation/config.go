@@ -52,6 +52,10 @@ type Config struct {
 	// Required.
 	RootFile   string `yaml:"root_file"`
 	IssuerFile string `yaml:"issuer_file"`
+	// OtherIssuerFiles are those of other issuing CAs of ours whose certificates
+	// are taken as well: the next one, before the ca changes over to it, and the
+	// previous ones, until their last certificate has ended. Default none.
+	OtherIssuerFiles []string `yaml:"other_issuer_files"`
 	// StatusSocket is the ca's socket for certificate status. Required.
 	StatusSocket string `yaml:"status_socket"`
 	// StatusTimeout of one question to it. Default 3s.

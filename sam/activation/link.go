@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tekend/ca"
@@ -167,7 +168,7 @@ func (r *Role) checkCertificate(chain []*x509.Certificate, spkiDER []byte, now t
 	if err != nil || len(path) < 2 {
 		return nil, refuse(sam.CodeCertificateNotGood, "the certificate has no valid path to our root")
 	}
-	if !path[1].Equal(r.issuer) {
+	if !slices.ContainsFunc(r.issuers, path[1].Equal) {
 		return nil, refuse(sam.CodeCertificateNotGood, "another CA issued the certificate")
 	}
 	if err := certs.IsQualifiedNaturalPerson(leaf); err != nil {

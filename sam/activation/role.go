@@ -65,7 +65,7 @@ type Role struct {
 	confirm   *party
 	roots     *x509.CertPool
 	providers providers
-	issuer    *x509.Certificate
+	issuers   []*x509.Certificate // which may issue users' certificates
 	status    *ca.StatusClient
 	revoker   *ca.StatusClient // with more patience
 
@@ -157,8 +157,8 @@ func (r *Role) openKeys(ctx context.Context, hc *http.Client) (err error) {
 	}
 	r.roots = x509.NewCertPool()
 	r.roots.AddCert(root)
-	if r.issuer, err = readCertificate(r.cfg.IssuerFile); err != nil {
-		return fmt.Errorf("issuer_file: %w", err)
+	if err := r.readIssuers(root); err != nil {
+		return err
 	}
 	r.status = ca.NewStatusClient(r.cfg.StatusSocket, r.cfg.StatusTimeout)
 	r.revoker = ca.NewStatusClient(r.cfg.StatusSocket, revokeTime)

@@ -2,6 +2,7 @@ package activation
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,6 +23,11 @@ import (
 // wrapped anew, because nobody can: what the KEK unwraps is never extractable
 // again (its CKA_UNWRAP_TEMPLATE, which ProbeKEK proves at every start), and that is
 // what keeps a thief with PIN and database from taking keys away.
+//
+// The issuing CA is replaced in three configurations too: the sam knows the next
+// one, the ca changes over to it, the sam forgets the previous one when its
+// certificates have ended. A certificate of either is of our root, and good when
+// the ca says so.
 //
 // The keys of our itsme clients are replaced in three configurations: the next
 // keys are published, they are used and the previous ones stay published, they
@@ -87,6 +93,22 @@ func (r *Role) addKeys(ctx context.Context, p *party, set *jose.JSONWebKeySet, k
 	}
 	set.Keys = append(set.Keys, itsme.PublicKey(enc.Public(), k.EncKID, "enc"))
 	p.decrypt = append(p.decrypt, jose.JSONWebKey{Key: enc, KeyID: k.EncKID, Use: "enc"})
+	return nil
+}
+
+// readIssuers reads the issuing CAs whose certificates are taken: that in force,
+// and those before and after it. Each must be one of our root's.
+func (r *Role) readIssuers(root *x509.Certificate) error {
+	for i, file := range append([]string{r.cfg.IssuerFile}, r.cfg.OtherIssuerFiles...) {
+		c, err := readCertificate(file)
+		if err == nil && i > 0 {
+			err = c.CheckSignatureFrom(root)
+		}
+		if err != nil {
+			return fmt.Errorf("issuer_file or other_issuer_files: %s: %w", file, err)
+		}
+		r.issuers = append(r.issuers, c)
+	}
 	return nil
 }
 

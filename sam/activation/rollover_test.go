@@ -1,18 +1,24 @@
 package activation_test
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"tekend/ca"
+	"tekend/certs"
+	"tekend/certs/authority"
 	"tekend/hsm"
+	"tekend/itsme"
 	"tekend/itsme/sandbox"
 	"tekend/sam"
 	"tekend/sam/activation"
@@ -117,6 +123,67 @@ func TestPreviousKEKsAreProven(t *testing.T) {
 	}
 	w.cfg.PreviousKEKs = nil
 	must(t, w.tryStart())
+}
+
+// The ca changes over to another issuing CA while enrolments are on their way: their certificates are of the new one,
+// the old credential signs as before. A sam that does not know the new CA yet takes nothing of it, and loses nothing.
+func TestTheIssuingCARollsOver(t *testing.T) {
+	w := newWorld(t)
+	old := w.enrol("approve")
+	key, now := ecKey(t), w.now().Add(-time.Hour)
+	der := got(certs.Issue(w.above, certs.Order{
+		Profile: certs.IssuingCA, PublicKey: key.Public(), NotBefore: now, NotAfter: w.above.Cert.NotAfter,
+		Subject:     certs.Subject{Country: "BE", Organisation: "Tekend SANDBOX", OrganisationID: "NTRBE-0000000000", CommonName: "Tekend SANDBOX Issuing CA 2"},
+		Publication: certs.PublishedBy("http://127.0.0.1:8080/pki", "root", "https://sandbox.tekend.example/cps"),
+	}))(t)
+	w.write("issuer-2.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	early, late := w.toIssue("nl-document"), w.toIssue("eu-document")
+
+	// The ca, on its database, with the new CA in force.
+	cfg := w.caCfg
+	cfg.IssuingCAFile, cfg.IssuerName = w.path("issuer-2.pem"), "issuing-ca-2"
+	cfg.Previous = []authority.Previous{{Name: "issuing-ca", CertFile: w.path("issuer.pem")}}
+	role := got(authority.New(t.Context(), cfg, authority.Dependencies{
+		Signer: key, OCSP: ecKey(t), Keys: itsme.NewProvider(itsme.Config{Issuer: w.url, Now: w.now}, nil), Previous: map[string]crypto.Signer{"issuing-ca": w.issuer.Signer},
+	}))(t)
+	t.Cleanup(func() { _ = role.Close() })
+	w.listen("ca-2.sock", role.Handler())
+	w.status.Store(http.HandlerFunc(role.StatusHandler().ServeHTTP))
+	w.ca = ca.NewClient(w.path("ca-2.sock"), 20*time.Second)
+
+	chain := got(w.ca.Issue(t.Context(), ca.IssueRequest(*early.Order)))(t).Chain
+	_, err := w.front.Certificate(t.Context(), early.ID, chain)
+	w.refused(err, sam.CodeCertificateNotGood)
+	w.cfg.OtherIssuerFiles = []string{w.path("issuer-2.pem")}
+	w.start()
+	st := got(w.front.Certificate(t.Context(), early.ID, chain))(t) // the enrolment went on waiting
+	if st.Step != sam.StepDone {
+		t.Fatalf("%+v", st)
+	}
+	st = got(w.front.Certificate(t.Context(), late.ID, got(w.ca.Issue(t.Context(), ca.IssueRequest(*late.Order)))(t).Chain))(t)
+	for _, cred := range []sam.Credential{old, *st.Credential} {
+		c := w.confirm(cred, 1)
+		checkValues(t, cred, c.docs, got(w.front.Sign(t.Context(), c.Nonce, c.request(0)))(t).Values)
+	}
+	// The new one is in force, the old one is of the past: its certificates are good as long as the ca says so.
+	w.cfg.IssuerFile, w.cfg.OtherIssuerFiles = w.path("issuer-2.pem"), []string{w.path("issuer.pem")}
+	w.start()
+	c := w.confirm(old, 1)
+	checkValues(t, old, c.docs, got(w.front.Sign(t.Context(), c.Nonce, c.request(0)))(t).Values)
+	w.uses()
+
+	// Not one of our root's.
+	w.halt()
+	w.cfg.OtherIssuerFiles = []string{w.path("foreign.pem")}
+	foreignKey := ecKey(t)
+	foreign := got(certs.Issue(certs.Issuer{Signer: foreignKey}, certs.Order{
+		Profile: certs.Root, PublicKey: foreignKey.Public(), NotBefore: now, NotAfter: now.AddDate(6, 0, 0),
+		Subject: certs.Subject{Country: "BE", Organisation: "Other SANDBOX", OrganisationID: "NTRBE-0000000000", CommonName: "Other SANDBOX Root CA"},
+	}))(t)
+	w.write("foreign.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: foreign}))
+	if err := w.tryStart(); err == nil || !strings.Contains(err.Error(), "foreign.pem") {
+		t.Errorf("%v", err)
+	}
 }
 
 // nextKeys makes the second keys of both clients.

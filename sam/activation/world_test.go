@@ -74,6 +74,8 @@ type world struct {
 	status   atomic.Value     // http.HandlerFunc in place of the ca's, for defects
 	caStatus http.HandlerFunc // the ca's own, where a test keeps it
 	issuer   certs.Issuer
+	above    certs.Issuer // the root
+	caCfg    authority.Config
 	http     *http.Client // of the sam to itsme; nil: its own
 }
 
@@ -246,7 +248,7 @@ func (w *world) ceremony() {
 	by := certs.Issuer{Cert: root, Signer: rootKey}
 	issuing := issue(by, certs.IssuingCA, "Tekend SANDBOX Issuing CA", caKey.Public())
 	tsu := issue(by, certs.TSU, "Tekend SANDBOX TSU", tsuKey.Public())
-	w.issuer = certs.Issuer{Cert: issuing, Signer: caKey}
+	w.issuer, w.above = certs.Issuer{Cert: issuing, Signer: caKey}, by
 	for name, c := range map[string]*x509.Certificate{"root.pem": root, "issuer.pem": issuing, "tsu.pem": tsu} {
 		w.write(name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
 	}
@@ -276,7 +278,8 @@ func (w *world) openCA(cfg authority.Config) *authority.Role {
 }
 
 func (w *world) startCA() {
-	role := w.openCA(w.caConfig("ca.db"))
+	w.caCfg = w.caConfig("ca.db")
+	role := w.openCA(w.caCfg)
 	w.status.Store(http.HandlerFunc(role.StatusHandler().ServeHTTP))
 	w.listen("ca.sock", role.Handler())
 	w.listen("status.sock", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
