@@ -96,6 +96,10 @@ type Config struct {
 	// an interval on the average. Only so a virtual machine that its host has stopped for a while lets none out with the
 	// time before. Default false.
 	Confirm bool `yaml:"confirm"`
+	// OperatorResume keeps a doubt, once the sources agree again, until two operators have looked and say so (`act show --act
+	// resume --subject clock --reason clockChecked`). It outlives
+	// restarts. The pause around a leap second needs nobody. Default false: time is given again by itself.
+	OperatorResume bool `yaml:"operator_resume"`
 }
 
 const (
@@ -154,6 +158,7 @@ const (
 	Stale          Code = "stale"          // too few sources answered for too long
 	Jumped         Code = "jumped"         // the clock was set, or the machine slept
 	Pause          Code = "leap_second"    // around an announced leap second
+	Held           Code = "held"           // the sources agree again, and operators have not looked yet
 	Unconfirmed    Code = "unconfirmed"    // the sources did not agree once more in time
 )
 
@@ -167,7 +172,7 @@ type Doubt struct {
 func (d *Doubt) Error() string { return "clock: " + d.Text }
 
 // Event is what the record should hold (EN 319 421 OVR-7.12, EN 319 401 7.10): each synchronisation, at most hourly, and
-// each loss. At is by the monotonic clock since the last agreement: the clock that is in doubt does not date its own row.
+// each loss. At is by the monotonic clock since the clock was last right: what is in doubt does not date its own row.
 type Event struct {
 	Kind   string
 	At     time.Time

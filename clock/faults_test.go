@@ -314,7 +314,12 @@ func newGuard(t *testing.T, m *machine, events *[]string, change ...func(*Config
 	if err := cfg.Complete(); err != nil {
 		t.Fatal(err)
 	}
-	set := Setup{Config: cfg, Accuracy: accuracy, Resolution: time.Millisecond, Read: m.read, Tell: func(e Event) { *events = append(*events, e.Kind) }}
+	set := Setup{Config: cfg, Accuracy: accuracy, Resolution: time.Millisecond, Read: m.read, Tell: func(e Event) {
+		*events = append(*events, e.Kind)
+		if ahead := e.At.Sub(m.start.Add(m.elapsed())); ahead > time.Second {
+			t.Errorf("%s is dated %v ahead", e.Kind, ahead)
+		}
+	}}
 	for i, s := range cfg.Sources {
 		set.Sources = append(set.Sources, Named{s.Address, source{m, i}})
 		m.sources[i].uncertain = 10 * time.Millisecond

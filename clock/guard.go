@@ -48,9 +48,11 @@ type Guard struct {
 	seen    Reading // the last reading, to notice steps
 	begun   bool    // seen is one
 	fix     *fix
+	right   *Reading      // the last one that the sources found within the accuracy
 	doubt   *Doubt        // why there is no time; nil: there is
 	good    int           // good rounds in a row since the doubt
 	confirm int           // how many there must be
+	held    bool          // operators must look before time is given
 	lost    time.Duration // Mono of the last doubt's beginning, and of what was last told of it
 	toldOf  time.Duration
 	leap    time.Time // end of the day with an announced leap second
@@ -231,6 +233,7 @@ func (g *Guard) cast(code Code, text, kind string, r Reading) *Doubt {
 	g.good, g.doubt = 0, &Doubt{code, text}
 	switch {
 	case before == nil:
+		g.held = g.set.OperatorResume
 		if g.confirm == 0 || r.Mono-g.lost > hourly {
 			g.confirm = confirm
 		} else {
@@ -246,11 +249,12 @@ func (g *Guard) cast(code Code, text, kind string, r Reading) *Doubt {
 	return g.doubt
 }
 
-// tell gives an event with the best time there is.
+// tell gives an event, dated from the last reading that was within the accuracy: neither a clock that was set ten years ahead nor
+// sources that say so may date the record, which refuses what is before its newest row. Before there was such a reading nothing is told.
 func (g *Guard) tell(kind string, r Reading, detail map[string]string) {
-	at := r.Wall
-	if g.fix != nil && r.Mono >= g.fix.at.Mono {
-		at = g.fix.at.Wall.Add(g.fix.low/2 + g.fix.high/2).Add(r.Mono - g.fix.at.Mono)
+	if g.right == nil {
+		return
 	}
+	at := g.right.Wall.Add(max(r.Mono-g.right.Mono, 0))
 	g.set.Tell(Event{Kind: kind, At: at, Detail: detail})
 }

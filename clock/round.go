@@ -110,6 +110,7 @@ func (g *Guard) settle(found agreement, r Reading) {
 		g.cast(Wrong, fmt.Sprintf("the clock can be off by %v, by %d sources", off.Round(time.Millisecond), found.count), KindLost, r)
 		return
 	}
+	g.right = &r
 	detail := map[string]string{
 		"offset": ((found.low + found.high) / 2).Round(time.Microsecond).String(), "error": off.Round(time.Microsecond).String(),
 		"sources": strings.Join(g.agreeing(found), " "),
@@ -117,6 +118,9 @@ func (g *Guard) settle(found agreement, r Reading) {
 	g.good++
 	switch {
 	case g.doubt == nil:
+	case g.held && (g.good >= g.confirm || g.doubt.Code == Held):
+		g.doubt = &Doubt{Held, "the clock is right again; two operators must say so"}
+		return
 	case g.doubt.Code == Unsynchronised:
 		g.doubt = nil
 	case g.good >= g.confirm:

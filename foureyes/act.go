@@ -22,7 +22,7 @@ const (
 var actReasons = map[string]map[string]int{
 	ActRevoke:  {"unspecified": 0, "keyCompromise": 1, "superseded": 4, "cessationOfOperation": 5, "privilegeWithdrawn": 9},
 	ActSuspend: {"investigation": 0},
-	ActResume:  {"investigationOver": 0},
+	ActResume:  {"investigationOver": 0, "clockChecked": 0}, // the second: of the tsa's clock
 	ActDestroy: {"unspecified": 0},
 	ActRetire:  {"cessationOfOperation": 5},
 }

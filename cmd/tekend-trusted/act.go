@@ -1,13 +1,16 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"tekend/ca"
 	"tekend/foureyes"
 	"tekend/sam"
+	"tekend/tsa"
 	"tekend/wire"
 )
 
@@ -22,8 +25,8 @@ type actCmd struct {
 
 type actShowCmd struct {
 	Act     string `required:"" enum:"revoke,suspend,resume,destroy,retire" help:"revoke (for ever), suspend, resume, destroy (the key of a revoked credential); at the ca retire (last CRL of an earlier issuing CA)."`
-	Subject string `required:"" help:"A credential's id, a certificate's serial number in lower-case hex, or an issuing CA's name."`
-	Reason  string `required:"" help:"revoke: unspecified, keyCompromise, superseded, cessationOfOperation, privilegeWithdrawn; suspend: investigation; resume: investigationOver; destroy: unspecified; retire: cessationOfOperation."`
+	Subject string `required:"" help:"A credential's id, a certificate's serial number in lower-case hex, an issuing CA's name, or clock (of the tsa)."`
+	Reason  string `required:"" help:"revoke: unspecified, keyCompromise, superseded, cessationOfOperation, privilegeWithdrawn; suspend: investigation; resume: investigationOver, at the tsa clockChecked; destroy: unspecified; retire: cessationOfOperation."`
 }
 
 // Run prints the act's text. Its id is new each time.
@@ -53,7 +56,7 @@ func (c actApproveCmd) Run(p *program) error {
 }
 
 type actDoCmd struct {
-	Config   string   `required:"" help:"The configuration of the sam or the ca (YAML). The role must run." type:"existingfile"`
+	Config   string   `required:"" help:"The configuration of the sam, the ca or the tsa (YAML). The role must run." type:"existingfile"`
 	Approval []string `required:"" help:"File with an operator's approval; twice, of two operators." type:"existingfile"`
 	Text     string   `arg:"" help:"File with the act's text." type:"existingfile"`
 }
@@ -113,6 +116,15 @@ func (f operatorFile) do(p *program, a foureyes.Act, approvals []string) (did st
 			V: ca.RevocationVersion, Serial: a.Subject, Reason: a.Code(), By: ca.ByOperators, Text: a.String(), Approvals: approvals,
 		})
 		return fmt.Sprintf("%s is revoked since %s", got.Serial, got.At.UTC().Format(time.RFC3339)), err
+	}
+	if f.role() == "tsa" {
+		body, err := json.Marshal(tsa.ActRequest{Text: a.String(), Approvals: approvals})
+		if err != nil {
+			return "", err
+		}
+		var got tsa.ActDone
+		err = wire.NewClient(f.Operator.Socket, actTime).Do(p.ctx, http.MethodPut, "/v1/acts/"+wire.BodyHash(body), body, &got)
+		return fmt.Sprintf("the clock is believed again since %s", got.At.UTC().Format(time.RFC3339)), err
 	}
 	got, err := sam.NewClient(f.Operator.Socket, actTime).Act(p.ctx, sam.ActRequest{Text: a.String(), Approvals: approvals})
 	return fmt.Sprintf("%s is %s", got.Credential, got.State), err

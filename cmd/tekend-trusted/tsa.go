@@ -9,6 +9,7 @@ import (
 	"tekend/clock/ntp"
 	"tekend/hsm"
 	tsauthority "tekend/tsa/authority"
+	"tekend/wire"
 )
 
 type tsaCmd struct {
@@ -25,10 +26,11 @@ type tsaCmd struct {
 //	tsa: {db: /srv/tekend/tsa/tsa.db, clock: {sources: […]}}
 type tsaFile struct {
 	Token        tokenSection    `yaml:"token"`
-	Key          string          `yaml:"key"`         // label of the unit's key pair; default tsu
-	Chain        []string        `yaml:"chain_files"` // PEM: the unit's certificate, its issuers, the trust anchor last
-	Next         *nextUnit       `yaml:"next"`        // the unit that takes over; default none
-	Listen       socketSection   `yaml:"listen"`      // for the front
+	Key          string          `yaml:"key"`             // label of the unit's key pair; default tsu
+	Chain        []string        `yaml:"chain_files"`     // PEM: the unit's certificate, its issuers, the trust anchor last
+	Next         *nextUnit       `yaml:"next"`            // the unit that takes over; default none
+	Listen       socketSection   `yaml:"listen"`          // for the front
+	Operator     socketSection   `yaml:"operator_listen"` // for operators who end a doubt about the clock; only with clock.operator_resume
 	Audit        audit.LogConfig `yaml:"audit"`
 	gateSections `yaml:",inline"`
 	TSA          tsauthority.Config `yaml:"tsa"`
@@ -50,6 +52,9 @@ func (c tsaCmd) Run(p *program) error {
 	if err := readYAML(c.Config, &cfg); err != nil {
 		return err
 	}
+	if clock := cfg.TSA.Clock; (clock != nil && clock.OperatorResume) != (cfg.Operator.Socket != "") {
+		return usage("%s: clock.operator_resume and operator_listen go together", c.Config)
+	}
 	if err := cfg.common(c.Config, user()).refuse(); err != nil {
 		return err
 	}
@@ -62,6 +67,9 @@ func (c tsaCmd) Run(p *program) error {
 		return usage("%s: %w", c.Config, err)
 	}
 	dep := tsauthority.Dependencies{}
+	if dep.Operators, err = operators(cfg.Operators); err != nil {
+		return usage("%s: %w", c.Config, err)
+	}
 	if cfg.TSA.Clock != nil {
 		if dep.Sources, err = ntp.Open(cfg.TSA.Clock.Sources, p.now); err != nil {
 			return usage("%s: %w", c.Config, err)
@@ -84,11 +92,21 @@ func (c tsaCmd) Run(p *program) error {
 		return open.close(err)
 	}
 	open = append(open, role, inBackground(p.ctx, role.RunAudit), inBackground(p.ctx, role.RunClock))
-	front, err := cfg.Listen.open(withToken(token, role.Handler()))
+	listeners, err := cfg.listen(token, role)
 	if err != nil {
 		return open.close(err)
 	}
-	return open.close(serve(p, "tsa", front))
+	return open.close(serve(p, "tsa", listeners...))
+}
+
+// listen opens the front's socket, and the operators' if there is one.
+func (f tsaFile) listen(token *hsm.Token, role *tsauthority.Role) ([]wire.Endpoint, error) {
+	front, err := f.Listen.open(withToken(token, role.Handler()))
+	if err != nil || f.Operator.Socket == "" {
+		return []wire.Endpoint{front}, err
+	}
+	operators, err := f.Operator.open(role.OperatorHandler())
+	return []wire.Endpoint{front, operators}, err
 }
 
 // chains reads the certificates of the unit and of the next one, nil when there is none.

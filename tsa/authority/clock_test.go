@@ -17,6 +17,7 @@ import (
 	"tekend/clock"
 	"tekend/clock/ntp"
 	"tekend/db"
+	"tekend/foureyes"
 	"tekend/tsa"
 	"tekend/tsa/authority"
 )
@@ -74,27 +75,39 @@ type guarded struct {
 	*world
 	*stations
 	*hands
+	stop func()
 }
 
-func startGuarded(t *testing.T, change ...func(*clock.Config)) *guarded {
+func startGuarded(t *testing.T, change func(*clock.Config), operators foureyes.Operators) *guarded {
 	t.Helper()
-	g := &guarded{start(t, softKey(t)), startStations(t), &hands{start: time.Now()}}
+	g := &guarded{world: start(t, softKey(t)), stations: startStations(t), hands: &hands{start: time.Now()}}
 	g.close()
 	g.dep.Reading = g.read
-	for _, f := range change {
-		f(&g.cfg)
+	if change != nil {
+		change(&g.cfg)
 	}
 	var err error
 	g.dep.Sources, err = ntp.Open(g.cfg.Sources, func() time.Time { return g.read().Wall })
 	check(t, err)
+	g.again(t, operators)
+	return g
+}
+
+// again starts the role, after it was stopped.
+func (g *guarded) again(t *testing.T, operators foureyes.Operators) {
+	t.Helper()
+	if g.stop != nil {
+		g.stop()
+	}
+	g.dep.Operators = operators
 	role, err := authority.New(t.Context(), authority.Config{Now: time.Now, DB: g.path, Clock: &g.cfg, Rate: 10000}, g.dep)
 	check(t, err)
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); role.RunClock(ctx) }()
 	g.world.serve(t, role)
-	t.Cleanup(func() { stop(); <-done }) // before the role is closed: cleanups run backwards
-	return g
+	g.stop = sync.OnceFunc(func() { cancel(); <-done; g.close() })
+	t.Cleanup(g.stop)
 }
 
 // ask is one request of a client that takes every time.
@@ -136,7 +149,7 @@ func TestTokensStopWithTheClock(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g := startGuarded(t)
+			g := startGuarded(t, nil, nil)
 			stop, granted := g.load(t)
 			time.Sleep(300 * time.Millisecond)
 			tc.do(g)
@@ -227,7 +240,7 @@ func (g *guarded) wants(t *testing.T, kinds string) {
 
 // TestNoTokenWhenTheClockIsLostWhileTheKeyWorks: the time was taken, then the clock was found wrong; the token does not leave.
 func TestNoTokenWhenTheClockIsLostWhileTheKeyWorks(t *testing.T) {
-	g := startGuarded(t)
+	g := startGuarded(t, nil, nil)
 	_, err := g.ask()
 	check(t, err)
 	g.close()
@@ -248,7 +261,7 @@ func TestNoTokenWhenTheClockIsLostWhileTheKeyWorks(t *testing.T) {
 // TestATokenWaitsForItsConfirmation: with confirm, a clock that goes wrong invisibly between two rounds lets no token out; before and
 // afterwards a token takes no longer than a round.
 func TestATokenWaitsForItsConfirmation(t *testing.T) {
-	g := startGuarded(t, func(c *clock.Config) { c.Confirm = true })
+	g := startGuarded(t, func(c *clock.Config) { c.Confirm = true }, nil)
 	for range 3 {
 		_, err := g.ask()
 		check(t, err)

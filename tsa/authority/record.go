@@ -148,8 +148,9 @@ func (r *Role) recordFailure(ctx context.Context, info tsa.Info) error {
 	return r.event(context.WithoutCancel(ctx), audit.Event{At: info.GenTime, Kind: "tsa.failed", Subject: info.Serial.Text(16)})
 }
 
-// event records what happened at a time that is known better than now's; before the newest row it is dated by that.
-func (r *Role) event(ctx context.Context, e audit.Event) error {
+// event records what happened at a time that is known better than now's; before the newest row it is dated by that. What
+// belongs to it is done in its transaction.
+func (r *Role) event(ctx context.Context, e audit.Event, more ...func(*sql.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, recordTime)
 	defer cancel()
 	return r.db.InTx(ctx, func(tx *sql.Tx) error {
@@ -159,6 +160,11 @@ func (r *Role) event(ctx context.Context, e audit.Event) error {
 		}
 		if e.At.Before(high) {
 			e.At = high
+		}
+		for _, f := range more {
+			if err := f(tx); err != nil {
+				return err
+			}
 		}
 		return audit.Append(ctx, tx, e)
 	})

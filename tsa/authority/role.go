@@ -17,6 +17,7 @@ import (
 	"tekend/clock"
 	"tekend/db"
 	"tekend/fence"
+	"tekend/foureyes"
 	"tekend/tsa"
 )
 
@@ -34,6 +35,8 @@ type Dependencies struct {
 	Sources []clock.Named
 	// Reading reads the machine's clocks. Default: Config.Now, whose times carry the monotonic clock.
 	Reading func() clock.Reading
+	// Operators end doubts about the clock, with Clock.OperatorResume.
+	Operators foureyes.Operators
 	// Fence notices that the role was put back in time. nil, for tests alone: nothing is noticed.
 	Fence *fence.Setup
 }
@@ -47,9 +50,11 @@ type Role struct {
 	events chan clock.Event
 	limit  *rate.Limiter
 	queue  queue
-	db     *db.DB
-	gate   *fence.Gate
-	log    *audit.Log // checkpoints over the record; nil: none
+
+	operators foureyes.Operators
+	db        *db.DB
+	gate      *fence.Gate
+	log       *audit.Log // checkpoints over the record; nil: none
 }
 
 // New opens the database and proves, before the first request, that
@@ -59,7 +64,7 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Role{cfg: cfg, policy: policy, limit: rate.NewLimiter(rate.Limit(cfg.Rate), 2*cfg.Rate)}
+	r := &Role{cfg: cfg, policy: policy, operators: dep.Operators, limit: rate.NewLimiter(rate.Limit(cfg.Rate), 2*cfg.Rate)}
 	if err := errors.Join(r.addUnits(dep), r.watchClock(dep)); err != nil {
 		return nil, fmt.Errorf("tsa: %w", err)
 	}
@@ -74,7 +79,7 @@ func New(ctx context.Context, cfg Config, dep Dependencies) (*Role, error) {
 		return nil, errors.Join(fmt.Errorf("tsa: %w", err), r.db.Close())
 	}
 	if !r.gate.Locked() {
-		if err := r.oneKind(ctx); err != nil {
+		if err := errors.Join(r.oneKind(ctx), r.restoreHold(ctx)); err != nil {
 			return nil, errors.Join(fmt.Errorf("tsa: %w", err), r.gate.Close(), r.db.Close())
 		}
 		if r.log, err = fence.OpenLog(ctx, r.gate, r.db, r.cfg.Audit); err != nil {

@@ -2,12 +2,14 @@ package authority
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
 
 	"tekend/audit"
 	"tekend/clock"
+	"tekend/foureyes"
 	"tekend/tsa"
 )
 
@@ -24,6 +26,9 @@ func (r *Role) watchClock(dep Dependencies) error {
 	}
 	if err := r.cfg.Clock.Complete(); err != nil {
 		return err
+	}
+	if r.cfg.Clock.OperatorResume && len(dep.Operators) < foureyes.Needed {
+		return errors.New("clock: operator_resume needs two operators")
 	}
 	if dep.Reading == nil {
 		dep.Reading = clock.System(r.cfg.Now)
@@ -108,7 +113,7 @@ func (r *Role) recordClock(ctx context.Context, e clock.Event) error {
 	case clock.KindLeap:
 		kind = "clock.leap"
 	}
-	return r.event(ctx, audit.Event{At: e.At, Kind: kind, Detail: e.Detail})
+	return r.event(ctx, audit.Event{At: e.At, Kind: kind, Detail: e.Detail}, func(tx *sql.Tx) error { return r.hold(ctx, tx, e) })
 }
 
 // clockHealth is what health says of the clock.
