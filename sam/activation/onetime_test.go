@@ -345,6 +345,21 @@ func TestAOneTimeKeyWaitsForItsTimeStamp(t *testing.T) {
 	w.refused(err, sam.CodeBadRequest)
 }
 
+// A token that fails in the middle ends the session: nothing more is signed with the confirmation, so the key goes.
+func TestAOneTimeKeyWhoseUseIsUnknownIsGone(t *testing.T) {
+	w := newWorld(t)
+	u := w.unit()
+	cred, other := w.enrolOnce("approve"), w.enrol("nl-document")
+	w.exec("UPDATE links SET blob = (SELECT blob FROM links WHERE id = ?) WHERE id = ?", other.ID, cred.ID)
+	must(t, w.role.Reseal(t.Context(), cred.ID)) // its values will not verify
+	c := w.confirm(cred, 2)
+	_, err := w.front.Sign(t.Context(), c.Nonce, w.signOnce(u, c))
+	w.refused(err, sam.CodeBurnt)
+	w.noKey(cred)
+	_, err = w.front.Sign(t.Context(), c.Nonce, w.signOnce(u, c))
+	w.refused(err, sam.CodeBurnt)
+}
+
 // A crash anywhere leaves no key of a session that is over: the next start ends it.
 func TestACrashLeavesNoOneTimeKey(t *testing.T) {
 	t.Run("after the confirmation", func(t *testing.T) {
