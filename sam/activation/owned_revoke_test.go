@@ -112,6 +112,7 @@ func TestOwnedFrontRevocation(t *testing.T) {
 // TestNothingBeginsAfterTheBlock: many signatures are under way while the
 // credential is revoked. None begins after the revocation is in the record.
 func TestNothingBeginsAfterTheBlock(t *testing.T) {
+	behindTheOracle(t)
 	p := withOperators(t)
 	w := p.w
 	for range rounds(t, 3) {

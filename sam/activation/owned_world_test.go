@@ -19,13 +19,19 @@ import (
 // newOwnedWorld is a world whose token stands behind the oracle.
 func newOwnedWorld(t *testing.T, change ...func(*activation.Config)) *world {
 	t.Helper()
+	behindTheOracle(t)
+	return newWorld(t, change...)
+}
+
+// behindTheOracle has the tokens of this test stand behind it, who also understands calls at the same time.
+func behindTheOracle(t *testing.T) {
+	t.Helper()
 	dir := t.TempDir()
 	t.Setenv(envShim, shim.Build(t))
 	t.Setenv(shim.EnvModule, hsmtest.Module)
 	t.Setenv(shim.EnvOracle, filepath.Join(dir, "oracle"))
 	t.Setenv(shim.EnvFaults, filepath.Join(dir, "faults"))
 	must(t, os.WriteFile(filepath.Join(dir, "faults"), nil, 0o600))
-	return newWorld(t, change...)
 }
 
 func oracle(t testing.TB, from int64) []shim.Signature {
