@@ -80,6 +80,13 @@ func (w *work) readWhole() bool {
 	return whole
 }
 
+// again has the list read from its beginning at the next look too: this one did not come to its end.
+func (w *work) again() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.whole = true
+}
+
 // reconcileForever runs until ctx ends; the first look is at once.
 func (r *Role) reconcileForever(ctx context.Context) {
 	t := time.NewTicker(reconcileTime)
@@ -216,6 +223,7 @@ func (r *Role) vouches(err error, t telling) bool {
 // published writes down that the ca has it.
 func (r *Role) published(ctx context.Context, t telling, by string, seq int64) error {
 	now := r.cfg.Now()
+	defer r.work.signal() // the list goes on; who has read it to its end notices when it is put back
 	return r.inTx(ctx, func(tx *sql.Tx) error {
 		err := changed(ctx, tx, "UPDATE revocations SET published = ?, seq = ? WHERE serial = ? AND published = 0", now.UnixMicro(), seq, t.serial)
 		if errors.Is(err, errNotOne) {
@@ -234,52 +242,120 @@ func (r *Role) published(ctx context.Context, t telling, by string, seq int64) e
 
 // readList reads the ca's list of revocations from where it was read to, and
 // blocks what is ours. A list that does not have the last entry any more is read
-// from the beginning.
-func (r *Role) readList(ctx context.Context) error {
+// from the beginning, and the ca is told what it has forgotten. Only when all of
+// that is done it counts as read.
+func (r *Role) readList(ctx context.Context) (err error) {
 	var seq int64
 	var serial string
-	err := r.db.QueryRowContext(ctx, "SELECT seq, serial FROM ca_list").Scan(&seq, &serial)
+	err = r.db.QueryRowContext(ctx, "SELECT seq, serial FROM ca_list").Scan(&seq, &serial)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("read how far the ca's list was read: %w", err)
 	}
-	if r.work.readWhole() {
-		seq = 0
-	}
+	whole, other := r.work.readWhole(), false
+	defer func() {
+		if err != nil && whole {
+			r.work.again()
+		}
+	}()
 	if seq > 0 {
 		last, err := r.status.Revocations(ctx, seq-1)
 		if err != nil {
 			return fmt.Errorf("read the ca's list: %w", err)
 		}
-		if len(last) == 0 || last[0].Serial != serial {
+		if other = len(last) == 0 || last[0].Serial != serial; other {
 			r.cfg.Log.Warn("the ca's list of revocations is another one than before; it is read from the beginning")
-			seq = 0
 		}
 	}
+	if !whole && !other {
+		_, err = r.readFrom(ctx, ca.Revocation{Seq: seq, Serial: serial}, r.keepRead)
+	} else {
+		err = r.readAgain(ctx, other)
+	}
+	if err == nil {
+		r.work.mu.Lock()
+		r.work.listed = r.cfg.Now()
+		r.work.mu.Unlock()
+	}
+	return err
+}
+
+// readAgain reads the list from its beginning; forgotten: it is another one than before.
+func (r *Role) readAgain(ctx context.Context, forgotten bool) error {
+	end, err := r.readFrom(ctx, ca.Revocation{}, func(context.Context, ca.Revocation) error { return nil })
+	if err == nil && forgotten {
+		err = r.retell(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return r.keepRead(ctx, end)
+}
+
+// readFrom blocks what is ours behind an entry of the list, and gives the last entry. keep is called after each page.
+func (r *Role) readFrom(ctx context.Context, end ca.Revocation, keep func(context.Context, ca.Revocation) error) (ca.Revocation, error) {
 	for {
-		page, err := r.status.Revocations(ctx, seq)
+		page, err := r.status.Revocations(ctx, end.Seq)
 		if err != nil {
-			return fmt.Errorf("read the ca's list: %w", err)
+			return end, fmt.Errorf("read the ca's list: %w", err)
 		}
 		if len(page) == 0 {
-			r.work.mu.Lock()
-			r.work.listed = r.cfg.Now()
-			r.work.mu.Unlock()
-			return nil
+			return end, nil
 		}
 		for _, e := range page {
 			if err := r.blockListed(ctx, e); err != nil {
-				return err
+				return end, err
 			}
 		}
-		last := page[len(page)-1]
-		seq = last.Seq
-		if err := r.inTx(ctx, func(tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, "INSERT INTO ca_list (one, seq, serial) VALUES (1,?,?) ON CONFLICT (one) DO UPDATE SET seq = excluded.seq, serial = excluded.serial",
-				last.Seq, last.Serial)
+		end = page[len(page)-1]
+		if err := keep(ctx, end); err != nil {
+			return end, err
+		}
+	}
+}
+
+// keepRead stores up to which entry the ca's list was read.
+func (r *Role) keepRead(ctx context.Context, end ca.Revocation) error {
+	err := r.inTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO ca_list (one, seq, serial) VALUES (1,?,?) ON CONFLICT (one) DO UPDATE SET seq = excluded.seq, serial = excluded.serial",
+			end.Seq, end.Serial)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store how far the ca's list was read: %w", err)
+	}
+	return nil
+}
+
+// retell tells the ca once more of every revocation that it had and does not
+// know any more: it was put back in time, and must not call good what is revoked
+// (Regulation (EU) 910/2014, Article 28(4)).
+func (r *Role) retell(ctx context.Context) error {
+	for after := ""; ; {
+		var serials []string
+		if err := r.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+			serials, err = column(ctx, tx, "SELECT serial FROM revocations WHERE published <> 0 AND serial > ? ORDER BY serial LIMIT 500", after)
 			return err
 		}); err != nil {
-			return fmt.Errorf("store how far the ca's list was read: %w", err)
+			return fmt.Errorf("look for revocations: %w", err)
 		}
+		if len(serials) == 0 {
+			return nil
+		}
+		for _, serial := range serials {
+			s, err := r.status.Status(ctx, serial)
+			if err == nil && s.State != ca.Revoked {
+				r.cfg.Log.Warn("the ca has forgotten a revocation; it is told again", "serial", serial)
+				err = r.publish(ctx, serial)
+			}
+			var no *wire.Error
+			if errors.As(err, &no) && no.Code == ca.CodeSerialUnknown {
+				err = nil // it has forgotten the certificate too, and says good of none that it does not know
+			}
+			if err != nil {
+				return fmt.Errorf("tell the ca of %s again: %w", serial, err)
+			}
+		}
+		after = serials[len(serials)-1]
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tekend/ca"
+	"tekend/db/dbtest"
 	"tekend/hsm"
 	"tekend/sam"
 	"tekend/sam/activation"
@@ -225,6 +226,70 @@ func TestTheListOfAnotherCA(t *testing.T) {
 	if s := w.state(two); s != sam.CredentialDestroyed {
 		t.Error(s)
 	}
+}
+
+// TestACAThatWasPutBackIsToldAgain: operators have accepted a copy of its
+// database from before the revocations, and nothing of what it published is left.
+// It says good of what was revoked until the sam looks, and then for ever revoked.
+func TestACAThatWasPutBackIsToldAgain(t *testing.T) {
+	w := newWorld(t)
+	one, two, kept := w.enrol("approve"), w.enrol("one-name"), w.enrol("nl-document")
+	old := w.caConfig("old-ca.db")
+	copyOf(t, w.caCfg.DB, old.DB)
+	for _, c := range []sam.Credential{one, two} {
+		w.confirmRevocation(c)
+		w.soonDestroyed(c)
+	}
+	w.soon("the list is read", func() bool { return w.number("SELECT COALESCE(MAX(seq), 0) FROM ca_list") == 2 })
+	role := w.openCA(old)
+	w.status.Store(http.HandlerFunc(role.StatusHandler().ServeHTTP))
+	w.soon("it is told again", func() bool { return w.caSays(one) == ca.Revoked && w.caSays(two) == ca.Revoked })
+	if s := w.caSays(kept); s != ca.Good {
+		t.Errorf("it says %s of who revoked nothing", s)
+	}
+	// One of its own, in the place of one that it had: then both are known on both sides.
+	w.atCA(kept, ca.ReasonUnspecified)
+	w.soonDestroyed(kept)
+	w.soon("the list is read", func() bool { return w.number("SELECT seq FROM ca_list") == 3 })
+}
+
+// copyOf copies a database.
+func copyOf(t *testing.T, from, to string) {
+	t.Helper()
+	if postgres(from) {
+		dbtest.Restore(t, to, dbtest.Dump(t, from))
+		return
+	}
+	_, err := dbtest.Raw(t, from).ExecContext(t.Context(), "VACUUM INTO ?", to)
+	must(t, err)
+}
+
+// TestALookThatFailedIsTakenAgain: the ca said in passing that a certificate is
+// revoked, and was away when its list was to be read from the beginning.
+func TestALookThatFailedIsTakenAgain(t *testing.T) {
+	w := newWorld(t)
+	st := w.toIssue("approve")
+	issued := got(w.ca.Issue(t.Context(), ca.IssueRequest(*st.Order)))(t)
+	w.atCA(sam.Credential{Chain: issued.Chain}, ca.ReasonKeyCompromise)
+	must(t, w.role.Reconcile(t.Context())) // past it
+	st = got(w.front.Certificate(t.Context(), st.ID, issued.Chain))(t)
+	all := w.status.Load().(http.HandlerFunc)
+	w.status.Store(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/revocations") {
+			http.Error(rw, "", http.StatusServiceUnavailable)
+			return
+		}
+		all(rw, r)
+	}))
+	_, err := w.front.Prepare(t.Context(), order(*st.Credential, documents(t, *st.Credential, 1)))
+	w.refused(err, sam.CodeCertificateNotGood)
+	for range 2 {
+		if w.role.Reconcile(t.Context()) == nil {
+			t.Error("the list was read")
+		}
+	}
+	w.status.Store(all)
+	w.soonDestroyed(*st.Credential)
 }
 
 // TestTheSamVouchesWhenTheCACannotAskItsme: for half a minute the ca is given
