@@ -69,10 +69,15 @@ type Revoking interface {
 	Credentials(ctx context.Context, token, viewer string) ([]signer.CredentialInfo, error)
 }
 
+// Holders is what people do about their own certificates and keys.
+type Holders interface {
+	Transparency
+	Revoking
+}
+
 // Signer is the signing service.
 type Signer interface {
-	Revoking
-	Transparency
+	Holders
 	Orders
 	Evidencing
 	Pages
