@@ -62,7 +62,7 @@ func TestRevokingOnAPhone(t *testing.T) {
 			if got := get(p, chromedp.Evaluate[string](states)); !strings.HasPrefix(got, "active ") {
 				t.Errorf("the certificates are %s", got)
 			}
-			p.keyboard(`form[action$="/revoke"] button`)
+			p.keyboard("form[action$='/revoke'] button")
 			p.step("confirm")
 			p.do(chromedp.Click("a.button"))
 			p.left(pl.info.Front)
