@@ -326,7 +326,7 @@ func (w *world) join(t *testing.T) {
 // TestComposeStarts: two fronts and two sams on PostgreSQL, as the compose file describes them. What is ordered at one
 // front can be walked at the other.
 func TestComposeStarts(t *testing.T) {
-	ports := map[string]string{"8080": freePort(t), "8081": freePort(t), "8082": freePort(t), "8083": freePort(t)}
+	ports := map[string]string{"8080": freePort(t), "8081": freePort(t), "8082": freePort(t), "8083": freePort(t), "8084": freePort(t), "8085": freePort(t)}
 	w := newWorld(t, ports["8080"], ports["8081"])
 	for old, port := range ports {
 		w.fills = append([]string{"0.0.0.0:" + old, "127.0.0.1:" + port}, w.fills...)
@@ -357,6 +357,10 @@ func TestComposeStarts(t *testing.T) {
 			t.Fatal(err)
 		}
 		volumes[v.volume] = v.volume
+	}
+	for v, role := range map[string]string{"sam-a-operators": "sam", "sam-b-operators": "sam", "ca-operators": "ca"} {
+		w.folder(t, v, 0o700, w.table[role].UID, w.table[role].UID)
+		volumes[v] = v
 	}
 	for _, name := range []string{"witness", "ca", "tsa", "sam", "front"} {
 		for _, instance := range instances[name] {
