@@ -54,6 +54,9 @@ func (r *Role) certificate(ctx context.Context, id string, in sam.CertificateCha
 		return nil, err
 	}
 	err = r.inTx(ctx, func(tx *sql.Tx) error {
+		if err := notSuspended(ctx, tx, l.Iss, l.IdentAud, l.IdentSub); err != nil {
+			return err
+		}
 		if err := errors.Join(insertLink(ctx, tx, l), storeEnrolment(ctx, tx, &next, e.MAC)); err != nil {
 			return err
 		}

@@ -105,7 +105,7 @@ func (r *Role) askConsent(ctx context.Context, e *enrolment) (*question, error) 
 // identified is the enrolment after the first leg: at the consent, or at its
 // end when the person has a credential that can be used.
 func (r *Role) identified(ctx context.Context, e *enrolment, second *question, acc *accepted) (*enrolment, error) {
-	if err := errors.Join(fit(acc.Claims), r.notSuspended(ctx, acc)); err != nil {
+	if err := errors.Join(fit(acc.Claims), notSuspended(ctx, r.db, acc.Issuer, acc.Audience, acc.Subject)); err != nil {
 		return nil, err
 	}
 	next := *e

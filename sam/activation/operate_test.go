@@ -133,6 +133,33 @@ func TestTwoOperatorsSuspendResumeAndRevoke(t *testing.T) {
 	}
 }
 
+// TestASuspensionHoldsApplicationsOnTheirWay: he was identified before it, when
+// his credential was to be renewed; the certificate comes after it.
+func TestASuspensionHoldsApplicationsOnTheirWay(t *testing.T) {
+	p := withOperators(t)
+	w := p.w
+	first, second := w.toIssue("approve"), w.toIssue("approve")
+	issue := func(st sam.EnrolStep) (sam.EnrolStep, error) {
+		issued := got(w.ca.Issue(t.Context(), ca.IssueRequest(*st.Order)))(t)
+		return w.front.Certificate(t.Context(), st.ID, issued.Chain)
+	}
+	cred := *got(issue(first))(t).Credential
+	if _, _, err := p.act(foureyes.ActSuspend, cred.ID, "investigation"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := issue(second)
+	w.refused(err, sam.CodeCertificateNotGood)
+	if n := w.number("SELECT COUNT(*) FROM links"); n != 1 {
+		t.Errorf("%d credentials", n)
+	}
+	if _, _, err := p.act(foureyes.ActResume, cred.ID, "investigationOver"); err != nil {
+		t.Fatal(err)
+	}
+	if st := got(issue(second))(t); st.Step != sam.StepDone {
+		t.Errorf("%+v", st)
+	}
+}
+
 // TestOneOperatorDoesNothing: one, the same twice, a stranger, an old approval,
 // one of another act, a changed text: nothing happens, and the audit has it.
 func TestOneOperatorDoesNothing(t *testing.T) {

@@ -67,11 +67,13 @@ func stillThere(ctx context.Context, tx *sql.Tx, l *link) error {
 }
 
 // notSuspended refuses a new credential to a person while operators look into one
-// of his: a suspension is of the person's signing, not of one key.
-func (r *Role) notSuspended(ctx context.Context, acc *accepted) error {
+// of his: a suspension is of the person's signing, not of one key. It is looked
+// at when he is identified, and in the transaction that makes the credential: in
+// between his application may have waited for a day.
+func notSuspended(ctx context.Context, from rowReader, iss, identAud, identSub string) error {
 	var n int
-	err := r.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM links WHERE iss = ? AND ident_aud = ? AND ident_sub = ? AND state = 'suspended'",
-		acc.Issuer, acc.Audience, acc.Subject).Scan(&n)
+	err := from.QueryRowContext(ctx, "SELECT COUNT(*) FROM links WHERE iss = ? AND ident_aud = ? AND ident_sub = ? AND state = 'suspended'",
+		iss, identAud, identSub).Scan(&n)
 	if err != nil {
 		return fmt.Errorf("look for suspended credentials: %w", err)
 	}
