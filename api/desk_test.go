@@ -44,7 +44,7 @@ const (
 // desk is the front without its partners: the real handler over the real service over a real store, behind a real
 // server. What needs the sam, the ca or the tsa is tested with the whole sandbox (interop/browser).
 type desk struct {
-	t     *testing.T
+	t     testing.TB
 	url   string
 	store *store.Store
 	dir   string
@@ -78,7 +78,7 @@ type setup struct {
 	server *http.Server
 }
 
-func open(t *testing.T, change func(*setup)) *desk {
+func open(t testing.TB, change func(*setup)) *desk {
 	t.Helper()
 	dir := t.TempDir()
 	st, err := store.Open(t.Context(), store.Config{DBPath: filepath.Join(dir, "front.db"), Blobs: filepath.Join(dir, "blobs"), Now: time.Now})
@@ -251,7 +251,7 @@ func (d *desk) post(path, media, body string, header ...string) answer {
 }
 
 // problem reads a problem and checks what all have in common.
-func (a answer) problem(t *testing.T, code string, status int) api.Problem {
+func (a answer) problem(t testing.TB, code string, status int) api.Problem {
 	t.Helper()
 	var p api.Problem
 	if err := json.Unmarshal(a.body, &p); err != nil {
@@ -265,7 +265,7 @@ func (a answer) problem(t *testing.T, code string, status int) api.Problem {
 	return p
 }
 
-func (a answer) into(t *testing.T, v any) {
+func (a answer) into(t testing.TB, v any) {
 	t.Helper()
 	if a.status >= 300 {
 		t.Fatalf("%d %s", a.status, a.body)
@@ -331,7 +331,7 @@ func (d *desk) order(options string) (api.SignatureRequest, string) {
 }
 
 // role answers as the ca does, on its socket, with the server that the roles use.
-func role(t *testing.T, dir string, h http.Handler) {
+func role(t testing.TB, dir string, h http.Handler) {
 	t.Helper()
 	ln, err := wire.Listen(filepath.Join(dir, "ca.sock"), 0o660)
 	if err != nil {

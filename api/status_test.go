@@ -30,7 +30,7 @@ const (
 
 // authority is a CA that signs its own status, behind the socket of the ca.
 type authority struct {
-	t      *testing.T
+	t      testing.TB
 	cert   *x509.Certificate
 	key    *ecdsa.PrivateKey
 	asked  atomic.Int64  // how often the key holder was reached
@@ -41,7 +41,7 @@ type authority struct {
 	answer func(der []byte) []byte // changes an answer on its way; nil: not
 }
 
-func newAuthority(t *testing.T) *authority {
+func newAuthority(t testing.TB) *authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
