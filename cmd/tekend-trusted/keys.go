@@ -86,15 +86,18 @@ func (a approved) decide(p *program, cfg *ceremonyConfig, what string) (*ceremon
 	if err != nil {
 		return nil, err
 	}
-	good, err := ops.Decide(now, texts, p.now())
+	at := p.now().UTC().Truncate(time.Second)
+	good, err := ops.Decide(now, texts, at)
 	if err != nil {
 		return nil, no("not approved: %w", err)
 	}
-	return newCeremony(p, w, decided{id: plan.id, plan: now, approvals: good}), nil
+	return newCeremony(p, w, decided{at: at, id: plan.id, plan: now, approvals: good}), nil
 }
 
-// decided is a plan with its approvals.
+// decided is a plan with its approvals, which were good at that time, to the second: the report says so, and whoever checks it
+// later asks for that second.
 type decided struct {
+	at        time.Time
 	id, plan  string
 	approvals []foureyes.Approval
 }

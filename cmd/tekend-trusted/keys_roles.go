@@ -54,7 +54,7 @@ type ceremony struct {
 
 func newCeremony(p *program, w *work, by decided) *ceremony {
 	c := &ceremony{
-		p: p, cfg: w.cfg, w: w, by: by, now: p.now().UTC().Truncate(time.Second),
+		p: p, cfg: w.cfg, w: w, by: by, now: by.at,
 		public: map[string]crypto.PublicKey{}, crls: map[string][]byte{},
 	}
 	c.report = newReport(c)

@@ -87,7 +87,7 @@ issuing_key_type: P-384
 	if err != nil {
 		t.Fatal(err)
 	}
-	by := decided{id: newPlanID()}
+	by := decided{at: time.Now().UTC().Truncate(time.Second), id: newPlanID()}
 	if by.plan, err = w.plan(by.id); err != nil {
 		t.Fatal(err)
 	}
