@@ -484,3 +484,47 @@ func TestCRLOfAnEarlierVersion(t *testing.T) {
 		t.Error("another CRL")
 	}
 }
+
+// TestRevocationWhileTheCAKeyIsAway: it is recorded, OCSP says it with its own key, the sam hears it; the CRL follows when the
+// key is back, and until then health is red.
+func TestRevocationWhileTheCAKeyIsAway(t *testing.T) {
+	w := newWorld(t)
+	c := w.issued()
+	w.says(c)
+	first := w.crl()
+	w.key.fail.Store(true)
+	out := got(w.sam.Revoke(t.Context(), bySAM(serialOf(c), ca.ReasonKeyCompromise)))(t)
+	s, err := w.sam.Status(t.Context(), serialOf(c))
+	if err != nil || s.State != ca.Revoked || w.says(c).State != certs.StatusRevoked {
+		t.Errorf("%+v %v", s, err)
+	}
+	if w.crl().Number.Cmp(first.Number) != 0 {
+		t.Error("a CRL without a key")
+	}
+	if h := w.role.Health(t.Context()); h.Ready || len(h.Reasons) != 1 || !strings.Contains(h.Reasons[0], "not on the CRL") {
+		t.Errorf("%+v", h)
+	}
+	w.key.fail.Store(false)
+	w.advance(time.Minute)
+	w.everywhere(c, out)
+	if h := w.role.Health(t.Context()); !h.Ready {
+		t.Errorf("%+v", h)
+	}
+}
+
+// TestCrashWhileACRLIsSigned: the number that was intended is not given to another list, and the next list has what it should.
+func TestCrashWhileACRLIsSigned(t *testing.T) {
+	w := newWorld(t)
+	c := w.issued()
+	w.says(c)
+	out := got(w.sam.Revoke(t.Context(), bySAM(serialOf(c), 0)))(t)
+	w.key.before = func() { w.snapshot("crashed.db") }
+	lost := w.crl()
+	w.key.before = nil
+	w.cfg.DB = dbtest.Source(t, w.path("crashed.db"))
+	w.start()
+	w.everywhere(c, out)
+	if next := w.crl(); next.Number.Cmp(lost.Number) <= 0 {
+		t.Errorf("number %v after %v", next.Number, lost.Number)
+	}
+}

@@ -47,6 +47,7 @@ func TestOnPostgres(t *testing.T) {
 		{"TestDamagedCRLStopsTheStart", TestDamagedCRLStopsTheStart},
 		{"TestCheckFindsDifferences", TestCheckFindsDifferences},
 		{"TestAnOldDatabaseUnrevokesNothing", TestAnOldDatabaseUnrevokesNothing},
+		{"TestCrashWhileACRLIsSigned", TestCrashWhileACRLIsSigned},
 		{"TestRollOver", TestRollOver},
 		{"TestLastCRL", TestLastCRL},
 	} {

@@ -264,9 +264,13 @@ func (r *Role) Health(ctx context.Context) ca.Health {
 func (r *Role) statusReasons(ctx context.Context, now time.Time) (all []string) {
 	for _, i := range r.issuers {
 		l, err := r.crlOf(ctx, i)
-		if err != nil {
+		switch {
+		case err != nil:
 			all = append(all, "there is no current CRL of "+i.name)
-		} else {
+		case l.revoked < i.revoked.Load():
+			all = append(all, "a revocation is not on the CRL of "+i.name+" yet: a new one cannot be made")
+		}
+		if err == nil {
 			_ = l.Close()
 		}
 		who, err := r.responder(ctx, i)
