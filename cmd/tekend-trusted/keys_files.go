@@ -23,8 +23,7 @@ func (r roleSection) prepare() error {
 	if err := os.MkdirAll(r.tokens(), 0o700); err != nil {
 		return err
 	}
-	conf := "directories.tokendir = " + r.tokens() + "\nobjectstore.backend = file\nlog.level = ERROR\nslots.removable = false\n"
-	if err := writeSecret(r.path("softhsm2.conf"), []byte(conf)); err != nil {
+	if err := writeSecret(r.path("softhsm2.conf"), r.softHSMConf()); err != nil {
 		return err
 	}
 	// The PIN of the security officer is for the ceremony alone: it is never given to the role's user.
@@ -34,6 +33,11 @@ func (r roleSection) prepare() error {
 		}
 	}
 	return nil
+}
+
+// softHSMConf tells SoftHSM where the role's token lies.
+func (r roleSection) softHSMConf() []byte {
+	return []byte("directories.tokendir = " + r.tokens() + "\nobjectstore.backend = file\nlog.level = ERROR\nslots.removable = false\n")
 }
 
 // useToken points SoftHSM at the role's directory. The module reads it at C_Initialize; cgo programs hand os.Setenv on to C.

@@ -163,7 +163,8 @@ func refreshCopy(r roleSection) error {
 }
 
 // quiet wants nobody to be able to change the token's directory while the module works in it as root: the role's user has no
-// process, and what lies there is folders and files of one name.
+// process, and what lies there is folders and files of one name. SoftHSM's configuration is the ceremony's own, so that it
+// looks into no other directory.
 func (r roleSection) quiet(role string) error {
 	if r.UID == nil {
 		return nil
@@ -176,6 +177,14 @@ func (r roleSection) quiet(role string) error {
 		return no("process %d runs as the user of the %s (%d); stop the role first, it starts again with the new key", pid, role, *r.UID)
 	}
 	return inside(r.Dir, func(root *os.Root) error {
+		for _, name := range []string{"softhsm2.conf", "pin"} {
+			if info, err := root.Lstat(name); err != nil || !info.Mode().IsRegular() {
+				return no("%s is not there, or no file of its own (%v); look at it before a key is made there", r.path(name), err)
+			}
+		}
+		if conf, err := root.ReadFile("softhsm2.conf"); err != nil || !bytes.Equal(conf, r.softHSMConf()) {
+			return no("%s is not what the ceremony wrote (%v), and could lead to another token; put it right before a key is made there", r.path("softhsm2.conf"), err)
+		}
 		return fs.WalkDir(root.FS(), "tokens", func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err

@@ -21,6 +21,10 @@ func TestTheCeremonyDoesNotWorkBesideARole(t *testing.T) {
 	}
 	object := write(t, filepath.Join(tokens, "token.object"), "x")
 	self, other := os.Getuid(), nobody
+	good := string(roleSection{Dir: dir}.softHSMConf())
+	conf := write(t, filepath.Join(dir, "softhsm2.conf"), good)
+	pin := write(t, filepath.Join(dir, "pin"), "x")
+	link := func(path string) error { return errors.Join(os.Remove(path), os.Symlink("/etc/passwd", path)) }
 	for name, c := range map[string]struct {
 		uid  *int
 		make func() error
@@ -31,6 +35,9 @@ func TestTheCeremonyDoesNotWorkBesideARole(t *testing.T) {
 		"this process":     {&self, func() error { return nil }, "stop the role first"},
 		"a link out":       {&other, func() error { return os.Symlink("/etc/passwd", filepath.Join(tokens, "y.object")) }, "y.object"},
 		"a second name":    {&other, func() error { return os.Link(object, filepath.Join(dir, "z.object")) }, "token.object"},
+		"another token":    {&other, func() error { return os.WriteFile(conf, []byte(strings.ReplaceAll(good, dir, "/etc")), 0o600) }, "could lead to another token"},
+		"conf elsewhere":   {&other, func() error { return link(conf) }, "softhsm2.conf"},
+		"PIN elsewhere":    {&other, func() error { return link(pin) }, "pin"},
 		"a folder's link":  {&other, func() error { return os.Symlink("/etc", filepath.Join(dir, "tokens", "1c")) }, "1c"},
 	} {
 		if err := c.make(); err != nil {
@@ -39,6 +46,12 @@ func TestTheCeremonyDoesNotWorkBesideARole(t *testing.T) {
 		err := roleSection{Dir: dir, UID: c.uid, GID: c.uid}.quiet("sam")
 		if (c.says == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: it should say %q: %v", name, c.says, err)
+		}
+		for path, text := range map[string]string{conf: good, pin: "x"} {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			write(t, path, text)
 		}
 		for _, f := range []string{filepath.Join(tokens, "y.object"), filepath.Join(dir, "z.object"), filepath.Join(dir, "tokens", "1c")} {
 			if err := os.Remove(f); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -65,7 +66,7 @@ func (c common) unsafe() *production.List {
 	c.ofToken(l)
 	l.Database(c.dbName, c.db)
 	l.Durable("fence.file", c.gate.Fence.File)
-	l.Distinct("fence.file", c.gate.Fence.File, c.dbName, c.db, "a copy of one folder would bring both back, and nobody would notice an old database; give the fence a folder of its own")
+	c.ofFence(l)
 	l.Unless(c.gate.Fence.File != "", "fence.file", "it is missing: the role would not notice that it was put back in time")
 	c.ofOperators(l)
 	c.ofAudit(l)
@@ -77,6 +78,24 @@ func (c common) unsafe() *production.List {
 		look(l)
 	}
 	return l
+}
+
+// ofFence: fence and database must not be brought back together. Nor may others read the file when the database's password
+// stands in it.
+func (c common) ofFence(l *production.List) {
+	fence := c.gate.Fence.File
+	if u, err := url.Parse(c.db); err == nil && strings.HasPrefix(u.Scheme, "postgres") {
+		_, has := u.User.Password()
+		info, err := os.Stat(c.file)
+		if err == nil && (has || u.Query().Has("password")) && info.Mode().Perm()&0o007 != 0 {
+			l.Add(c.dbName, "its password stands in %s, which everyone may read (mode %04o); make it %04o", c.file, info.Mode().Perm(), info.Mode().Perm()&^0o007)
+		}
+		return
+	}
+	if fence != "" && c.db != "" && (production.Within(filepath.Dir(c.db), fence) || production.Within(filepath.Dir(fence), c.db)) {
+		l.Add("fence.file", "it lies in the folder of %s (%s), or that in its; a copy of one folder would bring both back, and nobody would notice an old database; give the fence a folder of its own",
+			c.dbName, filepath.Dir(c.db))
+	}
 }
 
 func sortedNames(m map[string]socketSection) []string {
@@ -151,6 +170,11 @@ func (c common) ofSocket(l *production.List, name string, s socketSection) {
 		return
 	}
 	operators := name == "operator_listen"
+	if operators {
+		for _, uid := range s.Peers {
+			l.Unless(uid == 0 || !slices.Contains(c.listens["listen"].Peers, uid), name+".peers", "user %d may call both sockets: the front must not speak where operators do", uid)
+		}
+	}
 	l.Unless(len(s.Peers) > 0, name+".peers", "there are none, so that only the role's own user could call: then caller and role are one user; give the caller a user of its own and name it")
 	l.Unless(operators || !slices.Contains(s.Peers, 0), name+".peers", "root is among them; nothing that calls here runs as root")
 	l.Unless(c.uid == 0 || !slices.Contains(s.Peers, uint32(c.uid)), name+".peers", "the role's own user (%d) is among them; each role has a user of its own", c.uid)

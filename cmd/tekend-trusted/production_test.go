@@ -220,6 +220,9 @@ var defects = map[string]defect{
 	"database in /tmp":         {"sam", "/var/lib/tekend/sam/sam.db", "/tmp/sam/sam.db", "sam.db: /tmp/sam/sam.db lies in /tmp"},
 	"database in the clear":    {"ca", "@/tekend_ca?host=/run/postgresql", "@db.acme.be/tekend_ca", "sslmode=verify-full"},
 	"fence beside database":    {"tsa", "/var/lib/tekend-fence/tsa/fence.json", "/var/lib/tekend/tsa/fence.json", "fence.file: it lies in the folder of tsa.db"},
+	"fence below database":     {"tsa", "/var/lib/tekend-fence/tsa/fence.json", "/var/lib/tekend/tsa/fence/fence.json", "fence.file: it lies in the folder of tsa.db"},
+	"database below fence":     {"sam", "/var/lib/tekend-fence/sam/fence.json", "/var/lib/fence.json", "fence.file: it lies in the folder of sam.db"},
+	"front as an operator":     {"ca", "ca.sock, peers: [0]", "ca.sock, peers: [0, 47100]", "operator_listen.peers: user 47100 may call both"},
 	"no fence":                 {"tsa", "fence:", "#", "fence.file: it is missing"},
 	"fence in /dev/shm":        {"tsa", "/var/lib/tekend-fence/tsa/", "/dev/shm/", "fence.file: /dev/shm/fence.json lies in /dev/shm"},
 	"no witness":               {"sam", "witnesses: [{url: \"https://witness.notary.be/w1\", key: some}]", "interval: 1s", "audit.witnesses: there is none"},
@@ -428,4 +431,24 @@ func TestProductionRefusesEachUnsafeSetting(t *testing.T) {
 		t.Errorf("%d different messages for %d defects", len(words), len(defects))
 	}
 	t.Logf("%d defects, %d different messages", len(defects), len(words))
+}
+
+// TestADatabasesPasswordIsNotForEveryone: the file may be read by all, but not with that in it.
+func TestADatabasesPasswordIsNotForEveryone(t *testing.T) {
+	for source, bad := range map[string]bool{
+		"postgres://ca:secret@/ca?host=/run/postgresql": true, "postgres://ca@/ca?host=/run/postgresql&password=secret": true,
+		"postgres://ca@/ca?host=/run/postgresql": false, "/var/lib/tekend/ca/ca.db": false,
+	} {
+		path := write(t, filepath.Join(t.TempDir(), "ca.yaml"), "x")
+		for _, mode := range []os.FileMode{0o644, 0o640} {
+			if err := os.Chmod(path, mode); err != nil {
+				t.Fatal(err)
+			}
+			var l production.List
+			common{file: path, dbName: "ca.db", db: source}.ofFence(&l)
+			if (len(l.Found) == 1) != (bad && mode == 0o644) || len(l.Found) == 1 && strings.Contains(l.Found[0].String(), "secret") {
+				t.Errorf("%s, mode %o: %v", source, mode, l.Found)
+			}
+		}
+	}
 }
