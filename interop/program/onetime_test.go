@@ -46,6 +46,14 @@ func (w *world) testOneTime(t *testing.T) {
 		if out, code := w.s.Tekend(t, "verify", path); code != 0 {
 			t.Errorf("verify: exit %d\n%s", code, out)
 		}
+		// The evidence is whole though the key is gone.
+		bundle := path + ".json"
+		if out, code := w.s.Tekend(t, "evidence", "get", "--key-file", filepath.Join(w.s.Dir, "front", "one-time.key"), r.ID, "-o", bundle); code != 0 {
+			t.Fatalf("evidence get: exit %d\n%s", code, out)
+		}
+		if out, code := w.s.Tekend(t, "evidence", "verify", bundle, path); code != 0 {
+			t.Errorf("evidence verify: exit %d\n%s", code, out)
+		}
 	}
 	d, err := db.OpenReader(t.Context(), filepath.Join(w.s.Dir, "sam", "sam.db"))
 	w.must(t, err)
