@@ -44,7 +44,8 @@ var sandboxFills = []string{
 	"evidence_tsas: [{url: \"http://tsa.example.eu/tsa\", root_file: /etc/tekend/anchor-root.pem}] # another house's authority\n", "",
 	"  anchor: {url: \"http://tsa.example.eu/tsa\", root_file: /etc/tekend/anchor-root.pem} # another house's authority\n", "",
 	"  clock: # servers of your own or by contract, independent of each other and of this machine\n", "",
-	"    sources: [{kind: ntp, address: ntp1.example.be}, {kind: ntp, address: ntp2.example.be}, {kind: ntp, address: ntp.example.eu}]\n", "",
+	"    sources: [{kind: ntp, address: ntp1.example.be}, {kind: ntp, address: ntp2.example.be}, {kind: ntp, address: ntp.example.eu, nts: true}]\n", "",
+	"    interval: 200ms\n    confirm: true                          # a token waits for one more answer of the sources\n", "",
 }
 
 const apiKey = "tk_deploymentdeploymentdeployment"
