@@ -108,7 +108,7 @@ func (w *world) homes(t *testing.T) []home {
 		// until it writes over it.
 		{"an e-mail address", []string{"cenek@example.test"}, []string{"itsme/", "sam/notices/", "sam/sam.db"}},
 		{"a private key in PEM", []string{"BEGIN PRIVATE KEY"}, []string{
-			"sam/itsme-ident-enc.pem", "sam/itsme-confirm-enc.pem", "sam/audit-log.pem", "ca/audit-log.pem", "tsa/audit-log.pem",
+			"front/https.key", "sam/itsme-ident-enc.pem", "sam/itsme-confirm-enc.pem", "sam/audit-log.pem", "ca/audit-log.pem", "tsa/audit-log.pem",
 			"provider/order-key.pem", "operators/", "anchor/", "itsme/",
 		}},
 	}
