@@ -35,6 +35,10 @@ type queue struct {
 // maxGroup bounds one transaction.
 const maxGroup = 64
 
+// maxWaiting bounds the queue: more than the disk takes in some seconds. Whoever comes when it is full asks again, and a disk
+// that stands still costs no memory.
+const maxWaiting = 1024
+
 // reserve takes the time and a new serial number and records both, durably, before the key is used. The serial number is random
 // with 159 bits, so that even a database put back makes no second one (TSA-03); time never goes back from token to token (TSA-15).
 func (r *Role) reserve(ctx context.Context, req tsa.Request) (tsa.Info, *unit, error) {
@@ -46,6 +50,10 @@ func (r *Role) reserve(ctx context.Context, req tsa.Request) (tsa.Info, *unit, e
 		Policy: r.policy, Imprint: req.Imprint, Serial: serial, Accuracy: r.cfg.Accuracy, Nonce: req.Nonce, Qualified: r.cfg.Qualified,
 	}}
 	r.queue.mu.Lock()
+	if len(r.queue.waiting) >= maxWaiting {
+		r.queue.mu.Unlock()
+		return tsa.Info{}, nil, &tsa.Failure{Info: tsa.SystemFailure, Text: "too many requests wait; ask again"}
+	}
 	r.queue.waiting = append(r.queue.waiting, e)
 	if !r.queue.busy {
 		r.queue.busy = true
