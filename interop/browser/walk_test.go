@@ -401,7 +401,7 @@ func TestThePageWorksWithoutScripts(t *testing.T) {
 func TestTheContractIsReadable(t *testing.T) {
 	pl := start(t)
 	p := open(t, "en", pl.hosts()...)
-	for _, path := range []string{"/docs", "/terms/2026-11", "/terms/2026-11?lang=nl"} {
+	for _, path := range []string{"/docs", "/terms/2026-11-24", "/terms/2026-11-24?lang=nl", "/revoke?lang=nl"} {
 		p.do(chromedp.Navigate(pl.info.Front + path))
 		p.do(chromedp.WaitVisible("h1"))
 		p.shot(strings.Trim(strings.NewReplacer("/", "-", "?lang=", "-").Replace(path), "-"))
