@@ -105,7 +105,7 @@ func newWorld(t testing.TB, kind string) *world {
 	unit := parse(t, der, err)
 	w.leaf = w.person(t, w.from, w.from.AddDate(2, 0, 0))
 	role, err := authority.New(context.Background(), authority.Config{Now: func() time.Time { return w.now }, DB: filepath.Join(t.TempDir(), "tsa.db")},
-		authority.Dependencies{Signer: unitKey, Chain: []*x509.Certificate{unit, w.root}})
+		authority.Dependencies{Unit: authority.Unit{Signer: unitKey, Chain: []*x509.Certificate{unit, w.root}}})
 	check(t, err)
 	srv := httptest.NewServer(role.Handler())
 	t.Cleanup(func() { srv.Close(); _ = role.Close() })

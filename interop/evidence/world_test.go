@@ -204,7 +204,7 @@ func (w *world) startCA() {
 
 func (w *world) startTSA() {
 	role := got(stamping.New(w.t.Context(), stamping.Config{Now: time.Now, DB: w.path("tsa.db")},
-		stamping.Dependencies{Signer: w.unit.Signer, Chain: []*x509.Certificate{w.unit.Cert, w.root}}))(w.t)
+		stamping.Dependencies{Unit: stamping.Unit{Signer: w.unit.Signer, Chain: []*x509.Certificate{w.unit.Cert, w.root}}}))(w.t)
 	w.t.Cleanup(func() { _ = role.Close() })
 	w.listen("tsa.sock", role.Handler())
 	w.stamper = tsa.NewClient(tsa.ClientConfig{Socket: w.path("tsa.sock"), Roots: w.roots, Now: time.Now}, nil)
