@@ -139,7 +139,7 @@ func NewOperatorClient(socket string, timeout time.Duration) *OperatorClient {
 }
 
 // RetireRequest asks for the last CRL of an earlier issuing CA: an act of
-// operators (foureyes.ActRetire, whose subject is the CA's name) and its
+// operators (foureyes.ActRetire, whose subject is the SHA-256 of its certificate, in hexadecimal) and its
 // approvals.
 type RetireRequest struct {
 	Text      string   `json:"text"`

@@ -97,7 +97,7 @@ type Config struct {
 	// time before. Default false.
 	Confirm bool `yaml:"confirm"`
 	// OperatorResume keeps a doubt, once the sources agree again, until two operators have looked and say so (`act show --act
-	// resume --subject clock --reason clockChecked`). It outlives
+	// resume --subject SHA256 --reason clockChecked`). It outlives
 	// restarts. The pause around a leap second needs nobody. Default false: time is given again by itself.
 	OperatorResume bool `yaml:"operator_resume"`
 }

@@ -28,7 +28,7 @@ var actReasons = map[string]map[string]int{
 }
 
 // MaxActSubject bounds an act's subject, in bytes: a credential's id has 41, a
-// serial number of 20 octets 40 in hex.
+// serial number of 20 octets 40 in hex, a SHA-256 64.
 const MaxActSubject = 64
 
 // ErrAct says that a text is no act, or of something nobody may decide.
@@ -39,7 +39,7 @@ var ErrAct = errors.New("not an act of operators")
 // that the approvals count once.
 type Act struct {
 	Act     string // ActRevoke …
-	Subject string // id of a credential, serial number of a certificate in lower-case hex, or name of an issuing CA
+	Subject string // id of a credential, serial number of a certificate in lower-case hex, or SHA-256 of the certificate of an issuing CA or of a time-stamping unit
 	Reason  string // a name that belongs to Act
 	ID      string // random, 26 characters of base 32
 }
@@ -85,7 +85,7 @@ func (a Act) check() error {
 		return fmt.Errorf("%w: %q is no reason to %s", ErrAct, a.Reason, a.Act)
 	}
 	if a.Subject == "" || len(a.Subject) > MaxActSubject || !plain(a.Subject, "-_") {
-		return fmt.Errorf("%w: the subject must be a credential's id or a serial number", ErrAct)
+		return fmt.Errorf("%w: the subject must be a credential's id, a serial number or the SHA-256 of a certificate, in hexadecimal", ErrAct)
 	}
 	if len(a.ID) != len(rand.Text()) || !plain(a.ID, "") {
 		return fmt.Errorf("%w: id must be 26 letters and digits", ErrAct)

@@ -374,7 +374,10 @@ func TestLastCRL(t *testing.T) {
 	}
 	w.advance(c.NotAfter.Sub(w.now()) + time.Minute)
 	retire := func(name string, who ...int) (ca.LastCRL, error) {
-		act := got(foureyes.NewAct(foureyes.ActRetire, name, "cessationOfOperation"))(t)
+		der, _, err := w.front.Published(t.Context(), "ca/"+name+".crt")
+		must(t, err)
+		sum := sha256.Sum256(der)
+		act := got(foureyes.NewAct(foureyes.ActRetire, hex.EncodeToString(sum[:]), "cessationOfOperation"))(t)
 		var keys []ed25519.PrivateKey
 		for _, n := range who {
 			keys = append(keys, w.operators[n])

@@ -2,8 +2,10 @@ package authority
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -26,7 +28,7 @@ var ErrNotYet = errors.New("the last CRL would be too early")
 func (r *Role) Retire(ctx context.Context, name string) error {
 	i := r.issuer(name)
 	if i == nil || i == r.issuers[0] {
-		return fmt.Errorf("%w: %s is not an earlier issuing CA of this role", ErrNotYet, name)
+		return fmt.Errorf("%w: not an earlier issuing CA of this role; operators name it by the SHA-256 of its certificate, in hexadecimal", ErrNotYet)
 	}
 	if err := r.shut(); err != nil {
 		return err
@@ -58,25 +60,39 @@ func (r *Role) retire(ctx context.Context, req ca.RetireRequest) (ca.LastCRL, er
 	if err != nil {
 		return ca.LastCRL{}, r.retireRefused(ctx, act.Subject, err)
 	}
+	// The subject is a certificate, not a name: names of issuing CAs are the same everywhere, and an approval for one
+	// deployment must do nothing in another one.
+	name := r.nameOf(act.Subject)
 	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
 		if err := useAct(ctx, tx, act.ID, act.Subject, r.cfg.Now()); err != nil {
 			return err
 		}
-		return audit.Append(ctx, tx, audit.Event{At: r.cfg.Now(), Kind: "issuer.retire", Subject: act.Subject, Detail: detail})
+		return audit.Append(ctx, tx, audit.Event{At: r.cfg.Now(), Kind: "issuer.retire", Subject: name, Detail: detail})
 	})
 	if err == nil {
-		err = r.Retire(ctx, act.Subject)
+		err = r.Retire(ctx, name)
 	}
 	if errors.Is(err, ErrNotYet) {
 		err = wire.Refuse(http.StatusConflict, ca.CodeNotYet, err.Error())
 	}
 	if err != nil {
-		return ca.LastCRL{}, r.retireRefused(ctx, act.Subject, err)
+		return ca.LastCRL{}, r.retireRefused(ctx, name, err)
 	}
-	out := ca.LastCRL{Issuer: act.Subject}
-	err = r.db.QueryRowContext(ctx, "SELECT number, sha256 FROM crls WHERE issuer = ? AND next_update = ? AND sha256 IS NOT NULL", act.Subject, lastUpdate.Unix()).
+	out := ca.LastCRL{Issuer: name}
+	err = r.db.QueryRowContext(ctx, "SELECT number, sha256 FROM crls WHERE issuer = ? AND next_update = ? AND sha256 IS NOT NULL", name, lastUpdate.Unix()).
 		Scan(&out.Number, &out.SHA256)
 	return out, err
+}
+
+// nameOf gives the name of the issuing CA whose certificate has this SHA-256, in
+// hexadecimal; "" for none of this role.
+func (r *Role) nameOf(fingerprint string) string {
+	for _, i := range r.issuers {
+		if sum := sha256.Sum256(i.cert.Raw); hex.EncodeToString(sum[:]) == fingerprint {
+			return i.name
+		}
+	}
+	return ""
 }
 
 func (r *Role) retireRefused(ctx context.Context, name string, cause error) error {

@@ -25,7 +25,7 @@ type actCmd struct {
 
 type actShowCmd struct {
 	Act     string `required:"" enum:"revoke,suspend,resume,destroy,retire" help:"revoke (for ever), suspend, resume, destroy (the key of a revoked credential); at the ca retire (last CRL of an earlier issuing CA)."`
-	Subject string `required:"" help:"A credential's id, a certificate's serial number in lower-case hex, an issuing CA's name, or clock (of the tsa)."`
+	Subject string `required:"" help:"A credential's id, a certificate's serial number in lower-case hex, or the SHA-256 in hex of the certificate of an issuing CA (retire) or of a time-stamping unit (resume, of its clock)."`
 	Reason  string `required:"" help:"revoke: unspecified, keyCompromise, superseded, cessationOfOperation, privilegeWithdrawn; suspend: investigation; resume: investigationOver, at the tsa clockChecked; destroy: unspecified; retire: cessationOfOperation."`
 }
 

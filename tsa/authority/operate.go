@@ -2,11 +2,14 @@ package authority
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,8 +20,15 @@ import (
 	"tekend/wire"
 )
 
-// SubjectClock is what the one act that this role knows is about: foureyes.ActResume, once operators have looked at the clock.
-const SubjectClock = "clock"
+// unitOf tells whether the one act that this role knows is about it: foureyes.ActResume, once operators have looked at the
+// clock. Its subject is the SHA-256 of a unit's certificate, in hexadecimal: clocks have no names, and an approval for one
+// deployment must do nothing in another one.
+func (r *Role) unitOf(subject string) bool {
+	return slices.ContainsFunc(r.units, func(u *unit) bool {
+		sum := sha256.Sum256(u.cert.Raw)
+		return hex.EncodeToString(sum[:]) == subject
+	})
+}
 
 // OperatorHandler serves operators on a socket of their own, which the front cannot open.
 //
@@ -54,8 +64,8 @@ func refuse(status int, code, detail string) error { return wire.Refuse(status, 
 // once; an equal call gets the stored outcome.
 func (r *Role) operate(ctx context.Context, req tsa.ActRequest, hash string) (*tsa.ActDone, error) {
 	a, err := foureyes.ParseAct(req.Text)
-	if err != nil || a.Act != foureyes.ActResume || a.Subject != SubjectClock || a.Reason != "clockChecked" {
-		return nil, refuse(http.StatusBadRequest, "bad_request", "this role knows one act: resume clock, for the reason clockChecked")
+	if err != nil || a.Act != foureyes.ActResume || !r.unitOf(a.Subject) || a.Reason != "clockChecked" {
+		return nil, refuse(http.StatusBadRequest, "bad_request", "this role knows one act: resume, for the reason clockChecked; its subject is the SHA-256 of the unit's certificate, in hexadecimal")
 	}
 	if done, err := r.actDone(ctx, a.ID, hash); err != nil || done != nil {
 		return done, err

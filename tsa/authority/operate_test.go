@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -68,6 +70,12 @@ func do(t *testing.T, r *authority.Role, req tsa.ActRequest) int {
 	return rec.Code
 }
 
+// subject names the unit's clock in an act.
+func (g *guarded) subject() string {
+	sum := sha256.Sum256(g.dep.Chain[0].Raw)
+	return hex.EncodeToString(sum[:])
+}
+
 // TestOperatorsLookAtTheClock: with operator_resume a doubt ends only by the word of two operators, once the sources agree; a restart does
 // not end it, and approvals count once.
 func TestOperatorsLookAtTheClock(t *testing.T) {
@@ -75,7 +83,7 @@ func TestOperatorsLookAtTheClock(t *testing.T) {
 	g := startGuarded(t, func(c *clock.Config) { c.OperatorResume = true }, d.list)
 	_, err := g.ask()
 	check(t, err)
-	early := d.act(t, foureyes.ActResume, authority.SubjectClock, "clockChecked", 0, 1)
+	early := d.act(t, foureyes.ActResume, g.subject(), "clockChecked", 0, 1)
 	if code := do(t, g.role, early); code != http.StatusConflict {
 		t.Errorf("without a doubt: %d", code)
 	}
@@ -96,13 +104,14 @@ func TestOperatorsLookAtTheClock(t *testing.T) {
 		req  tsa.ActRequest
 		want int
 	}{
-		"one operator":        {d.act(t, foureyes.ActResume, authority.SubjectClock, "clockChecked", 0), http.StatusForbidden},
-		"one twice":           {d.act(t, foureyes.ActResume, authority.SubjectClock, "clockChecked", 1, 1), http.StatusForbidden},
-		"strangers":           {newDesk(t).act(t, foureyes.ActResume, authority.SubjectClock, "clockChecked", 0, 1), http.StatusForbidden},
+		"one operator":        {d.act(t, foureyes.ActResume, g.subject(), "clockChecked", 0), http.StatusForbidden},
+		"one twice":           {d.act(t, foureyes.ActResume, g.subject(), "clockChecked", 1, 1), http.StatusForbidden},
+		"strangers":           {newDesk(t).act(t, foureyes.ActResume, g.subject(), "clockChecked", 0, 1), http.StatusForbidden},
+		"another unit":        {d.act(t, foureyes.ActResume, strings.Repeat("0a", 32), "clockChecked", 0, 1), http.StatusBadRequest},
 		"another subject":     {d.act(t, foureyes.ActResume, "cred_1", "clockChecked", 0, 1), http.StatusBadRequest},
-		"another reason":      {d.act(t, foureyes.ActResume, authority.SubjectClock, "investigationOver", 0, 1), http.StatusBadRequest},
-		"another act":         {d.act(t, foureyes.ActSuspend, authority.SubjectClock, "investigation", 0, 1), http.StatusBadRequest},
-		"another act's words": {tsa.ActRequest{Text: early.Text, Approvals: d.act(t, foureyes.ActResume, authority.SubjectClock, "clockChecked", 0, 1).Approvals}, http.StatusForbidden},
+		"another reason":      {d.act(t, foureyes.ActResume, g.subject(), "investigationOver", 0, 1), http.StatusBadRequest},
+		"another act":         {d.act(t, foureyes.ActSuspend, g.subject(), "investigation", 0, 1), http.StatusBadRequest},
+		"another act's words": {tsa.ActRequest{Text: early.Text, Approvals: d.act(t, foureyes.ActResume, g.subject(), "clockChecked", 0, 1).Approvals}, http.StatusForbidden},
 	} {
 		if code := do(t, g.role, tc.req); code != tc.want {
 			t.Errorf("%s: %d", name, code)
