@@ -38,13 +38,18 @@ func Serve(ctx context.Context, within time.Duration, endpoints ...Endpoint) err
 }
 
 // Logged writes one line for each request: what was asked and how it ended, never what was in it. Paths of our contracts
-// hold hashes and opaque ids only; a query is not part of them and not logged. level says how loud the line is.
+// hold hashes and opaque ids only. A query is not logged, and no path that a ServeMux below does not know: a stranger may have
+// written anything into it, or a person a code. level says how loud the line is.
 func Logged(h http.Handler, log *slog.Logger, now func() time.Time, level func(path string, status int) slog.Level) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := now()
 		s := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		h.ServeHTTP(s, r)
-		log.Log(r.Context(), level(r.URL.Path, s.status), "request", "method", r.Method, "path", r.URL.Path, "status", s.status,
+		path := r.URL.Path
+		if r.Pattern == "" {
+			path = "unknown"
+		}
+		log.Log(r.Context(), level(path, s.status), "request", "method", r.Method, "path", path, "status", s.status,
 			"ms", now().Sub(start).Milliseconds())
 	})
 }
