@@ -17,6 +17,7 @@ import (
 const (
 	mostOpen    = 10
 	mostPerHour = 60
+	mostMinute  = 6000
 )
 
 // common are the settings of the sam's file.
@@ -75,6 +76,7 @@ func (f samFile) ofChannels(l *production.List) {
 func (f samFile) ofPeople(l *production.List) {
 	l.Unless(f.SAM.Limits.Open <= mostOpen, "sam.limits.open", "%d questions may wait for one person; at most %d", f.SAM.Limits.Open, mostOpen)
 	l.Unless(f.SAM.Limits.PerHour <= mostPerHour, "sam.limits.per_hour", "one person may be asked %d times in an hour; at most %d", f.SAM.Limits.PerHour, mostPerHour)
+	l.Unless(f.SAM.Limits.PerMinute <= mostMinute, "sam.limits.per_minute", "%d questions in a minute for people who are not known yet; at most %d", f.SAM.Limits.PerMinute, mostMinute)
 	// Either may be right; which one is a decision that nobody should take by silence.
 	l.Unless(f.SAM.ProviderSigned != "", "sam.provider_signed", "it is not decided; required keeps an owned front from ordering by itself, optional takes unsigned orders too")
 	l.Unless(f.SAM.PolicySHA256 != "", "sam.policy_sha256", "it is not set: what people confirm would not name the practice statement in force")

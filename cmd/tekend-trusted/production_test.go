@@ -265,6 +265,7 @@ var defects = map[string]defect{
 	"notices in /tmp":          {"sam", "kind: smtp", "kind: file, dir: /tmp/notices", "sam.notices.dir"},
 	"open relay password":      {"sam", "kind: smtp", "kind: smtp, password_file: P/open", "sam.notices.password_file"},
 	"many open questions":      {"sam", "provider_signed:", "limits: {open: 1000}\n  provider_signed:", "sam.limits.open"},
+	"many strangers":           {"sam", "provider_signed:", "limits: {per_minute: 100000}\n  provider_signed:", "sam.limits.per_minute"},
 	"many questions":           {"sam", "provider_signed:", "limits: {per_hour: 100000}\n  provider_signed:", "sam.limits.per_hour"},
 	"signed orders undecided":  {"sam", "provider_signed: required", "", "sam.provider_signed"},
 	"no policy in manifests":   {"sam", "policy_sha256: AAAA", "", "sam.policy_sha256"},

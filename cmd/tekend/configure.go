@@ -117,7 +117,7 @@ func (s *sandbox) samConfig() doc {
 			"confirm":   client(confirmClient, confirmService, "itsme-confirm-enc.pem"),
 			"root_file": s.path("sam", "root.pem"), "issuer_file": s.path("sam", "issuing-ca.pem"),
 			"status_socket": s.path("ca", "status", "status.sock"), "key_type": s.state.KeyType,
-			"limits":          doc{"open": 1000, "per_hour": 100000}, // scripts play the magic people; the defaults are for people
+			"limits":          doc{"open": 1000, "per_hour": 100000, "per_minute": 100000}, // scripts play the magic people; the defaults are for people
 			"notices":         doc{"kind": "file", "dir": s.path("sam", "notices"), "from": "Tekend SANDBOX <keys@tekend-sandbox.test>", "help": "this is a sandbox; nobody answers"},
 			"providers":       []doc{{"name": providerName, "key_files": []string{s.path("sam", "provider.pem")}}},
 			"provider_signed": s.cmd.ProviderSigned, "policy_sha256": s.promises.cpsSum,

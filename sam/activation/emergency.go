@@ -165,21 +165,26 @@ func (r *Role) revokeByCode(ctx context.Context, credential, reason string) (*sa
 
 // tries counts wrong codes in this minute.
 type tries struct {
-	mu    sync.Mutex
-	since time.Time
-	wrong int
+	perMinute
 	slots chan struct{}
 }
 
-// count counts one more wrong code: how many there were in this minute.
-func (t *tries) count(now time.Time) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if now.Sub(t.since).Abs() > time.Minute {
-		t.since, t.wrong = now, 0
+// perMinute counts what happens in a minute.
+type perMinute struct {
+	mu    sync.Mutex
+	since time.Time
+	n     int
+}
+
+// count counts one more: how many there were in this minute.
+func (m *perMinute) count(now time.Time) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now.Sub(m.since).Abs() > time.Minute {
+		m.since, m.n = now, 0
 	}
-	t.wrong++
-	return t.wrong
+	m.n++
+	return m.n
 }
 
 //go:embed emergency.html

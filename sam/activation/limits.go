@@ -21,6 +21,10 @@ type Limits struct {
 	// for signatures, and apart from them the enrolments in which he identified
 	// himself. Default 10.
 	PerHour int `yaml:"per_hour"`
+	// PerMinute is how many questions this process makes in a minute of which it
+	// is not known whom they are for: enrolments, which cost a key each, and
+	// revocations of all of whoever answers. Default 600.
+	PerMinute int `yaml:"per_minute"`
 }
 
 func (l Limits) withDefaults() (Limits, error) {
@@ -30,10 +34,22 @@ func (l Limits) withDefaults() (Limits, error) {
 	if l.PerHour == 0 {
 		l.PerHour = 10
 	}
-	if l.Open < 0 || l.PerHour < 0 {
+	if l.PerMinute == 0 {
+		l.PerMinute = 600
+	}
+	if l.Open < 0 || l.PerHour < 0 || l.PerMinute < 0 {
 		return l, errors.New("sam: limits must be more than 0")
 	}
 	return l, nil
+}
+
+// anybody refuses one more question that names nobody when this minute has had
+// enough: without a person there is nothing else to count by.
+func (r *Role) anybody() error {
+	if r.unnamed.count(r.cfg.Now()) > r.cfg.Limits.PerMinute {
+		return tooMany("as many questions as allowed were made in this minute for people who are not known yet", time.Minute)
+	}
+	return nil
 }
 
 // personName names a person at one of our clients of itsme, by a hash.

@@ -95,6 +95,30 @@ func TestEnrolmentsOfOnePersonAreLimited(t *testing.T) {
 	w.toConsent("approve")
 }
 
+// TestQuestionsOfNobodyAreLimited: enrolments, which cost a key each, and revocations of all of whoever answers are counted
+// together, since there is nobody to count them by; what names its person goes on.
+func TestQuestionsOfNobodyAreLimited(t *testing.T) {
+	w := newWorld(t, func(c *activation.Config) { c.Limits = activation.Limits{Open: 9, PerHour: 99, PerMinute: 5} })
+	cred := w.enrol("approve")
+	w.apply()
+	w.apply()
+	for range 2 {
+		got(w.front.Revoke(t.Context(), sam.RevokeRequest{V: 1, Txn: txn(), Language: "en"}))(t)
+	}
+	keys := w.count("key.generate")
+	_, err := w.front.Revoke(t.Context(), sam.RevokeRequest{V: 1, Txn: txn(), Language: "en"})
+	w.tooMany(err, time.Second, time.Minute)
+	_, err = w.front.Enrol(t.Context(), sam.EnrolRequest{V: 1, Txn: txn(), Language: "nl", TermsVersion: terms, TermsSHA256: termsDigest()})
+	w.tooMany(err, time.Second, time.Minute)
+	if n := w.count("key.generate"); n != keys {
+		t.Errorf("%d keys were made for a refused enrolment", n-keys)
+	}
+	got(w.ask(cred, "text"))(t)
+	got(w.front.Revoke(t.Context(), sam.RevokeRequest{V: 1, Txn: txn(), Credential: cred.ID, Language: "en"}))(t)
+	w.advance(61 * time.Second)
+	w.apply()
+}
+
 // TestABurstIsOneLineAndANumber: 100 questions too many are one row of the
 // audit, and then one with the number; 500 refusals about as many things that
 // do not exist are few rows; none is lost, also when the process is

@@ -109,6 +109,11 @@ func (r *Role) prepareRevocation(ctx context.Context, req sam.RevokeRequest, has
 	if _, err := consent.ReasonCode(req.Reason); err != nil || req.V != sam.Version || !plainID(req.Txn) || !language(req.Language) {
 		return nil, refuse(sam.CodeBadRequest, "v, txn, language or reason is not of the contract")
 	}
+	if req.Credential == "" {
+		if err := r.anybody(); err != nil {
+			return nil, err
+		}
+	}
 	m, owner, err := r.revokeManifest(ctx, req)
 	if err != nil {
 		return nil, err

@@ -81,6 +81,7 @@ type Role struct {
 	chains  chains
 	work    work
 	tries   tries
+	unnamed perMinute // questions that name nobody
 
 	sweeper  sync.Mutex // one sweep at a time
 	searched time.Time  // when the token was last searched for resident keys; under sweeper
