@@ -78,6 +78,7 @@ const (
 	CodeOrderRequired      = "order_required"       // only orders that their provider has signed are taken
 	CodeOrderRefused       = "order_refused"        // the provider's order does not verify, or is of other documents
 	CodeConflict           = "conflict"             // another body for the same path, or not at this step
+	CodeSuspended          = "suspended"            // operators look into a credential of this person, who gets no other one meanwhile
 	CodeWrongCode          = "wrong_code"           // of the emergency channel, in the audit alone
 	CodeNotApproved        = "not_approved"         // two operators have not approved this act, or did for another one
 	CodeActRefused         = "act_refused"          // the act does not fit the credential's state, or its id was used

@@ -109,6 +109,7 @@ var (
 	ErrMinor       = &Error{Code: "signer_minor", Detail: "the person is under 18 and cannot get a certificate", Hint: "somebody of age has to sign"}
 	ErrMismatch    = &Error{Code: "identity_mismatch", Detail: "the two answers of itsme do not speak of the same person", Hint: "make a new request"}
 	ErrCertificate = &Error{Code: "certificate_not_good", Detail: "the person's certificate cannot be used", Hint: "make a new request; the person gets a new certificate"}
+	ErrSuspended   = &Error{Code: "certificate_not_good", Detail: "the person's key is suspended while something is looked into; the certificate is not revoked", Hint: "the person may ask the operators of this service"}
 	ErrBadToken    = &Error{Code: "answer_refused", Detail: "itsme's answer did not pass our checks", Hint: "make a new request"}
 	ErrOrderWanted = &Error{Code: "signed_order_required", Detail: "only orders that their provider has signed are taken here", Hint: "send signed_order with the request"}
 	ErrOrderBad    = &Error{Code: "signed_order_refused", Detail: "the signed order was refused", Hint: "check that operators registered its key, and make a new request"}
@@ -133,6 +134,7 @@ var samErrors = map[string]*Error{
 	sam.CodeBadToken:           ErrBadToken,
 	sam.CodeCertificateNotGood: ErrCertificate,
 	sam.CodeCredentialUnknown:  ErrCertificate,
+	sam.CodeSuspended:          ErrSuspended,
 	sam.CodeAttributesRefused:  ErrRefused,
 	sam.CodeTimeStampRequired:  ErrTSA,
 	sam.CodeBurnt:              ErrOutcome,

@@ -396,9 +396,7 @@ func (s *Service) whyNotGood(ctx context.Context, rec *Record, why *Error) *Erro
 	case sam.CredentialRevoked, sam.CredentialDestroyed:
 		return why.with("the person's certificate is revoked")
 	case sam.CredentialSuspended:
-		suspended := why.with("the person's key is suspended while something is looked into; the certificate is not revoked")
-		suspended.Hint = "the person may ask the operators of this service"
-		return suspended
+		return ErrSuspended
 	}
 	return why
 }

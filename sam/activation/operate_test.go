@@ -87,7 +87,7 @@ func TestTwoOperatorsSuspendResumeAndRevoke(t *testing.T) {
 	// Nor does he get another one meanwhile.
 	again := w.apply()
 	_, err = w.front.Identification(t.Context(), again.ID, w.at(again.AuthorizationURL, "approve"))
-	w.refused(err, sam.CodeCertificateNotGood)
+	w.refused(err, sam.CodeSuspended)
 	if _, _, err := p.act(foureyes.ActSuspend, cred.ID, "investigation"); code(err) != sam.CodeActRefused {
 		t.Errorf("suspended twice: %v", err)
 	}
@@ -148,7 +148,7 @@ func TestASuspensionHoldsApplicationsOnTheirWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := issue(second)
-	w.refused(err, sam.CodeCertificateNotGood)
+	w.refused(err, sam.CodeSuspended)
 	if n := w.number("SELECT COUNT(*) FROM links"); n != 1 {
 		t.Errorf("%d credentials", n)
 	}

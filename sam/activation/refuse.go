@@ -46,6 +46,7 @@ var statuses = map[string]int{
 	sam.CodeClock:            http.StatusServiceUnavailable, sam.CodeItsmeUnreachable: http.StatusServiceUnavailable,
 	sam.CodeFrontBehind: http.StatusConflict,
 	sam.CodeActRefused:  http.StatusConflict,
+	sam.CodeSuspended:   http.StatusConflict,
 	sam.CodeNotApproved: http.StatusForbidden, sam.CodeWrongCode: http.StatusForbidden,
 	sam.CodeTimeStampRequired: http.StatusConflict,
 	sam.CodeOrderRequired:     http.StatusForbidden, sam.CodeOrderRefused: http.StatusUnprocessableEntity,

@@ -78,7 +78,7 @@ func notSuspended(ctx context.Context, from rowReader, iss, identAud, identSub s
 		return fmt.Errorf("look for suspended credentials: %w", err)
 	}
 	if n > 0 {
-		return refuse(sam.CodeCertificateNotGood, "operators have suspended a credential of this person")
+		return refuse(sam.CodeSuspended, "operators have suspended a credential of this person")
 	}
 	return nil
 }
