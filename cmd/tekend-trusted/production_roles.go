@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/mail"
 	"slices"
 	"strings"
@@ -39,7 +40,9 @@ func (f samFile) common(file string, uid int) common {
 // ofClients looks at itsme and at our two clients there.
 func (f samFile) ofClients(l *production.List, uid int) {
 	ofItsme(l, "sam.itsme", f.SAM.Itsme)
-	for name, c := range map[string]activation.ClientConfig{"sam.ident": f.SAM.Ident, "sam.confirm": f.SAM.Confirm} {
+	clients := map[string]activation.ClientConfig{"sam.confirm": f.SAM.Confirm, "sam.ident": f.SAM.Ident}
+	for _, name := range slices.Sorted(maps.Keys(clients)) {
+		c := clients[name]
 		l.Address(name+".redirect_uri", c.RedirectURI, production.HTTPS)
 		l.Secret(name+".enc_key_file", c.EncKeyFile, uid)
 		for _, k := range c.OtherKeys {

@@ -40,7 +40,7 @@ func TestARoleInProductionSaysAllThatIsUnsafe(t *testing.T) {
 		}
 		code, _, checked := call(t, "config", "check", "--config", file)
 		if code != exitNo || strings.TrimPrefix(checked, "tekend-trusted: ") != strings.TrimPrefix(stderr, "tekend-trusted: ") {
-			t.Errorf("%s: config check: exit %d, %s", role, code, checked)
+			t.Errorf("%s: config check: exit %d, %s\nand the role: %s", role, code, checked, stderr)
 		}
 	}
 	if code, _, _ := call(t, "config", "check", "--config", w.path("pki/root.pem")); code != exitUsage {

@@ -4,9 +4,11 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"tekend/production"
@@ -86,8 +88,9 @@ func (c frontConfig) ofStamps(l *production.List) {
 		l.Policy(fmt.Sprintf("tsa_policies[%d]", i), p, "")
 	}
 	l.Unless(len(c.EvidenceTSAs) > 0, "evidence_tsas", "there are none: only our own authority would say when evidence existed; name one of somebody else")
-	for name, list := range map[string][]otherTSA{"tsas": c.TSAs, "evidence_tsas": c.EvidenceTSAs} {
-		for i, t := range list {
+	others := map[string][]otherTSA{"evidence_tsas": c.EvidenceTSAs, "tsas": c.TSAs}
+	for _, name := range slices.Sorted(maps.Keys(others)) {
+		for i, t := range others[name] {
 			l.Address(fmt.Sprintf("%s[%d].url", name, i), t.URL, production.Any) // its answers are signed
 		}
 	}
