@@ -160,7 +160,7 @@ func attempts(t *testing.T, s *sandboxtest.Sandbox) (forbidden, allowed []attemp
 			return err
 		}
 		top, _, _ := strings.Cut(name, "/")
-		public := top == "pki" || top == "anchor-root.pem" || top == "sandbox.json" || name == "."
+		public := top == "pki" || top == "anchor-root.pem" || top == "https-root.pem" || top == "sandbox.json" || name == "."
 		seen[top]++
 		switch {
 		case name == "front": // its own

@@ -203,7 +203,7 @@ func (w *world) startCA() {
 }
 
 func (w *world) startTSA() {
-	role := got(stamping.New(w.t.Context(), stamping.Config{Now: time.Now, DB: w.path("tsa.db")},
+	role := got(stamping.New(w.t.Context(), stamping.Config{Now: time.Now, DB: w.path("tsa.db"), Rate: 1e6},
 		stamping.Dependencies{Unit: stamping.Unit{Signer: w.unit.Signer, Chain: []*x509.Certificate{w.unit.Cert, w.root}}}))(w.t)
 	w.t.Cleanup(func() { _ = role.Close() })
 	w.listen("tsa.sock", role.Handler())

@@ -88,27 +88,27 @@ type process struct {
 	log  strings.Builder
 }
 
-func (w *world) start(name, program, listener string, args ...string) *process {
+func (w *world) start(name, program string, listeners []string, args ...string) *process {
 	w.t.Helper()
 	p := &process{name: name, cmd: exec.Command(w.bin(program), args...)}
 	p.cmd.Stderr, p.cmd.Dir, p.cmd.SysProcAttr = &p.log, "/", w.attr(name)
 	p.cmd.Env = []string{"PATH=/usr/bin:/bin"}
-	if listener != "" {
-		f := w.port(listener)
+	for _, l := range listeners {
+		f := w.port(l)
 		defer func() { _ = f.Close() }()
-		p.cmd.ExtraFiles = []*os.File{f}
+		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, f)
 	}
 	w.must(p.cmd.Start())
 	return p
 }
 
 func (w *world) role(name string) *process {
-	listener := map[string]string{"sam": "jwks"}[name]
-	return w.start(name, "tekend-trusted", listener, name, "--config", w.path(name, name+".yaml"))
+	listeners := map[string][]string{"sam": {"jwks", "emergency"}}[name]
+	return w.start(name, "tekend-trusted", listeners, name, "--config", w.path(name, name+".yaml"))
 }
 
 func (w *world) witness() *process {
-	return w.start("witness", "tekend-witness", "witness", "serve", "--config", w.path("witness", "witness.yaml"))
+	return w.start("witness", "tekend-witness", []string{"witness"}, "serve", "--config", w.path("witness", "witness.yaml"))
 }
 
 // stop ends a process as an operator does.
