@@ -184,7 +184,7 @@ func (s *server) body(c *gin.Context, cl *call) error {
 		return err
 	}
 	limit := s.bodyLimit(media)
-	if r.ContentLength > limit && media != ocspQuery { // whose protocol has an answer of its own
+	if r.ContentLength > limit && media != ocspQuery && media != stampQuery { // whose protocols have answers of their own
 		return errBody
 	}
 	cl.patience.lift()
@@ -205,7 +205,7 @@ func (s *server) bodyLimit(media string) int64 {
 		return maxJSON
 	case "application/x-www-form-urlencoded":
 		return maxForm
-	case "application/timestamp-query":
+	case stampQuery:
 		return maxQuery
 	case ocspQuery:
 		return certs.MaxOCSPRequest

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"tekend/tsa"
 )
 
 // file is an answer of known bytes.
@@ -105,10 +107,16 @@ func (s *server) published(ctx context.Context, name string, f file) (*file, err
 	return &f, nil
 }
 
+const stampQuery = "application/timestamp-query"
+
 // TimeStamp relays a time-stamp request.
 func (s *server) TimeStamp(ctx context.Context, in TimeStampRequestObject) (TimeStampResponseObject, error) {
 	ctx, _ = enter(ctx)
 	query, err := io.ReadAll(in.Body) // at most maxQuery: guard
+	if tooLarge(err) {
+		reply, err := tsa.EncodeRejected(tsa.TooLarge())
+		return &file{media: "application/timestamp-reply", bytes: reply}, err
+	}
 	if err != nil {
 		return nil, readError(err)
 	}

@@ -67,7 +67,7 @@ func ParseRequest(der []byte) (Request, *Failure) {
 	var r Request
 	bad := func(text string) (Request, *Failure) { return Request{}, &Failure{BadDataFormat, text} }
 	if len(der) > MaxRequest {
-		return bad("the request is too large")
+		return Request{}, TooLarge()
 	}
 	in := cryptobyte.String(der)
 	var s cryptobyte.String

@@ -71,6 +71,11 @@ func EncodeGranted(token []byte) ([]byte, error) {
 	})
 }
 
+// TooLarge is the refusal of a request of more than [MaxRequest] bytes.
+func TooLarge() *Failure {
+	return &Failure{Info: BadDataFormat, Text: "a time-stamp request has at most 64 KiB"}
+}
+
 // EncodeRejected writes the answer that refuses a request (status 2).
 func EncodeRejected(f *Failure) ([]byte, error) {
 	// A BIT STRING with named bits ends, in DER, with its last one bit.
