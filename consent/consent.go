@@ -66,8 +66,8 @@ func hash(what string, b []byte) []byte {
 	return h.Sum(nil)
 }
 
-// crockford is Crockford's base 32 in lower case: without i, l, o and u.
-const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
+// Crockford is Crockford's base 32 in lower case: without i, l, o and u.
+const Crockford = "0123456789abcdefghjkmnpqrstvwxyz"
 
 // CheckCode is the first 80 bits of a root as xxxx-xxxx-xxxx-xxxx (B-2).
 func CheckCode(root string) (string, error) {
@@ -75,21 +75,27 @@ func CheckCode(root string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("root: %w", err)
 	}
+	return Code(b, 16, 4), nil
+}
+
+// Code writes the first bits of b, five for each of chars characters, as
+// Crockford's base 32 in groups with hyphens between them. b has as many bits.
+func Code(b []byte, chars, group int) string {
 	var code strings.Builder
-	bits, n := 0, 0
-	for i, next := 0, 0; i < 16; i++ {
+	bits, n, next := 0, 0, 0
+	for i := range chars {
 		for n < 5 {
 			bits, n = bits<<8|int(b[next]), n+8
 			next++
 		}
 		n -= 5
-		if i > 0 && i%4 == 0 {
+		if i > 0 && i%group == 0 {
 			code.WriteByte('-')
 		}
-		code.WriteByte(crockford[bits>>n&31])
+		code.WriteByte(Crockford[bits>>n&31])
 		bits &= 1<<n - 1
 	}
-	return code.String(), nil
+	return code.String()
 }
 
 func decode32(s string) ([]byte, error) { return decode(s, sha256.Size) }

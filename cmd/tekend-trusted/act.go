@@ -43,13 +43,9 @@ type actApproveCmd struct{ lockApproveCmd }
 
 // Run prints the approval, of a text that is an act.
 func (c actApproveCmd) Run(p *program) error {
-	text, err := readShort(c.Text)
+	a, err := readAct(c.Text)
 	if err != nil {
-		return usage("%w", err)
-	}
-	a, err := foureyes.ParseAct(string(text))
-	if err != nil {
-		return usage("%s: %w", c.Text, err)
+		return err
 	}
 	fmt.Fprintf(p.stderr, "approving: %s %s (%s)\n", a.Act, a.Subject, a.Reason)
 	return c.lockApproveCmd.Run(p)
@@ -79,13 +75,9 @@ func (c actDoCmd) Run(p *program) error {
 	if f.Operator.Socket == "" {
 		return usage("%s: operator_listen is missing: the role takes no acts", c.Config)
 	}
-	text, err := readShort(c.Text)
+	a, err := readAct(c.Text)
 	if err != nil {
-		return usage("%w", err)
-	}
-	a, err := foureyes.ParseAct(string(text))
-	if err != nil {
-		return usage("%s: %w", c.Text, err)
+		return err
 	}
 	approvals, err := readApprovals(c.Approval)
 	if err != nil {
@@ -100,6 +92,19 @@ func (c actDoCmd) Run(p *program) error {
 	}
 	_, err = fmt.Fprintln(p.stdout, did)
 	return err
+}
+
+// readAct reads the file of an act's text.
+func readAct(path string) (foureyes.Act, error) {
+	text, err := readShort(path)
+	if err != nil {
+		return foureyes.Act{}, usage("%w", err)
+	}
+	a, err := foureyes.ParseAct(string(text))
+	if err != nil {
+		return a, usage("%s: %w", path, err)
+	}
+	return a, nil
 }
 
 // do asks the role whose file this is.

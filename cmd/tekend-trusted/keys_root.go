@@ -16,7 +16,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -115,16 +114,9 @@ func (r rootSection) readKey() (crypto.Signer, error) {
 
 // readPassphrase reads a file of one line, at least 20 characters, closed to others.
 func readPassphrase(path string) ([]byte, error) {
-	b, err := readShort(path)
+	b, err := readClosed(path)
 	if err != nil {
 		return nil, err
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s is open to others (mode %04o); make it 0600", path, info.Mode().Perm())
 	}
 	text := strings.TrimRight(string(b), "\r\n")
 	if len(text) < 20 {

@@ -47,16 +47,9 @@ func (c operatorKeygenCmd) Run(p *program) error {
 
 // readOperatorKey reads what keygen wrote.
 func readOperatorKey(path string) (ed25519.PrivateKey, error) {
-	b, err := readShort(path)
+	b, err := readClosed(path)
 	if err != nil {
 		return nil, err
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s is open to others (mode %04o); make it 0600", path, info.Mode().Perm())
 	}
 	block, _ := pem.Decode(b)
 	if block == nil {
@@ -71,6 +64,18 @@ func readOperatorKey(path string) (ed25519.PrivateKey, error) {
 		return nil, fmt.Errorf("%s holds no Ed25519 key", path)
 	}
 	return private, nil
+}
+
+// readClosed reads a short file that must be closed to others.
+func readClosed(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s is open to others (mode %04o); make it 0600", path, info.Mode().Perm())
+	}
+	return readShort(path)
 }
 
 // readShort reads a file of operators: a key, a lock's text, an approval.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"tekend/audit"
 	"tekend/consent"
 	"tekend/itsme"
 	"tekend/itsme/token"
@@ -310,9 +311,9 @@ func (r *Role) settleExchanges(ctx context.Context, tx *sql.Tx) error {
 	return nil
 }
 
-// column reads one text column.
-func column(ctx context.Context, tx *sql.Tx, query string, args ...any) ([]string, error) {
-	rows, err := tx.QueryContext(ctx, query, args...)
+// column reads one text column, in a transaction or outside.
+func column(ctx context.Context, q audit.Querier, query string, args ...any) ([]string, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

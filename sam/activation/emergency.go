@@ -41,9 +41,6 @@ const (
 	maxForm = 4 << 10
 )
 
-// crockford is the alphabet of codes: Crockford's base 32 in lower case.
-const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
-
 // revocationCode is the code of a credential, as five groups of five characters.
 // The token makes it from its MAC key, so that a notice that is sent a second
 // time can hold it again and nothing but its hash is ever stored.
@@ -52,28 +49,14 @@ func (r *Role) revocationCode(ctx context.Context, credential string) (string, e
 	if err != nil {
 		return "", tokenTrouble(fmt.Errorf("revocation code: %w", err))
 	}
-	var code strings.Builder
-	bits, n, next := 0, 0, 0
-	for i := range codeChars {
-		for n < 5 {
-			bits, n = bits<<8|int(mac[next]), n+8
-			next++
-		}
-		n -= 5
-		if i > 0 && i%5 == 0 {
-			code.WriteByte('-')
-		}
-		code.WriteByte(crockford[bits>>n&31])
-		bits &= 1<<n - 1
-	}
-	return code.String(), nil
+	return consent.Code(mac, codeChars, 5), nil
 }
 
 // codeHash is what is stored of a code. It forgives how it was typed: case,
 // spaces, hyphens, and the letters that look like digits. "" when that is no code.
 func codeHash(typed string) []byte {
 	plain := strings.NewReplacer("-", "", " ", "", "\t", "", "o", "0", "i", "1", "l", "1").Replace(strings.ToLower(typed))
-	if len(plain) != codeChars || strings.Trim(plain, crockford) != "" {
+	if len(plain) != codeChars || strings.Trim(plain, consent.Crockford) != "" {
 		return nil
 	}
 	sum := sha256.Sum256([]byte("tekend-revocation-code/1 " + plain))

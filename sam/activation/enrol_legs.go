@@ -151,12 +151,8 @@ func (r *Role) known(ctx context.Context, e *enrolment, acc *accepted) (*link, e
 // existing finds a usable credential of who identified himself: of this very
 // account at itsme, whatever the names, and not one that is due for renewal.
 func (r *Role) existing(ctx context.Context, acc *accepted) (*link, error) {
-	var ids []string
-	err := r.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		ids, err = column(ctx, tx, "SELECT id FROM links WHERE iss = ? AND ident_aud = ? AND ident_sub = ? AND state = 'active' AND once_ends = 0 ORDER BY created DESC LIMIT 8",
-			acc.Issuer, acc.Audience, acc.Subject)
-		return err
-	})
+	ids, err := column(ctx, r.db, "SELECT id FROM links WHERE iss = ? AND ident_aud = ? AND ident_sub = ? AND state = 'active' AND once_ends = 0 ORDER BY created DESC LIMIT 8",
+		acc.Issuer, acc.Audience, acc.Subject)
 	if err != nil {
 		return nil, fmt.Errorf("look for credentials: %w", err)
 	}

@@ -46,7 +46,7 @@ func (r *Role) spentAll(ctx context.Context, nonce string) (bool, error) {
 // the clock, because everything is signed, or because the process that had the
 // session is gone. It finds what a crash left.
 func (r *Role) sweepOnce(ctx context.Context) error {
-	ids, err := r.list(ctx, findOnce+" AND (once_ends <= ? OR once_nonce <> '') LIMIT 1000", r.cfg.Now().UnixMicro())
+	ids, err := column(ctx, r.db, findOnce+" AND (once_ends <= ? OR once_nonce <> '') LIMIT 1000", r.cfg.Now().UnixMicro())
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (r *Role) onceEnded(ctx context.Context, l *link) (bool, error) {
 // ended before there was a certificate, with their keys.
 func (r *Role) sweepApplications(ctx context.Context) error {
 	over := r.cfg.Now().Add(-OnceLife).UnixMicro()
-	ids, err := r.list(ctx, "SELECT id FROM enrolments WHERE step NOT IN ('done', 'existing') AND identified > 0 AND identified <= ? LIMIT 1000", over)
+	ids, err := column(ctx, r.db, "SELECT id FROM enrolments WHERE step NOT IN ('done', 'existing') AND identified > 0 AND identified <= ? LIMIT 1000", over)
 	if err != nil {
 		return err
 	}
@@ -126,23 +126,6 @@ func (r *Role) sweepApplications(ctx context.Context) error {
 		}
 		return r.dropApplication(ctx, e)
 	})
-}
-
-// list reads a text column outside a transaction.
-func (r *Role) list(ctx context.Context, query string, args ...any) (all []string, err error) {
-	rows, err := r.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var v string
-		if err := rows.Scan(&v); err != nil {
-			return nil, err
-		}
-		all = append(all, v)
-	}
-	return all, rows.Err()
 }
 
 // dropApplication forgets an application that can no longer become a

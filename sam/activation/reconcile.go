@@ -129,11 +129,8 @@ func (r *Role) reconcile(ctx context.Context) error {
 
 // publishAll tells the ca of every revocation that it is not known to have.
 func (r *Role) publishAll(ctx context.Context) error {
-	var serials []string
-	if err := r.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		serials, err = column(ctx, tx, "SELECT serial FROM revocations WHERE published = 0 ORDER BY at LIMIT 500")
-		return err
-	}); err != nil {
+	serials, err := column(ctx, r.db, "SELECT serial FROM revocations WHERE published = 0 ORDER BY at LIMIT 500")
+	if err != nil {
 		return fmt.Errorf("look for revocations: %w", err)
 	}
 	var all error
@@ -331,11 +328,8 @@ func (r *Role) keepRead(ctx context.Context, end ca.Revocation) error {
 // (Regulation (EU) 910/2014, Article 28(4)).
 func (r *Role) retell(ctx context.Context) error {
 	for after := ""; ; {
-		var serials []string
-		if err := r.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-			serials, err = column(ctx, tx, "SELECT serial FROM revocations WHERE published <> 0 AND serial > ? ORDER BY serial LIMIT 500", after)
-			return err
-		}); err != nil {
+		serials, err := column(ctx, r.db, "SELECT serial FROM revocations WHERE published <> 0 AND serial > ? ORDER BY serial LIMIT 500", after)
+		if err != nil {
 			return fmt.Errorf("look for revocations: %w", err)
 		}
 		if len(serials) == 0 {
@@ -393,13 +387,10 @@ func (r *Role) blockListed(ctx context.Context, e ca.Revocation) error {
 // destroyRevoked destroys the keys of what is revoked and published, or that
 // operators want destroyed.
 func (r *Role) destroyRevoked(ctx context.Context) error {
-	var ids []string
-	if err := r.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		ids, err = column(ctx, tx, `SELECT id FROM links l WHERE state = 'revoked'
+	ids, err := column(ctx, r.db, `SELECT id FROM links l WHERE state = 'revoked'
 			AND (NOT EXISTS (SELECT 1 FROM revocations v WHERE v.credential = l.id AND v.published = 0)
 				OR EXISTS (SELECT 1 FROM acts a WHERE a.credential = l.id AND a.act = 'destroy')) ORDER BY id LIMIT 500`)
-		return err
-	}); err != nil {
+	if err != nil {
 		return fmt.Errorf("look for keys of revoked certificates: %w", err)
 	}
 	var all error

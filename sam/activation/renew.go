@@ -37,7 +37,7 @@ func (r *Role) siblings(ctx context.Context, id string) (*sam.Credentials, error
 	if err != nil {
 		return nil, err
 	}
-	ids, err := r.list(ctx, "SELECT id FROM links WHERE iss = ? AND ident_aud = ? AND ident_sub = ? ORDER BY created DESC, id DESC LIMIT ?",
+	ids, err := column(ctx, r.db, "SELECT id FROM links WHERE iss = ? AND ident_aud = ? AND ident_sub = ? ORDER BY created DESC, id DESC LIMIT ?",
 		l.Iss, l.IdentAud, l.IdentSub, sam.MaxSiblings)
 	if err != nil {
 		return nil, fmt.Errorf("list credentials: %w", err)
@@ -68,7 +68,7 @@ func (r *Role) sweepExpired(ctx context.Context) error {
 	if err := r.nameExpiry(ctx); err != nil {
 		return err
 	}
-	ids, err := r.list(ctx, findExpired+" AND expires > 0 AND expires <= ? LIMIT ?", r.cfg.Now().UnixMicro(), sweepBatch)
+	ids, err := column(ctx, r.db, findExpired+" AND expires > 0 AND expires <= ? LIMIT ?", r.cfg.Now().UnixMicro(), sweepBatch)
 	if err != nil {
 		return fmt.Errorf("look for expired credentials: %w", err)
 	}
@@ -88,7 +88,7 @@ const findExpired = "SELECT id FROM links WHERE state <> 'destroyed' AND state <
 // nameExpiry writes the column by which sweepExpired looks, for records from
 // before it.
 func (r *Role) nameExpiry(ctx context.Context) error {
-	ids, err := r.list(ctx, "SELECT id FROM links WHERE expires = 0 AND state <> 'destroyed' LIMIT ?", sweepBatch)
+	ids, err := column(ctx, r.db, "SELECT id FROM links WHERE expires = 0 AND state <> 'destroyed' LIMIT ?", sweepBatch)
 	if err != nil || len(ids) == 0 {
 		return err
 	}

@@ -60,7 +60,7 @@ func (r *Role) endResidents(ctx context.Context) error {
 			return err
 		}
 	}
-	missing, err := r.list(ctx, `SELECT l.id FROM links l JOIN resident_keys k ON k.key_id = l.blob WHERE l.mechanism = ?
+	missing, err := column(ctx, r.db, `SELECT l.id FROM links l JOIN resident_keys k ON k.key_id = l.blob WHERE l.mechanism = ?
 		AND l.state <> 'destroyed' AND l.state <> 'revoked' AND k.state = 'missing' AND k.since > 0 AND k.since <= ?`, hsm.MechanismResident, before)
 	if err != nil {
 		return fmt.Errorf("look for credentials without a key: %w", err)

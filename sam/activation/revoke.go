@@ -225,11 +225,8 @@ func (r *Role) cutsOf(ctx context.Context, acc *accepted) ([]cut, error) {
 	var ids []string
 	if acc.m.Cred != nil {
 		ids = []string{acc.m.Cred.ID}
-	} else if err := r.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		ids, err = column(ctx, tx, "SELECT id FROM links WHERE iss = ? AND confirm_aud = ? AND confirm_sub = ? AND state NOT IN ('revoked', 'destroyed') ORDER BY id",
-			acc.Issuer, acc.Audience, acc.Subject)
-		return err
-	}); err != nil {
+	} else if ids, err = column(ctx, r.db, "SELECT id FROM links WHERE iss = ? AND confirm_aud = ? AND confirm_sub = ? AND state NOT IN ('revoked', 'destroyed') ORDER BY id",
+		acc.Issuer, acc.Audience, acc.Subject); err != nil {
 		return nil, fmt.Errorf("look for credentials: %w", err)
 	}
 	var cuts []cut
