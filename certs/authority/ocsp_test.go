@@ -149,6 +149,25 @@ func TestOCSPErrors(t *testing.T) {
 	}
 }
 
+// TestAReplayedNonceIsAnsweredAnew: a nonce is the asker's own business; a question that comes again has the status of now and
+// never the answer of before.
+func TestAReplayedNonceIsAnsweredAnew(t *testing.T) {
+	w := newWorld(t)
+	c := w.issued()
+	asked := query(t, w.issuing(), crypto.SHA1, nonce(16), c)
+	first := got(w.ask(asked))(t)
+	w.advance(5 * time.Second)
+	second := got(w.ask(asked))(t)
+	if first.Singles[0].State != certs.StatusGood || second.Singles[0].State != certs.StatusGood || !bytes.Equal(first.Nonce, second.Nonce) ||
+		!second.ProducedAt.After(first.ProducedAt) {
+		t.Errorf("%+v %+v", first, second)
+	}
+	got(w.sam.Revoke(t.Context(), bySAM(serialOf(c), ca.ReasonKeyCompromise)))(t)
+	if third := got(w.ask(asked))(t); third.Singles[0].State != certs.StatusRevoked || !bytes.Equal(third.Nonce, first.Nonce) {
+		t.Errorf("after the revocation %+v", third)
+	}
+}
+
 // longNonce makes a question whose nonce is longer than RFC 9654 has it.
 func longNonce(t *testing.T, issuer, c *x509.Certificate) []byte {
 	t.Helper()
