@@ -77,6 +77,7 @@ const (
 	CodeUnwitnessed        = "unwitnessed"          // no witness has said yet that it was not; retryable
 	CodeOrderRequired      = "order_required"       // only orders that their provider has signed are taken
 	CodeOrderRefused       = "order_refused"        // the provider's order does not verify, or is of other documents
+	CodeHashOrdersRefused  = "hash_orders_refused"  // orders of bare digests are not taken here, or only when their provider has signed them
 	CodeConflict           = "conflict"             // another body for the same path, or not at this step
 	CodeSuspended          = "suspended"            // operators look into a credential of this person, who gets no other one meanwhile
 	CodeWrongCode          = "wrong_code"           // of the emergency channel, in the audit alone
@@ -85,26 +86,38 @@ const (
 	CodeBadRequest         = "bad_request"          // the message is not of the contract
 )
 
-// Algorithms of values.
+// Algorithms of values: the family of the credential's key with the hash of the
+// confirmation's documents (Document.Alg).
 const (
-	ECDSAWithSHA256 = "ecdsa-with-SHA256"       // P-256: DER Ecdsa-Sig-Value (RFC 3279 §2.2.3)
-	ECDSAWithSHA384 = "ecdsa-with-SHA384"       // P-384: the same, over SHA-384
+	ECDSAWithSHA256 = "ecdsa-with-SHA256"       // P-256, P-384: DER Ecdsa-Sig-Value (RFC 3279 §2.2.3)
+	ECDSAWithSHA384 = "ecdsa-with-SHA384"       // the same, over SHA-384
+	ECDSAWithSHA512 = "ecdsa-with-SHA512"       // the same, over SHA-512
 	RSAWithSHA256   = "sha256WithRSAEncryption" // PKCS #1 v1.5 (RFC 8017 §8.2)
-	PSSWithSHA256   = "RSASSA-PSS-SHA256"       // MGF1 with SHA-256, 32 bytes of salt (RFC 8017 §8.1)
+	RSAWithSHA384   = "sha384WithRSAEncryption"
+	RSAWithSHA512   = "sha512WithRSAEncryption"
+	PSSWithSHA256   = "RSASSA-PSS-SHA256" // MGF1 with the same hash, a salt of its length (RFC 8017 §8.1)
+	PSSWithSHA384   = "RSASSA-PSS-SHA384"
+	PSSWithSHA512   = "RSASSA-PSS-SHA512"
 )
 
-// Document is one document to be signed. Alg is "SHA-256", or "SHA-384" for a
-// credential that signs by ecdsa-with-SHA384; Digest has 32 or 48 bytes: for a
-// PDF, of the ByteRange of the prepared document. SignedAttrs is the DER SET OF
-// (tag 0x31) whose digest by Alg is signed; its messageDigest equals Digest.
-// Base is there when Order is and the document is a PDF that was prepared here:
-// it ties Digest to the file that the provider ordered.
+// Document is one document to be signed. Alg is "SHA-256", "SHA-384" or
+// "SHA-512", one for all documents of a confirmation; it need not be the one
+// that the credential usually signs by. Digest is by Alg: for a PDF, of the
+// ByteRange of the prepared document. SignedAttrs is the DER SET OF (tag 0x31)
+// whose digest by Alg is signed, of the PAdES or the CAdES form (package cms):
+// its messageDigest equals Digest, its algorithm has the hash Alg, a signing-time
+// is within 10 minutes of the role's clock. Base is there when Order is and the
+// document is a PDF that was prepared here: it ties Digest to the file that the
+// provider ordered. Hash says that only the digest was ordered and the document
+// was not seen; it holds for all documents of a confirmation or for none. Every
+// document with Order and without Base must say so.
 type Document struct {
 	Label       string    `json:"label"`
 	Alg         string    `json:"alg"`
 	Digest      []byte    `json:"digest"`
 	SignedAttrs []byte    `json:"signed_attrs"`
 	Base        *pdf.Base `json:"base,omitempty"`
+	Hash        bool      `json:"hash,omitempty"`
 }
 
 // PrepareRequest asks for a confirmation of 1 to MaxDocuments documents, in
@@ -165,7 +178,7 @@ type SignRequest struct {
 // document's signed attributes.
 type Value struct {
 	Position  int    `json:"position"`
-	Algorithm string `json:"algorithm"` // the credential's
+	Algorithm string `json:"algorithm"` // of the credential's family, with the hash of the confirmation's documents
 	Value     []byte `json:"value"`
 }
 
@@ -290,7 +303,7 @@ type Credential struct {
 	State     string   `json:"state"` // active blocked suspended revoked destroyed
 	Chain     [][]byte `json:"chain"`
 	KeyType   string   `json:"key_type"`  // P-256 P-384 RSA-3072 RSA-3072-PSS
-	Algorithm string   `json:"algorithm"` // ecdsa-with-SHA256 ecdsa-with-SHA384 sha256WithRSAEncryption RSASSA-PSS-SHA256
+	Algorithm string   `json:"algorithm"` // the usual one: ecdsa-with-SHA256 ecdsa-with-SHA384 sha256WithRSAEncryption RSASSA-PSS-SHA256
 	// SessionEnds is when a one-time credential ends; zero for others.
 	SessionEnds time.Time `json:"session_ends,omitzero"`
 	// Renew: it may still be used, but a new order should enrol anew, because its

@@ -120,6 +120,9 @@ func manifestDocs(in []sam.Document, l *link) ([]consent.Doc, error) {
 	seen := map[string]bool{}
 	for i, d := range in {
 		at := "document " + strconv.Itoa(i) + ": "
+		if d.Hash {
+			return nil, refuse(sam.CodeHashOrdersRefused, at+"this version takes no orders of bare digests yet")
+		}
 		if size := l.algorithm().Hash().Size(); d.Alg != l.digestName() || len(d.Digest) != size || bytes.Equal(d.Digest, make([]byte, size)) {
 			return nil, refuse(sam.CodeBadRequest, at+"the digest must be a "+l.digestName())
 		}
