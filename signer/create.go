@@ -32,24 +32,9 @@ const (
 	maxURL       = 2048
 	minLifetime  = time.Minute
 
-	defaultLevel    = "B-T"
+	defaultLevel    = LevelBT
 	defaultLanguage = "en"
 )
-
-// Order is what a client asks for, besides the documents.
-type Order struct {
-	Level       string        // B-T (default) or B-B
-	Language    string        // en (default) or nl; the person may choose another one
-	Reference   string        // the client's own opaque name of the person; "" makes the credential known to this request only
-	RedirectURL string        // where the person goes afterwards; optional
-	Lifetime    time.Duration // 0: Config.Lifetime
-	// IdempotencyKey makes a repeated call harmless: with the same key and the same order and documents it
-	// returns the first request. 1 to 255 visible ASCII characters, per client; "" for none.
-	IdempotencyKey string
-	// SignedOrder is what the provider signed over the digests of its documents (package order); "" for none. The SAM
-	// verifies it; here only mistakes are found.
-	SignedOrder string
-}
 
 // Upload yields the documents of an order one after the other; io.EOF ends them. The reader of a
 // document is used up before Next is called again.
@@ -108,7 +93,7 @@ func (s *Service) newRecord(client string, o Order) (*Record, error) {
 	setDefault(&o.Language, defaultLanguage)
 	setDefault(&o.Lifetime, s.cfg.Lifetime)
 	switch {
-	case o.Level != "B-T" && o.Level != "B-B":
+	case levelOf(o.Level) == 0:
 		return nil, ErrLevel
 	case o.Level == "B-B" && s.oneTime(client):
 		return nil, ErrLevelOnce

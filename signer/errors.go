@@ -53,7 +53,16 @@ var (
 	ErrRequestSize    = &Error{Code: "request_too_large", Detail: "the documents together are larger than this service takes", Hint: "make several requests"}
 	ErrTwice          = &Error{Code: "document_twice", Detail: "the same document was sent twice", Hint: "send each document once"}
 	ErrDocumentName   = &Error{Code: "document_name_invalid", Detail: "a file name cannot be shown in the itsme app", Hint: "use a name with western European letters only"}
-	ErrLevel          = &Error{Code: "level_not_supported", Detail: "this signature level is not supported", Hint: "use B-T or B-B"}
+	ErrLevel          = &Error{Code: "level_not_supported", Detail: "this signature level is not supported", Hint: "use B-B, B-T, B-LT or B-LTA"}
+	ErrLevelHash      = &Error{Code: "level_not_supported", Detail: "level B-LTA of a PDF takes a time-stamp over the whole file, and only its digest was ordered", Hint: "order B-LT and lift the file where it is (package client, tekend sign --local), or send the file"}
+	ErrFormat         = &Error{Code: "format_not_supported", Detail: "this format or packaging is not supported", Hint: "use format pades for PDFs; cades, detached or attached, for any file; cades detached for digests"}
+	ErrDigest         = &Error{Code: "digest_invalid", Detail: "a digest is not one of its algorithm", Hint: "send 1 to 250 different digests: 32 bytes for SHA-256, 48 for SHA-384, 64 for SHA-512, and no documents beside them"}
+	ErrDigestAlg      = &Error{Code: "digest_algorithm_not_supported", Detail: "the digests must be of one algorithm that this service knows", Hint: "use SHA-256, SHA-384 or SHA-512, the same for all digests of a request"}
+	ErrHashesRefused  = &Error{Code: "hash_orders_refused", Detail: "bare digests are not signed here", Hint: "send the documents, or have the provider sign the order"}
+	ErrContinues      = &Error{Code: "continues_unknown", Detail: "there is no such finished document to go on with", Hint: "name a PDF of a finished request of this API key, and send no documents beside it"}
+	ErrHeld           = &Error{Code: "revision_held", Detail: "another open request makes the next revision of this document", Hint: "wait until that request has ended, then order over what it made", Retryable: true}
+	ErrAppearance     = &Error{Code: "appearance_invalid", Detail: "a visible signature cannot look like this", Hint: "name a page of the document, a box inside it, and give one appearance for all documents or one for each"}
+	ErrVisibleOrder   = &Error{Code: "visible_with_signed_order", Detail: "a visible signature changes what the page shows, and the signed order is of the document as it is", Hint: "order an invisible signature"}
 	ErrLevelOnce      = &Error{Code: "level_not_supported", Detail: "a one-time certificate needs a time-stamp within its validity", Hint: "use B-T"}
 	ErrLanguage       = &Error{Code: "language_not_supported", Detail: "this language is not supported", Hint: "use en or nl"}
 	ErrReference      = &Error{Code: "reference_invalid", Detail: "the signer reference must be 1 to 128 visible ASCII characters"}
@@ -91,9 +100,13 @@ var (
 	ErrStateExpired = &Error{Code: "callback_expired", Detail: "this answer came too late, or a new question was made meanwhile", Hint: "open the signing link again and confirm once more"}
 
 	// Partners that are down. The request is kept and goes on by itself.
-	ErrSAM    = &Error{Code: "sam_unavailable", Detail: "the signature activation module cannot be reached", Hint: "try again in a minute", Retryable: true}
-	ErrCA     = &Error{Code: "ca_unavailable", Detail: "the certification authority cannot be reached", Hint: "try again in a minute", Retryable: true}
-	ErrTSA    = &Error{Code: "tsa_unavailable", Detail: "no good time-stamp could be had", Hint: "the document will be finished when the time-stamping authority is back", Retryable: true}
+	ErrSAM = &Error{Code: "sam_unavailable", Detail: "the signature activation module cannot be reached", Hint: "try again in a minute", Retryable: true}
+	ErrCA  = &Error{Code: "ca_unavailable", Detail: "the certification authority cannot be reached", Hint: "try again in a minute", Retryable: true}
+	ErrTSA = &Error{Code: "tsa_unavailable", Detail: "no good time-stamp could be had", Hint: "the document will be finished when the time-stamping authority is back", Retryable: true}
+	// What a finished document still lacks.
+	ErrRevocation = &Error{Code: "revocation_unavailable", Detail: "it could not be had yet whether all certificates are good", Hint: "the document will be finished when the sources of revocation data are back", Retryable: true}
+	ErrLevelWait  = &Error{Code: "level_not_reached", Detail: "the document does not have the ordered level yet", Hint: "we try again; nothing is released at a lower level", Retryable: true}
+
 	ErrItsme  = &Error{Code: "itsme_unavailable", Detail: "itsme cannot be reached", Hint: "try again in a minute", Retryable: true}
 	ErrHSM    = &Error{Code: "hsm_unavailable", Detail: "the signing device is busy or cannot be reached", Hint: "try again in a minute", Retryable: true}
 	ErrOnCall = &Error{Code: "ongoing_call", Detail: "the person is on the phone; nobody should be talked into signing", Hint: "hang up and confirm again", Retryable: true}
@@ -119,6 +132,8 @@ var (
 	ErrRestarted   = &Error{Code: "confirmation_void", Detail: "the confirmation is from before a restart of the signature activation module; nothing was signed", Hint: "make a new request"}
 	ErrIssuing     = &Error{Code: "issuing_refused", Detail: "the certification authority refused to issue a certificate"}
 	ErrStampLate   = &Error{Code: "time_stamp_late", Detail: "no good time-stamp could be had before the deadline; the signature is not released at a lower level", Hint: "make a new request"}
+	ErrRevocLate   = &Error{Code: "revocation_late", Detail: "it could not be had before the deadline whether all certificates are good; the signature is not released at a lower level", Hint: "make a new request"}
+	ErrLevelLate   = &Error{Code: "level_late", Detail: "the ordered level could not be reached before the deadline; the signature is not released at a lower level", Hint: "make a new request"}
 	ErrSpace       = &Error{Code: "cms_too_large", Detail: "the signature does not fit into its reserved space; it is not made a second time", Hint: "make a new request"}
 	ErrOwnCheck    = &Error{Code: "own_check_failed", Detail: "the signed document did not pass our own check and is not released"}
 	ErrDamaged     = &Error{Code: "document_damaged", Detail: "the stored document is not what was uploaded"}

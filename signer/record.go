@@ -38,7 +38,7 @@ type Record struct {
 	State       State
 	Version     int64  // counts the writes; the second half of the compare-and-swap
 	Token       string // of the signing page; 256 bits, base64url
-	Level       string // B-T or B-B
+	Level       string // ordered: B-B, B-T, B-LT or B-LTA
 	Language    string // en or nl
 	Reference   string // the client's own opaque name of the person, or ""
 	RedirectURL string
@@ -48,11 +48,16 @@ type Record struct {
 	Progress    Progress
 	Documents   []Document // without their Work unless the look-up asked for it
 	Events      []Event
-	Once        *Once // the client's idempotency key; stored by Insert, loaded (its Digest) by Lookup.Key
+	Holds       [][]byte // SHA-256 of documents whose next revision is this request's alone until it ends; stored by Insert, not loaded
+	Once        *Once    // the client's idempotency key; stored by Insert, loaded (its Digest) by Lookup.Key
 }
 
 // Progress is what the steps have learned so far.
 type Progress struct {
+	Format       string        `json:"format,omitempty"`       // cades; "" is pades
+	Packaging    string        `json:"packaging,omitempty"`    // attached; "" is detached
+	Hashes       bool          `json:"hashes,omitempty"`       // the documents are bare digests
+	Visible      []Visible     `json:"visible,omitempty"`      // as ordered
 	Terms        string        `json:"terms,omitempty"`        // version that the person accepted
 	SignedOrder  string        `json:"signed_order,omitempty"` // of the provider, as it came
 	OneTime      bool          `json:"one_time,omitempty"`     // the credential is for this request alone, and its key is destroyed after it
@@ -113,20 +118,47 @@ type Document struct {
 	ID     string
 	Name   string // file name as given
 	Label  string // as itsme shows it (itsme §3.3)
-	Size   int64  // bytes, as uploaded
-	SHA256 []byte // as uploaded
-	Blob   string // opaque name of the uploaded bytes in the blob store
+	Size   int64  // bytes, as ordered; 0 when only a digest was ordered
+	SHA256 []byte // as ordered; nil when only a digest was ordered
+	Blob   string // opaque name of the uploaded bytes in the blob store; "" when only a digest was ordered
+	// DigestAlgorithm and Digest are what was ordered when it was a bare digest ([OrderedDigest]).
+	DigestAlgorithm string
+	Digest          []byte
+	// Behind are the updates of earlier requests that stand behind the blob: blob and Behind together have Size bytes.
+	// Loaded with Work.
+	Behind []byte
+	// Prefix is the state of SHA-256 behind the whole blob (pdf.Prefix as JSON, opaque to the store), so that nobody reads
+	// it all to go on from there; nil when it is not known. Loaded with Work.
+	Prefix []byte
+	Level  string // reached, from state finished on
 	Work   *Work  // nil before state prepared
 }
 
-// Work is what the steps made of a document. Base blob and update are joined only while somebody reads.
+// Work is what the steps made of a document. Everything that came from a partner stands here before it is used, so that a
+// crash asks nobody twice. Base and updates are joined only while somebody reads.
 type Work struct {
-	Prepared    pdf.Prepared `json:"prepared"`
-	SignedAttrs []byte       `json:"signed_attrs"` // DER SET OF
+	Prepared    pdf.Prepared `json:"prepared,omitzero"` // of a PDF
+	SignedAttrs []byte       `json:"signed_attrs"`      // DER SET OF
 	Value       []byte       `json:"value,omitempty"`
-	Algorithm   string       `json:"algorithm,omitempty"` // of Value, as the SAM names it
-	TimeStamp   []byte       `json:"time_stamp,omitempty"`
-	Update      []byte       `json:"update,omitempty"` // the final update, in state finished
+	Algorithm   string       `json:"algorithm,omitempty"`  // of Value, as the SAM names it
+	TimeStamp   []byte       `json:"time_stamp,omitempty"` // over Value, from B-T on
+	Material    *material    `json:"material,omitempty"`   // what proves the certificates, made after TimeStamp; from B-LT on
+	Archive     *Archive     `json:"archive,omitempty"`    // until state finished; of B-LTA
+	// In state finished, what was made: for a PDF its final update; for cades and for bare digests the CMS, of an attached
+	// one without the file: Before and After.
+	Update []byte `json:"update,omitempty"`
+	CMS    []byte `json:"cms,omitempty"`
+	Before []byte `json:"before,omitempty"`
+	After  []byte `json:"after,omitempty"`
+}
+
+// Archive is the time-stamp over everything, on its way.
+type Archive struct {
+	Updates   []byte       `json:"updates,omitempty"`    // of a PDF: signature and DSS dictionary, what the document time-stamp stands behind
+	Prepared  pdf.Prepared `json:"prepared,omitzero"`    // of a PDF: the document time-stamp with its empty space
+	HashIndex []byte       `json:"hash_index,omitempty"` // of cades: ATSHashIndexV3
+	Imprint   []byte       `json:"imprint"`
+	Token     []byte       `json:"token,omitempty"`
 }
 
 // Event is one entry of a request's history.
@@ -174,3 +206,6 @@ type Lookup struct {
 	Works     bool   // load Documents[].Work too
 	Work      int    // load the Work of this document, from 1, and of no other: each is as large as the update of a PDF
 }
+
+// material is pdf.Material.
+type material = struct{ Certificates, OCSPs, CRLs [][]byte }

@@ -12,7 +12,10 @@ type Request struct {
 	ID          string // sr_ and a UUIDv7
 	Client      string
 	State       State
-	Level       string // B-T or B-B
+	Level       string // ordered: B-B, B-T, B-LT or B-LTA
+	Format      string // pades or cades
+	Packaging   string // detached or attached for cades, "" for pades
+	Hashes      bool   // the documents are bare digests: Product gives what was made
 	Language    string // en or nl
 	Reference   string // the client's own name of the person
 	RedirectURL string
@@ -27,31 +30,46 @@ type Request struct {
 	token string
 }
 
-// DocumentInfo describes an uploaded document.
+// DocumentInfo describes a document as it was ordered.
 type DocumentInfo struct {
 	ID     string // doc_ and a UUIDv7
 	Name   string
 	Label  string // as the itsme app shows it
-	Size   int64  // bytes
-	SHA256 string // hex, of the uploaded bytes
+	Size   int64  // bytes; 0 when only a digest was ordered
+	SHA256 string // hex, of the bytes that were ordered; "" when only a digest was ordered
+	// DigestAlgorithm and Digest (hex) are set when only a digest was ordered.
+	DigestAlgorithm, Digest string
+	Level                   string // reached, "" before state finished
 }
 
 func view(r *Record) *Request {
 	v := &Request{
 		ID: r.ID, Client: r.Client, State: r.State, Level: r.Level, Language: r.Language,
 		Reference: r.Reference, RedirectURL: r.RedirectURL, Events: r.Events,
-		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt,
+		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, Format: PAdES, Hashes: r.Progress.Hashes,
 		Failure: r.Progress.Failure, Notice: r.Progress.Notice, token: r.Token,
 	}
 	if c := r.Progress.Confirmation; c != nil {
 		v.CheckCode = c.CheckCode
 	}
+	if r.Progress.Format == CAdES {
+		v.Format, v.Packaging = CAdES, Detached
+		setIf(&v.Packaging, r.Progress.Packaging)
+	}
 	for _, d := range r.Documents {
 		v.Documents = append(v.Documents, DocumentInfo{
 			ID: d.ID, Name: d.Name, Label: d.Label, Size: d.Size, SHA256: hex.EncodeToString(d.SHA256),
+			DigestAlgorithm: d.DigestAlgorithm, Digest: hex.EncodeToString(d.Digest), Level: d.Level,
 		})
 	}
 	return v
+}
+
+// setIf sets v to s unless s is empty.
+func setIf(v *string, s string) {
+	if s != "" {
+		*v = s
+	}
 }
 
 // SigningURL is the address of the signer's page of r. Whoever has it may read the documents.
@@ -62,6 +80,9 @@ func (s *Service) SigningURL(r *Request) string {
 // Content is a document to read. The caller closes it.
 type Content struct {
 	Name string
+	// Type is the media type: application/pdf, application/pkcs7-signature, application/pkcs7-mime, or
+	// application/octet-stream for a file of an unknown kind, which no browser may show.
+	Type string
 	Size int64 // bytes
 	io.ReadSeeker
 	closer io.Closer
