@@ -9,8 +9,8 @@ import (
 	_ "crypto/sha512"
 	"crypto/x509"
 	"encoding/asn1"
-	"fmt"
 	"slices"
+	"strconv"
 
 	"golang.org/x/crypto/cryptobyte"
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -44,19 +44,23 @@ var pssNames = map[crypto.Hash]x509.SignatureAlgorithm{
 
 // scheme is the mechanism behind the name.
 func (a Algorithm) scheme() (scheme, error) {
-	if a == PSSWithSHA256 {
-		return pssOf(crypto.SHA256), nil
-	}
-	for _, s := range schemes {
-		if s.name == string(a) && slices.Contains(ours, a) {
-			return s, nil
+	if slices.Contains(ours, a) {
+		for _, s := range schemes {
+			if s.name == string(a) {
+				return s, nil
+			}
+		}
+		for h := range pssNames {
+			if s := pssOf(h); s.name == string(a) {
+				return s, nil
+			}
 		}
 	}
 	return scheme{}, errf(CodeAlgorithm, "%q is not an algorithm that we sign with", string(a))
 }
 
 func pssOf(h crypto.Hash) scheme {
-	return scheme{oidPSS, fmt.Sprintf("RSASSA-PSS-SHA%d", 8*h.Size()), "PSS", h, pssNames[h]}
+	return scheme{oidPSS, "RSASSA-PSS-SHA" + strconv.Itoa(8*h.Size()), "PSS", h, pssNames[h]}
 }
 
 // addAlgorithm writes the AlgorithmIdentifier: with NULL for RSA, without

@@ -8,7 +8,9 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"math/big"
+	"regexp"
 	"slices"
+	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -33,10 +35,10 @@ func ContentAttributes(contentType asn1.ObjectIdentifier, messageDigest []byte, 
 	if err != nil {
 		return nil, err
 	}
-	return a.contentAttributes(contentType, messageDigest, cert)
+	return a.contentAttributes(Attributes{ContentType: contentType, MessageDigest: messageDigest}, cert)
 }
 
-// Attributes is what [SignedAttributes] wrote.
+// Attributes is what [SignedAttributes] or [Algorithm.CAdESAttributes] wrote.
 type Attributes struct {
 	ContentType   asn1.ObjectIdentifier // id-data for documents
 	MessageDigest []byte                // of the content, by the hash of Algorithm
@@ -44,6 +46,8 @@ type Attributes struct {
 	IssuerDER     []byte                // DER Name of its issuer
 	Serial        *big.Int              // its serial number
 	Algorithm     string                // an [Algorithm]
+	SigningTime   time.Time             // UTC, whole seconds; zero: the PAdES form, which has none
+	MimeType      string                // of the content; "": not stated, as always in the PAdES form
 
 	scheme scheme
 }
@@ -71,8 +75,10 @@ func (a Attributes) DTBS(der []byte) []byte {
 }
 
 // ParseSignedAttributes reads the signed attributes of a document. It accepts
-// exactly what [SignedAttributes] writes, byte for byte: DER, tag 0x31, the
-// four attributes, each once, in order. Everything else is an *[Error].
+// exactly what [SignedAttributes] (PAdES) or [Algorithm.CAdESAttributes] (CAdES)
+// writes, byte for byte: DER, tag 0x31, their attributes, each once, in order.
+// Everything else is an *[Error]. Which of the two it is, SigningTime tells; who
+// wants one of them only has to look.
 func ParseSignedAttributes(der []byte) (Attributes, error) {
 	// Ours have some 300 bytes plus the issuer's name, which is below 2 kB in
 	// every certificate we make.
@@ -111,6 +117,12 @@ func (a *Attributes) take(one Attribute) error {
 		ok = v.ReadASN1ObjectIdentifier(&a.ContentType) && a.ContentType.Equal(OIDData)
 	case one.Type.Equal(OIDMessageDigest):
 		ok = v.ReadASN1Bytes(&a.MessageDigest, casn1.OCTET_STRING) // its length: see encode
+	case one.Type.Equal(OIDSigningTime):
+		a.SigningTime, ok = readTime(v)
+	case one.Type.Equal(OIDMimeType):
+		var text cryptobyte.String
+		ok = v.ReadASN1(&text, casn1.UTF8String) && len(text) > 0
+		a.MimeType = string(text) // its form: see encode
 	case one.Type.Equal(OIDSigningCertificateV2):
 		ids, err := readCertIDs(one)
 		if err != nil {
@@ -157,8 +169,12 @@ func (a Attributes) encode() ([]byte, error) {
 	if len(a.MessageDigest) != a.scheme.hash.Size() {
 		return nil, errf(CodeAttributes, "a message-digest of %d bytes beside %s", len(a.MessageDigest), a.scheme.name)
 	}
+	parts, err := a.claims()
+	if err != nil {
+		return nil, err
+	}
 	digestOID, _ := OIDOfHash(a.scheme.hash)
-	parts := [][]byte{
+	parts = append(parts,
 		attribute(OIDContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(a.ContentType) }),
 		attribute(OIDMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(a.MessageDigest) }),
 		attribute(OIDSigningCertificateV2, a.addCertID),
@@ -169,9 +185,55 @@ func (a Attributes) encode() ([]byte, error) {
 				addDigestAlgorithm(b, casn1.SEQUENCE, digestOID)
 				a.scheme.addAlgorithm(b, casn1.Tag(1).Constructed().ContextSpecific())
 			})
-		}),
-	}
+		}))
 	return setOf(casn1.SET, parts)
+}
+
+// claims are the attributes that CAdES has and PAdES has not. The time is a
+// UTCTime through 2049 (RFC 5652 §11.3).
+//
+//	SigningTime ::= CHOICE { utcTime UTCTime, generalizedTime GeneralizedTime }
+//	MimeType ::= UTF8String
+func (a Attributes) claims() ([][]byte, error) {
+	if a.SigningTime.IsZero() {
+		if a.MimeType != "" {
+			return nil, errf(CodeAttributes, "a mime-type without a signing-time")
+		}
+		return nil, nil
+	}
+	year := a.SigningTime.Year()
+	if year < 1950 || year > 9999 {
+		return nil, errf(CodeAttributes, "a signing-time in the year %d", year)
+	}
+	parts := [][]byte{attribute(OIDSigningTime, func(b *cryptobyte.Builder) {
+		if year < 2050 {
+			b.AddASN1UTCTime(a.SigningTime)
+		} else {
+			b.AddASN1GeneralizedTime(a.SigningTime)
+		}
+	})}
+	if a.MimeType == "" {
+		return parts, nil
+	}
+	if !mimeType.MatchString(a.MimeType) {
+		return nil, errf(CodeAttributes, "a mime-type that is not of RFC 6838")
+	}
+	return append(parts, attribute(OIDMimeType, func(b *cryptobyte.Builder) {
+		b.AddASN1(casn1.UTF8String, func(b *cryptobyte.Builder) { b.AddBytes([]byte(a.MimeType)) })
+	})), nil
+}
+
+// mimeType is RFC 6838 §4.2: two restricted-names.
+var mimeType = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
+
+// readTime reads a signing-time.
+func readTime(v cryptobyte.String) (t time.Time, ok bool) {
+	if v.PeekASN1Tag(casn1.UTCTime) {
+		ok = v.ReadASN1UTCTime(&t)
+	} else {
+		ok = v.ReadASN1GeneralizedTime(&t)
+	}
+	return t.UTC(), ok && v.Empty() && !t.IsZero()
 }
 
 // addCertID writes signing-certificate-v2 (RFC 5035 §3); SHA-256 is its default

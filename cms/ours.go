@@ -6,45 +6,83 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/asn1"
+	"time"
 )
 
-// Algorithm is how we sign, by the name that stands in our messages. A key has
-// one for life. Its hash is the one of the content, of the signed attributes and
-// of the value alike: with two, readers disagree about which is meant (RFC 5652
-// §5.4 has one digestAlgorithm for both).
+// Algorithm is how one signature is made, by the name that stands in our
+// messages: a family and a hash. The hash is the one of the content, of the
+// signed attributes and of the value alike: with two, readers disagree about
+// which is meant (RFC 5652 §5.4 has one digestAlgorithm for both).
 type Algorithm string
 
 // The algorithms that we sign with. Which of them still count is for
-// certs.CheckAlgorithm.
+// certs.CheckAlgorithm. An ECDSA value is a DER Ecdsa-Sig-Value; where the hash
+// is longer than the curve's order its leftmost bits count (FIPS 186-5 §6.4.1).
+// RSASSA-PSS is with one hash throughout and a salt of its length (RFC 4056 §3).
 const (
-	ECDSAWithSHA256 Algorithm = "ecdsa-with-SHA256"       // P-256; DER Ecdsa-Sig-Value
-	ECDSAWithSHA384 Algorithm = "ecdsa-with-SHA384"       // P-384; DER Ecdsa-Sig-Value
+	ECDSAWithSHA256 Algorithm = "ecdsa-with-SHA256"
+	ECDSAWithSHA384 Algorithm = "ecdsa-with-SHA384"
+	ECDSAWithSHA512 Algorithm = "ecdsa-with-SHA512"
 	RSAWithSHA256   Algorithm = "sha256WithRSAEncryption" // PKCS #1 v1.5
-	PSSWithSHA256   Algorithm = "RSASSA-PSS-SHA256"       // MGF1 with SHA-256, 32 bytes of salt (RFC 4056 §3)
+	RSAWithSHA384   Algorithm = "sha384WithRSAEncryption"
+	RSAWithSHA512   Algorithm = "sha512WithRSAEncryption"
+	PSSWithSHA256   Algorithm = "RSASSA-PSS-SHA256"
+	PSSWithSHA384   Algorithm = "RSASSA-PSS-SHA384"
+	PSSWithSHA512   Algorithm = "RSASSA-PSS-SHA512"
 )
 
-var ours = []Algorithm{ECDSAWithSHA256, ECDSAWithSHA384, RSAWithSHA256, PSSWithSHA256}
+var ours = []Algorithm{
+	ECDSAWithSHA256, ECDSAWithSHA384, ECDSAWithSHA512, RSAWithSHA256, RSAWithSHA384, RSAWithSHA512,
+	PSSWithSHA256, PSSWithSHA384, PSSWithSHA512,
+}
 
 // AlgorithmOf is the usual algorithm of a key: for RSA PKCS #1 v1.5, because
 // nothing in such a key says PSS; for an EC key the hash as strong as the curve.
+// Others of the family: [Algorithm.WithHash].
 func AlgorithmOf(pub crypto.PublicKey) (Algorithm, error) {
-	for _, a := range ours {
-		if a.Fits(pub) {
-			return a, nil
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		switch k.Curve.Params().BitSize {
+		case 256:
+			return ECDSAWithSHA256, nil
+		case 384:
+			return ECDSAWithSHA384, nil
 		}
+	case *rsa.PublicKey:
+		return RSAWithSHA256, nil
 	}
 	return "", errf(CodeAlgorithm, "no signature algorithm for a %T", pub)
 }
 
-// Fits tells whether a key can sign by the algorithm.
+// WithHash is the algorithm of the same family with another hash: SHA-256,
+// SHA-384 or SHA-512; for others, and for a name that is not one of ours, an
+// *[Error].
+func (a Algorithm) WithHash(h crypto.Hash) (Algorithm, error) {
+	s, err := a.scheme()
+	if err != nil {
+		return "", err
+	}
+	for _, o := range ours {
+		if t, err := o.scheme(); err == nil && t.family == s.family && t.hash == h {
+			return o, nil
+		}
+	}
+	return "", errf(CodeAlgorithm, "we do not sign with %s and that hash", s.family)
+}
+
+// Fits tells whether a key can sign by the algorithm: an EC key on P-256 or
+// P-384 by ECDSA, an RSA key by PKCS #1 v1.5 and PSS, each with any hash.
 func (a Algorithm) Fits(pub crypto.PublicKey) bool {
+	s, err := a.scheme()
+	if err != nil {
+		return false
+	}
 	switch k := pub.(type) {
 	case *ecdsa.PublicKey:
 		bits := k.Curve.Params().BitSize
-		return a == ECDSAWithSHA256 && bits == 256 || a == ECDSAWithSHA384 && bits == 384
+		return s.family == "EC" && (bits == 256 || bits == 384)
 	case *rsa.PublicKey:
-		return a == RSAWithSHA256 || a == PSSWithSHA256
+		return s.family == "RSA" || s.family == "PSS"
 	}
 	return false
 }
@@ -69,10 +107,14 @@ func (a Algorithm) X509() x509.SignatureAlgorithm {
 
 // Options are what a crypto.Signer wants to hear to sign by the algorithm.
 func (a Algorithm) Options() crypto.SignerOpts {
-	if a == PSSWithSHA256 {
-		return &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
+	s, err := a.scheme()
+	if err != nil {
+		return crypto.Hash(0)
 	}
-	return a.Hash()
+	if s.family == "PSS" {
+		return &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: s.hash}
+	}
+	return s.hash
 }
 
 // Verify tells whether value is one by the algorithm over a digest of its hash;
@@ -92,10 +134,25 @@ func (a Algorithm) Verify(pub crypto.PublicKey, digest, value []byte) error {
 // its [Algorithm.Hash], and so must be the digest of the result that the key
 // signs. The certificate's key must fit.
 func (a Algorithm) SignedAttributes(messageDigest []byte, cert *x509.Certificate) ([]byte, error) {
-	return a.contentAttributes(OIDData, messageDigest, cert)
+	return a.contentAttributes(Attributes{ContentType: OIDData, MessageDigest: messageDigest}, cert)
 }
 
-func (a Algorithm) contentAttributes(contentType asn1.ObjectIdentifier, messageDigest []byte, cert *x509.Certificate) ([]byte, error) {
+// CAdESAttributes builds the signed attributes of a CAdES baseline signature
+// (EN 319 122-1 §6.3): those of [Algorithm.SignedAttributes], signing-time in
+// whole seconds (the years 1950 to 9999), and mime-type when mimeType is not
+// "": a type and subtype as RFC 6838 §4.2 has them, without parameters.
+func (a Algorithm) CAdESAttributes(messageDigest []byte, cert *x509.Certificate, signingTime time.Time, mimeType string) ([]byte, error) {
+	if signingTime.IsZero() {
+		return nil, errf(CodeAttributes, "no signing-time")
+	}
+	return a.contentAttributes(Attributes{
+		ContentType: OIDData, MessageDigest: messageDigest, SigningTime: signingTime.UTC().Truncate(time.Second), MimeType: mimeType,
+	}, cert)
+}
+
+// contentAttributes encodes the attributes with what the algorithm and the
+// certificate add.
+func (a Algorithm) contentAttributes(attrs Attributes, cert *x509.Certificate) ([]byte, error) {
 	sch, err := a.scheme()
 	if err != nil {
 		return nil, err
@@ -104,10 +161,8 @@ func (a Algorithm) contentAttributes(contentType asn1.ObjectIdentifier, messageD
 		return nil, errf(CodeAlgorithmMismatch, "the certificate's key does not sign by %s", a)
 	}
 	hash := sha256.Sum256(cert.Raw)
-	attrs := Attributes{
-		ContentType: contentType, MessageDigest: messageDigest, CertHash: hash[:],
-		IssuerDER: cert.RawIssuer, Serial: cert.SerialNumber, Algorithm: sch.name, scheme: sch,
-	}
+	attrs.CertHash, attrs.IssuerDER, attrs.Serial = hash[:], cert.RawIssuer, cert.SerialNumber
+	attrs.Algorithm, attrs.scheme = sch.name, sch
 	return attrs.encode()
 }
 
