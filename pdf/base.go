@@ -14,7 +14,7 @@ import (
 
 // Base ties the digest of a prepared PDF to the digest of the file that it was made of, for somebody who sees neither. A
 // prepared PDF is that file with an update behind it; what will be signed is the hash of all
-// of it without the space for the signature. SHA-256 and SHA-384 go from block to block (FIPS 180-4 §6.2, §6.5): from
+// of it without the space for the signature. SHA-2 goes from block to block (FIPS 180-4 §6.2, §6.4, §6.5): from
 // the state behind the last whole block of the file both digests can be computed. A state that gives the file's digest
 // and is not the file's would be a second preimage.
 type Base struct {
@@ -34,6 +34,7 @@ type function struct {
 var functions = map[crypto.Hash]function{
 	crypto.SHA256: {sha256.New, "sha\x03", 32, sha256.BlockSize},
 	crypto.SHA384: {sha512.New384, "sha\x04", 64, sha512.BlockSize},
+	crypto.SHA512: {sha512.New, "sha\x07", 64, sha512.BlockSize},
 }
 
 var errState = errors.New("pdf: the state of this hash cannot be told")
@@ -54,19 +55,31 @@ func stateOf(f crypto.Hash, h hash.Hash, size int64) ([]byte, error) {
 	return bytes.Clone(b[:fn.chain+int(size%int64(fn.block))]), nil
 }
 
-// Digests gives the digests of the file and of the prepared one without the space for the signature.
-func (b Base) Digests(f crypto.Hash) (file, prepared []byte, err error) {
+// restore makes the hash of f that has read size bytes, from what stateOf gave.
+func restore(f crypto.Hash, state []byte, size int64) (hash.Hash, error) {
 	fn, known := functions[f]
-	if !known || b.Size <= 0 || len(b.State) != fn.chain+int(b.Size%int64(fn.block)) {
-		return nil, nil, errState
+	if !known || size < 0 || len(state) != fn.chain+int(size%int64(fn.block)) {
+		return nil, errState
 	}
-	state := append([]byte(fn.magic), b.State...)
-	state = append(state, make([]byte, fn.chain+fn.block-len(b.State))...)
-	state = binary.BigEndian.AppendUint64(state, uint64(b.Size))
+	b := append([]byte(fn.magic), state...)
+	b = append(b, make([]byte, fn.chain+fn.block-len(state))...)
+	b = binary.BigEndian.AppendUint64(b, uint64(size))
 	h := fn.make()
 	u, ok := h.(encoding.BinaryUnmarshaler)
-	if !ok || u.UnmarshalBinary(state) != nil {
+	if !ok || u.UnmarshalBinary(b) != nil {
+		return nil, errState
+	}
+	return h, nil
+}
+
+// Digests gives the digests of the file and of the prepared one without the space for the signature.
+func (b Base) Digests(f crypto.Hash) (file, prepared []byte, err error) {
+	if b.Size <= 0 {
 		return nil, nil, errState
+	}
+	h, err := restore(f, b.State, b.Size)
+	if err != nil {
+		return nil, nil, err
 	}
 	file = h.Sum(nil)
 	h.Write(b.Before)

@@ -163,10 +163,10 @@ func (w *formWalk) inherit(v val, in inherited) (inherited, error) {
 	return in, nil
 }
 
-// freeName gives the first of Signature1, Signature2 … that no field has.
-func (f *form) freeName() string {
+// freeName gives the first of stem1, stem2 … that no field has.
+func (f *form) freeName(stem string) string {
 	for i := 1; ; i++ {
-		name := "Signature" + itoa(int64(i))
+		name := stem + itoa(int64(i))
 		if _, used := f.names[name]; !used {
 			return name
 		}

@@ -6,27 +6,32 @@ import (
 	"strings"
 )
 
-// update is what will be written, known but for what depends on the digest of
-// the base.
+// update is an incremental update (ISO 32000-2, 7.5.6) in the making.
 type update struct {
-	doc       *doc
-	opts      Options
-	fieldName string
-	lastByte  byte // of the base
-	root      string
-	info      string // "" = absent
-	id        string // first element of /ID; "" = absent
-	edits     edits
-	added     []addition
-	next      int // first object number that is free
-	sigNum    int
-	reference string // /Reference of the signature dictionary, or ""
+	doc      *doc
+	lastByte byte // of the base
+	root     string
+	info     string // "" = absent
+	id       string // first element of /ID; "" = absent
+	edits    edits
+	added    []addition
+	next     int // first object number that is free
 }
 
 // addition is a new object.
 type addition struct {
 	num  int
-	body string
+	body []byte
+}
+
+// signing is the update that adds a signature or a time-stamp, known but for
+// what depends on the digest of the base.
+type signing struct {
+	*update
+	opts      Options
+	fieldName string
+	sigNum    int
+	reference string // /Reference of the signature dictionary, or ""
 }
 
 func (o *Options) check() error {
@@ -36,7 +41,7 @@ func (o *Options) check() error {
 	switch {
 	case o.Hash != crypto.SHA256 && o.Hash != crypto.SHA384 && o.Hash != crypto.SHA512:
 		return errf(CodeBadOptions, "hash is not SHA-256, SHA-384 or SHA-512")
-	case o.SignatureTime.IsZero() || o.SignatureTime.UTC().Year() < 1970 || o.SignatureTime.UTC().Year() > 9999:
+	case !o.TimeStamp && (o.SignatureTime.IsZero() || o.SignatureTime.UTC().Year() < 1970 || o.SignatureTime.UTC().Year() > 9999):
 		return errf(CodeBadOptions, "no signature time")
 	case o.Reserve < 1 || o.Reserve > maxReserve:
 		return errf(CodeBadOptions, "reserve is not between 1 and %d", maxReserve)
@@ -46,42 +51,80 @@ func (o *Options) check() error {
 	return nil
 }
 
+// begin reads what every update needs, and the catalog.
+func begin(base io.ReaderAt, size int64, b Budget) (*update, val, error) {
+	d, err := open(base, size, b)
+	if err != nil {
+		return nil, val{}, err
+	}
+	u := &update{doc: d}
+	if err = u.trailer(); err != nil {
+		return nil, val{}, err
+	}
+	cat, err := d.catalog()
+	return u, cat, err
+}
+
 // plan reads the structure and decides every change.
-func plan(base io.ReaderAt, size int64, o *Options) (*update, error) {
+func plan(base io.ReaderAt, size int64, o *Options) (*signing, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	d, err := open(base, size, o.Budget)
+	u, cat, err := begin(base, size, o.Budget)
 	if err != nil {
 		return nil, err
 	}
-	u := &update{doc: d, opts: *o}
-	if err = u.trailer(); err != nil {
+	if err = u.room(5); err != nil { // signature, field, form, section; one to spare
 		return nil, err
 	}
-	cat, err := d.catalog()
+	f, err := u.doc.form(cat)
 	if err != nil {
 		return nil, err
 	}
-	f, err := d.form(cat)
+	s := &signing{update: u, opts: *o}
+	s.sigNum = s.number()
+	if o.TimeStamp {
+		return s, s.stampField(cat, f)
+	}
+	locks, err := u.doc.permits(cat, f)
 	if err != nil {
 		return nil, err
 	}
-	locks, err := d.permits(cat, f)
-	if err != nil {
-		return nil, err
-	}
-	u.sigNum = u.number()
-	chosen, err := u.choose(f, locks)
+	chosen, err := s.choose(f, locks)
 	if err != nil {
 		return nil, err
 	}
 	if chosen != nil {
-		err = u.useField(f, *chosen)
+		err = s.useField(f, *chosen)
 	} else {
-		err = u.newField(cat, f)
+		err = s.newField(cat, f)
 	}
-	return u, err
+	return s, err
+}
+
+// stampField makes the new field of a document time-stamp. What earlier
+// signatures forbid is not asked: by ISO 32000-2, 12.8.2.2, validation data and
+// time-stamps are no changes, also where P = 1 allows none. Otherwise a
+// signature in a field whose lock says P = 1 could never be kept valid.
+func (u *signing) stampField(cat val, f *form) error {
+	if u.opts.FieldName == "" {
+		u.opts.FieldName = f.freeName("Timestamp")
+	}
+	if _, used := f.names[u.opts.FieldName]; used || strings.Contains(u.opts.FieldName, ".") {
+		return errf(CodeBadSignatureField, "a time-stamp takes a new field, with no dot in its name")
+	}
+	if err := u.newField(cat, f); err != nil {
+		return err
+	}
+	return u.extension(cat)
+}
+
+// room refuses a document that has no n object numbers left.
+func (u *update) room(n int) error {
+	if u.next+n-1 > u.doc.s.max.Objects {
+		return errf(CodeTooManyObjects, "no object numbers left")
+	}
+	return nil
 }
 
 // number takes the next free object number.
@@ -98,9 +141,6 @@ func (u *update) trailer() error {
 		return err
 	}
 	u.next = int(size.n.num)
-	if u.next+4 > u.doc.s.max.Objects {
-		return errf(CodeTooManyObjects, "no object numbers left")
-	}
 	last, err := u.doc.s.at(u.doc.s.size-1, 1)
 	if err != nil {
 		return err
@@ -138,7 +178,7 @@ func (u *update) trailer() error {
 }
 
 // choose picks the field to sign; nil means that a new one is made.
-func (u *update) choose(f *form, locks []fieldLock) (*field, error) {
+func (u *signing) choose(f *form, locks []fieldLock) (*field, error) {
 	names := 1
 	for _, l := range locks {
 		names += len(l.names)
@@ -181,7 +221,7 @@ func (u *update) choose(f *form, locks []fieldLock) (*field, error) {
 }
 
 // useField puts the signature into an empty field.
-func (u *update) useField(f *form, s field) error {
+func (u *signing) useField(f *form, s field) error {
 	u.fieldName = s.name
 	var err error
 	if u.reference, err = u.doc.lockReference(s, u.root); err != nil {
@@ -206,10 +246,10 @@ func (u *update) sigFlags(f *form) error {
 }
 
 // newField makes an invisible field, merged with its widget, on the first page.
-func (u *update) newField(cat val, f *form) error {
+func (u *signing) newField(cat val, f *form) error {
 	u.fieldName = u.opts.FieldName
 	if u.fieldName == "" {
-		u.fieldName = f.freeName()
+		u.fieldName = f.freeName("Signature")
 	}
 	page, err := u.doc.firstPage(cat)
 	if err != nil {
@@ -218,8 +258,8 @@ func (u *update) newField(cat val, f *form) error {
 	num := u.number()
 	ref := refText(num, 0)
 	// F = Print | Locked, as PDF/A wants Print on every annotation.
-	u.added = append(u.added, addition{num, "<</Type/Annot/Subtype/Widget/FT/Sig/T" + textString(u.fieldName) +
-		"/F 132/Rect[0 0 0 0]/P " + refText(page.o.num, page.o.gen) + "/V " + refText(u.sigNum, 0) + ">>"})
+	u.added = append(u.added, addition{num, []byte("<</Type/Annot/Subtype/Widget/FT/Sig/T" + textString(u.fieldName) +
+		"/F 132/Rect[0 0 0 0]/P " + refText(page.o.num, page.o.gen) + "/V " + refText(u.sigNum, 0) + ">>")})
 	if err = u.annots(page, ref); err != nil {
 		return err
 	}
@@ -246,7 +286,7 @@ func (u *update) acroForm(cat val, f *form, ref string) error {
 	switch {
 	case f.dict.kind() == kNull:
 		num := u.number()
-		u.added = append(u.added, addition{num, "<</Fields[" + ref + "]/SigFlags 3>>"})
+		u.added = append(u.added, addition{num, []byte("<</Fields[" + ref + "]/SigFlags 3>>")})
 		return u.edits.set(cat, "AcroForm", refText(num, 0))
 	case f.array.kind() == kNull:
 		if err := u.edits.set(f.dict, "Fields", "["+ref+"]"); err != nil {

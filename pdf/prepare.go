@@ -3,8 +3,6 @@ package pdf
 import (
 	"bytes"
 	"crypto"
-	_ "crypto/sha256" // the three hashes that Options allows
-	_ "crypto/sha512"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -15,9 +13,16 @@ import (
 
 // Options is what the caller of [Prepare] decides.
 type Options struct {
-	// SignatureTime becomes /M, the claimed time, in UTC and whole seconds.
+	// TimeStamp makes a document time-stamp (/DocTimeStamp, ETSI.RFC3161; ISO
+	// 32000-2, 12.8.5) in place of a signature: Contents takes the token, Digest
+	// is its imprint. It always gets a new invisible field, since an empty field
+	// is there for somebody's signature, and it may follow a signature that
+	// allows no change (12.8.2.2 does not count time-stamps as changes).
+	TimeStamp bool
+	// SignatureTime becomes /M, the claimed time, in UTC and whole seconds. A
+	// time-stamp has none but its own: then it is not used.
 	SignatureTime time.Time
-	// Reserve is the space for the CMS, in bytes of DER.
+	// Reserve is the space for the CMS or the token, in bytes of DER.
 	Reserve int
 	// FieldName is the qualified name of an empty signature field, or a new
 	// name without a dot. "" takes the first empty field that no earlier
@@ -25,6 +30,10 @@ type Options struct {
 	FieldName string
 	// Hash is SHA-256 (also when zero), SHA-384 or SHA-512.
 	Hash crypto.Hash
+	// Known is the hash state behind the first bytes of the base, from our own
+	// keeping: then only what comes behind them is hashed, and of the rest only
+	// the structure is read. nil, or one of another Hash: the whole base is read.
+	Known *Prefix
 	// Budget limits the work; zero fields mean [DefaultBudget].
 	Budget Budget
 }
@@ -38,7 +47,9 @@ const maxReserve = 4 << 20
 type Prepared struct {
 	BaseSize   int64  `json:"base_size"`   // bytes
 	BaseDigest []byte `json:"base_digest"` // of the base alone, SHA-256
-	BaseState  []byte `json:"base_state"`  // see Base.State; absent when Hash is SHA-512
+	BaseState  []byte `json:"base_state"`  // see Base.State
+	// BaseSHA256 is the state of SHA-256 when Hash is another one, see Prefix.
+	BaseSHA256 []byte `json:"base_sha256,omitempty"`
 	Update     []byte `json:"update"`      // to be appended; its Contents is zeros
 	// ContentsStart and ContentsEnd are the places of '<' and behind '>' in
 	// the whole file.
@@ -58,34 +69,42 @@ func Check(base io.ReaderAt, size int64, o Options) error {
 
 // Prepare builds the update that adds a signature with an empty Contents to
 // the size bytes of base, and the digest of what will be signed. It reads the
-// whole document exactly once. Errors: *[Error], or what base returned.
+// whole document exactly once, or, with Known, only what is new. Errors:
+// *[Error], or what base returned.
 func Prepare(base io.ReaderAt, size int64, o Options) (*Prepared, error) {
 	u, err := plan(base, size, &o)
 	if err != nil {
 		return nil, err
 	}
-	h := o.Hash.New()
-	file, both := h, io.Writer(h) // one reading, and with SHA-256 one computation, gives both digests
-	if o.Hash != crypto.SHA256 {
-		file = crypto.SHA256.New()
-		both = io.MultiWriter(h, file)
-	}
-	if err = hashRange(both, base, 0, size); err != nil {
+	h, err := o.hashBase(base, size)
+	if err != nil {
 		return nil, err
 	}
-	p := &Prepared{BaseSize: size, BaseDigest: file.Sum(nil), FieldName: u.fieldName}
-	if o.Hash != crypto.SHA512 {
-		if p.BaseState, err = stateOf(o.Hash, h, size); err != nil {
-			return nil, err
-		}
+	p := &Prepared{BaseSize: size, BaseDigest: h.sha256.Sum(nil), FieldName: u.fieldName}
+	known, err := h.Prefix()
+	if err != nil {
+		return nil, err
 	}
+	p.BaseState, p.BaseSHA256 = known.State, known.SHA256
 	if err = u.write(p); err != nil {
 		return nil, err
 	}
-	h.Write(p.Update[:p.ContentsStart-size])
-	h.Write(p.Update[p.ContentsEnd-size:])
-	p.Digest = h.Sum(nil)
+	h.main.Write(p.Update[:p.ContentsStart-size])
+	h.main.Write(p.Update[p.ContentsEnd-size:])
+	p.Digest = h.main.Sum(nil)
 	return p, p.proveReadable(base, o.Budget)
+}
+
+// hashBase hashes what of the base is not known yet.
+func (o *Options) hashBase(base io.ReaderAt, size int64) (*PrefixHasher, error) {
+	h := NewPrefixHasher(o.Hash)
+	if o.Known != nil && o.Known.Hash == o.Hash {
+		var err error
+		if h, err = o.Known.hasher(base, size); err != nil {
+			return nil, err
+		}
+	}
+	return h, hashRange(h, base, h.n, size-h.n)
 }
 
 // Base is what ties the digest of p to that of its base.

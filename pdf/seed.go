@@ -19,6 +19,8 @@ const (
 const (
 	filterName    = "Adobe.PPKLite"
 	subFilterName = "ETSI.CAdES.detached"
+
+	stampSubFilterName = "ETSI.RFC3161"
 )
 
 // checkSeed refuses a field whose author demands what we do not do. Wishes are

@@ -305,21 +305,11 @@ func (d *doc) byteRange(s *Signature, v val) {
 
 // ByteRangeDigest hashes the bytes that s covers, with a buffer of fixed size.
 // A range that is not sound is refused, so that a digest is never of something
-// else than two blocks around a gap.
+// else than two blocks around a gap. For more than one, see [ByteRangeDigests].
 func ByteRangeDigest(r io.ReaderAt, size int64, s Signature, h crypto.Hash) ([]byte, error) {
-	b := s.ByteRange
-	if b[0] != 0 || b[1] <= 0 || b[2] < b[1] || b[3] < 0 || b[2] > size || b[3] > size-b[2] {
-		return nil, errf(CodeBadByteRange, "not two blocks of this file")
-	}
-	if !h.Available() {
-		return nil, errf(CodeBadOptions, "hash function is not there")
-	}
-	w := h.New()
-	if err := hashRange(w, r, 0, b[1]); err != nil {
+	d, err := ByteRangeDigests(r, size, []RangeWant{{s, h}})
+	if err != nil {
 		return nil, err
 	}
-	if err := hashRange(w, r, b[2], b[3]); err != nil {
-		return nil, err
-	}
-	return w.Sum(nil), nil
+	return d[0], nil
 }

@@ -38,9 +38,8 @@ func (w *writer) object(num, gen int, body []byte) {
 	w.WriteString("\nendobj\n")
 }
 
-// write makes the update from the plan, and tells p where things are.
-func (u *update) write(p *Prepared) error {
-	w := &writer{base: u.doc.s.size}
+// objects writes what changes and what is new.
+func (u *update) objects(w *writer) error {
 	switch u.lastByte {
 	case '\n':
 	case '\r':
@@ -58,7 +57,16 @@ func (u *update) write(p *Prepared) error {
 		w.object(o.num, o.gen, body)
 	}
 	for _, a := range u.added {
-		w.object(a.num, 0, []byte(a.body))
+		w.object(a.num, 0, a.body)
+	}
+	return nil
+}
+
+// write makes the update from the plan, and tells p where things are.
+func (u *signing) write(p *Prepared) error {
+	w := &writer{base: u.doc.s.size}
+	if err := u.objects(w); err != nil {
+		return err
 	}
 	rangeAt := u.signatureDict(w, p)
 	if err := u.section(w, p.BaseDigest); err != nil {
@@ -74,12 +82,17 @@ func (u *update) write(p *Prepared) error {
 // byteRangeWidth holds [0 and three numbers of 19 digits].
 const byteRangeWidth = 3 + 3*20
 
-// signatureDict writes the signature dictionary (12.8.1; EN 319 142-1, 6.3) and
-// returns the place of ByteRange in the update, which is filled with spaces.
-func (u *update) signatureDict(w *writer, p *Prepared) int {
+// signatureDict writes the signature dictionary (12.8.1; EN 319 142-1, 6.3) or
+// that of a document time-stamp (12.8.5), and returns the place of ByteRange in
+// the update, which is filled with spaces.
+func (u *signing) signatureDict(w *writer, p *Prepared) int {
 	w.begin(u.sigNum, 0)
-	fmt.Fprintf(w, "<</Type/Sig/Filter/%s/SubFilter/%s/M(D:%s)", filterName, subFilterName,
-		u.opts.SignatureTime.UTC().Format("20060102150405Z"))
+	if u.opts.TimeStamp {
+		fmt.Fprintf(w, "<</Type/DocTimeStamp/Filter/%s/SubFilter/%s", filterName, stampSubFilterName)
+	} else {
+		fmt.Fprintf(w, "<</Type/Sig/Filter/%s/SubFilter/%s/M(D:%s)", filterName, subFilterName,
+			u.opts.SignatureTime.UTC().Format("20060102150405Z"))
+	}
 	if u.reference != "" {
 		w.WriteString("/Reference" + u.reference)
 	}
