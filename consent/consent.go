@@ -28,9 +28,9 @@ const (
 // with the longest labels stand in the text by name (SignText).
 const MaxDocs = 250
 
-// MaxManifest bounds a manifest, in bytes: MaxDocs documents with the longest
-// labels and the longest text, each character of two bytes, are below 90 kB.
-const MaxManifest = 96 << 10
+// MaxManifest bounds a manifest, in bytes: MaxDocs hashes by SHA-512 with the
+// longest labels and the longest text, each character of two bytes, are below 117 kB.
+const MaxManifest = 120 << 10
 
 var b64 = base64.RawURLEncoding
 
@@ -41,7 +41,8 @@ func Nonce(manifest []byte) string {
 }
 
 // Root is the hash over what a person can compare: algorithm, digest and label
-// of each document in the order shown (B-2). DTBS is not part of it.
+// of each document in the order shown (B-2). DTBS is not part of it, and Origin is
+// not: one digest under one label has one check code, wherever it came from.
 func Root(docs []Doc) (string, error) {
 	if err := checkDocs(docs); err != nil {
 		return "", err
@@ -52,7 +53,7 @@ func Root(docs []Doc) (string, error) {
 		if i > 0 {
 			w.raw(",")
 		}
-		d.DTBS = ""
+		d.DTBS, d.Origin = "", ""
 		w.doc(d)
 	}
 	w.raw("]")

@@ -10,16 +10,23 @@ import (
 
 // Doc is one document of a confirmation.
 type Doc struct {
-	Alg   string `json:"alg"`            // of doc and dtbs: SHA256 or SHA384, as the credential signs
-	Doc   string `json:"doc"`            // digest that a person can recompute from the file, base64url
-	DTBS  string `json:"dtbs,omitempty"` // digest that will be signed, of the DER signed attributes, base64url; not part of the root
-	Label string `json:"label"`          // as shown, by Label
+	Alg    string `json:"alg"`              // of doc and dtbs: SHA256, SHA384 or SHA512, one for all documents of a confirmation
+	Doc    string `json:"doc"`              // digest that a person can recompute from the file, base64url
+	DTBS   string `json:"dtbs,omitempty"`   // digest that will be signed, of the DER signed attributes, base64url; not part of the root
+	Label  string `json:"label"`            // as shown, by Label
+	Origin string `json:"origin,omitempty"` // OriginHash, or absent; not part of the root; the same in all documents of a confirmation
 }
+
+// OriginHash says that doc was supplied as a digest and that nobody here saw the
+// document behind it. Its absence says that the front had the document; the
+// sam never has one.
+const OriginHash = "hash"
 
 // The digest algorithms of documents.
 const (
-	SHA256 = "SHA-256" // of credentials that sign by SHA-256
-	SHA384 = "SHA-384" // of credentials with a P-384 key
+	SHA256 = "SHA-256"
+	SHA384 = "SHA-384"
+	SHA512 = "SHA-512"
 )
 
 // digest reads a digest of the document's algorithm.
@@ -29,11 +36,13 @@ func (d Doc) digest(s string) ([]byte, error) {
 		return decode(s, 32)
 	case SHA384:
 		return decode(s, 48)
+	case SHA512:
+		return decode(s, 64)
 	}
-	return nil, errors.New("has another alg than SHA-256 or SHA-384")
+	return nil, errors.New("has another alg than SHA-256, SHA-384 and SHA-512")
 }
 
-// DTBSDigest is the decoded DTBS: 32 bytes, or 48 with SHA-384.
+// DTBSDigest is the decoded DTBS: as many bytes as digests by Alg have.
 func (d Doc) DTBSDigest() ([]byte, error) { return d.digest(d.DTBS) }
 
 // Cred names the credential whose key will sign.
@@ -136,6 +145,7 @@ func (w *writer) doc(d Doc) {
 	w.str("doc", d.Doc)
 	w.str("dtbs", d.DTBS)
 	w.str("label", d.Label)
+	w.str("origin", d.Origin)
 	w.close()
 }
 
@@ -252,8 +262,11 @@ func checkDocs(docs []Doc) error {
 		return fmt.Errorf("there must be 1 to %d documents", MaxDocs)
 	}
 	for i, d := range docs {
-		if d.Alg != docs[0].Alg { // one confirmation, one credential, one hash
-			return fmt.Errorf("document %d: alg is not that of the first document", i)
+		if d.Alg != docs[0].Alg || d.Origin != docs[0].Origin { // one confirmation, one hash, one sentence about where the digests come from
+			return fmt.Errorf("document %d: alg or origin is not that of the first document", i)
+		}
+		if d.Origin != "" && d.Origin != OriginHash {
+			return fmt.Errorf("document %d: an origin that is not known", i)
 		}
 		if _, err := d.digest(d.Doc); err != nil {
 			return fmt.Errorf("document %d: doc %w", i, err)

@@ -19,7 +19,7 @@ func TestTexts(t *testing.T) {
 		"en": "<b>Sign 1 document</b><br>1. Contract.pdf<br>Check code: <b>c</b>",
 		"nl": "<b>Onderteken 1 document</b><br>1. Contract.pdf<br>Controlecode: <b>c</b>",
 	} {
-		if got, err := consent.SignText(lang, one, "c"); err != nil || got != want {
+		if got, err := consent.SignText(lang, one, "c", ""); err != nil || got != want {
 			t.Errorf("%s: %q %v", lang, got, err)
 		}
 		got, err := consent.EnrolText(lang, application())
@@ -28,14 +28,14 @@ func TestTexts(t *testing.T) {
 		}
 	}
 	for _, lang := range []string{"fr", "de", "", "EN"} {
-		if _, err := consent.SignText(lang, one, "c"); err == nil {
+		if _, err := consent.SignText(lang, one, "c", ""); err == nil {
 			t.Errorf("%q: accepted", lang)
 		}
 	}
-	if _, err := consent.SignText("en", nil, "c"); err == nil {
+	if _, err := consent.SignText("en", nil, "c", ""); err == nil {
 		t.Error("no document was accepted")
 	}
-	if _, err := consent.SignText("en", vectorDocs(), strings.Repeat("c", consent.MaxText)); err == nil {
+	if _, err := consent.SignText("en", vectorDocs(), strings.Repeat("c", consent.MaxText), ""); err == nil {
 		t.Error("a text that is too long was accepted")
 	}
 }
@@ -56,7 +56,7 @@ func TestListsThatDoNotFitSayHowManyMore(t *testing.T) {
 	for _, lang := range []string{"en", "nl"} {
 		for _, length := range []int{1, 20, 37, consent.MaxLabel} {
 			for n := 1; n <= consent.MaxDocs; n++ {
-				text, err := consent.SignText(lang, docsWith(n, strings.Repeat("é", length)), vectorCode)
+				text, err := consent.SignText(lang, docsWith(n, strings.Repeat("é", length)), vectorCode, "")
 				if err != nil || utf8.RuneCountInString(text) > consent.MaxText {
 					t.Fatalf("%s, %d labels of %d: %d characters, %v", lang, n, length, utf8.RuneCountInString(text), err)
 				}
@@ -87,18 +87,21 @@ func TestListsThatDoNotFitSayHowManyMore(t *testing.T) {
 	if shortened == 0 {
 		t.Error("no text was shortened")
 	}
-	if _, err := consent.SignText("en", docsWith(consent.MaxDocs+1, "x"), "c"); err == nil {
+	if _, err := consent.SignText("en", docsWith(consent.MaxDocs+1, "x"), "c", ""); err == nil {
 		t.Error("251 documents were accepted")
 	}
 }
 
-// TestTheLargestManifestFits: 250 documents, every character of two bytes.
+// TestTheLargestManifestFits: 250 hashes by SHA-512, every character of two bytes.
 func TestTheLargestManifestFits(t *testing.T) {
 	for _, letter := range []string{"é", `"`, `\`} {
 		m := vector()
 		m.Docs = docsWith(consent.MaxDocs, strings.Repeat(letter, consent.MaxLabel))
+		for i := range m.Docs {
+			m.Docs[i].Alg, m.Docs[i].Doc, m.Docs[i].DTBS, m.Docs[i].Origin = consent.SHA512, long("doc"), long("dtbs"), consent.OriginHash
+		}
 		m.Root = got(t)(consent.Root(m.Docs))
-		m.Template.Text = got(t)(consent.SignText("en", m.Docs, vectorCode))
+		m.Template.Text = got(t)(consent.SignText("en", m.Docs, vectorCode, ""))
 		b, err := m.Encode()
 		if err != nil || len(b) < consent.MaxManifest*3/4 {
 			t.Errorf("%s: %d bytes %v", letter, len(b), err)
@@ -184,7 +187,7 @@ func TestNoLabelLooksLikeAnotherLine(t *testing.T) {
 		if code.MatchString(l) || line.MatchString(l) || strings.ContainsAny(l, "<>&\n") {
 			t.Fatalf("%q became %q", in.String(), l)
 		}
-		text, err := consent.SignText("en", docsWith(1, l), vectorCode)
+		text, err := consent.SignText("en", docsWith(1, l), vectorCode, "")
 		if err != nil || strings.Count(text, "<") != 6 || len(code.FindAllString(strings.ReplaceAll(text, ">", " "), -1)) != 1 {
 			t.Fatalf("%q %v", text, err)
 		}

@@ -21,7 +21,7 @@ func TestLayout(t *testing.T) {
 	const code = "vgth-m427-t84p-pws4"
 	for _, lang := range []string{"en", "nl"} {
 		for _, n := range []int{1, 2, 9, 70, 250} {
-			text, err := consent.SignText(lang, docs(n), code)
+			text, err := consent.SignText(lang, docs(n), code, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -33,11 +33,11 @@ func TestLayout(t *testing.T) {
 			}
 		}
 	}
-	text, err := consent.SignText("en", docs(250), code)
+	text, err := consent.SignText("en", docs(250), code, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := consent.SignText("en", docs(2), code)
+	two, err := consent.SignText("en", docs(2), code, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,8 @@ package hsm
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/sha512"
 	"errors"
 	"fmt"
 
@@ -93,7 +95,7 @@ func (b *behaviours) attributes() {
 
 // wrapping: what protects a wrapped key.
 func (b *behaviours) wrapping() error {
-	_, blob, err := b.t.generateBlob(b.s, b.kek, kinds[0])
+	pub, blob, err := b.t.generateBlob(b.s, b.kek, kinds[0])
 	if err != nil {
 		return err
 	}
@@ -111,6 +113,7 @@ func (b *behaviours) wrapping() error {
 	unwrap("unwrap without the vendor's attribute", blob, quirks{omit: []uint{ckaNSSDB}}.template(b.t.userKey(kinds[0])))
 	unwrap("unwrap a readable key in spite of the unwrap template", blob, append(open, b.t.quirks.unwrap...))
 	key := unwrap("unwrap as we do", blob, b.t.userKey(kinds[0]))
+	b.longDigest(key, pub)
 	_, err = ctx.WrapKey(b.s.handle, b.t.wrapMechanism(), b.kek, key)
 	b.say("wrap a key that is not extractable", result(err))
 	_, err = ctx.GetAttributeValue(b.s.handle, key, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_VALUE, nil)})
@@ -124,6 +127,23 @@ func (b *behaviours) wrapping() error {
 	b.say("destroy a session key", result(ctx.DestroyObject(b.s.handle, key)))
 	b.say("sign with a destroyed key", result(ctx.SignInit(b.s.handle, one(pkcs11.NewMechanism(pkcs11.CKM_ECDSA, nil)), key)))
 	return nil
+}
+
+// longDigest: what CKM_ECDSA makes of more bytes than the order of the curve has.
+func (b *behaviours) longDigest(key pkcs11.ObjectHandle, pub crypto.PublicKey) {
+	long := sha512.Sum512([]byte("longer than P-256"))
+	err := b.t.lib.ctx.SignInit(b.s.handle, one(pkcs11.NewMechanism(pkcs11.CKM_ECDSA, nil)), key)
+	var raw []byte
+	if err == nil {
+		raw, err = b.t.lib.ctx.Sign(b.s.handle, long[:])
+	}
+	does := result(err)
+	if err == nil {
+		if _, err = kinds[0].verified(pub, digest{crypto.SHA512, long[:]}, raw); err != nil {
+			does = "not the leftmost bits"
+		}
+	}
+	b.say("sign 64 bytes by CKM_ECDSA on P-256", does)
 }
 
 // objects: what else a token can hold.

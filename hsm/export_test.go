@@ -166,13 +166,13 @@ func (t *Token) LogOutBehindItsBack() error {
 // Fail is fail.
 func Fail(call string, rv uint) error { return fail(call, pkcs11.Error(rv)) }
 
-// Verified is kind.verified.
-func Verified(name KeyKind, pub crypto.PublicKey, digest, raw []byte) ([]byte, error) {
+// Verified is kind.verified for a SHA-256.
+func Verified(name KeyKind, pub crypto.PublicKey, sum, raw []byte) ([]byte, error) {
 	k, err := name.of()
 	if err != nil {
 		return nil, err
 	}
-	return k.verified(pub, digest, raw)
+	return k.verified(pub, digest{crypto.SHA256, sum}, raw)
 }
 
 // Impatient makes the pauses after a fault of the device one millisecond long; nothing else changes.

@@ -262,8 +262,8 @@ func (t *Token) sessionCanary(s *session) error {
 }
 
 func (t *Token) canaryValue(s *session, key keyHandle) error {
-	digest := CanaryDigest()
-	if _, err := t.value(s, key, digest[:]); err != nil {
+	sum := CanaryDigest()
+	if _, err := t.value(s, key, digest{crypto.SHA256, sum[:]}); err != nil {
 		return err
 	}
 	t.watch.mu.Lock()

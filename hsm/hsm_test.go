@@ -291,46 +291,122 @@ func TestTheRecordMustFit(t *testing.T) {
 	}
 }
 
-// One key has one algorithm (KEY-02): each kind refuses the requests of all others.
-func TestAKeySignsByTheAlgorithmOfItsKindOnly(t *testing.T) {
-	plain := func(k hsm.KeyKind) bool { return k == hsm.P256 || k == hsm.RSA3072 } // a SHA-256, and nothing more is said
+// hashes are what a user's key signs by.
+var hashes = []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512}
+
+// options are what a kind of key signs by with a hash.
+func options(kind hsm.KeyKind, h crypto.Hash) crypto.SignerOpts {
+	if kind == hsm.RSA3072PSS {
+		return &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: h}
+	}
+	return h
+}
+
+// verifyBy checks a value over a digest of h with the standard library.
+func verifyBy(t testing.TB, w hsm.Wrapped, pub crypto.PublicKey, h crypto.Hash, digest, value []byte) {
+	t.Helper()
+	ok := false
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		// Go cuts the digest itself; so does whoever follows FIPS 186-5 §6.4.1.
+		short := digest[:min(len(digest), k.Curve.Params().BitSize/8)]
+		ok = ecdsa.VerifyASN1(k, digest, value) && ecdsa.VerifyASN1(k, short, value)
+	case *rsa.PublicKey:
+		if w.Kind == hsm.RSA3072PSS {
+			ok = rsa.VerifyPSS(k, h, digest, value, &rsa.PSSOptions{SaltLength: h.Size()}) == nil && rsa.VerifyPKCS1v15(k, h, digest, value) != nil
+		} else {
+			ok = rsa.VerifyPKCS1v15(k, h, digest, value) == nil
+		}
+	}
+	if !ok {
+		t.Errorf("%s with %v: the value does not verify", w.Kind, h)
+	}
+}
+
+// TestAUserKeySignsByEveryHash: each family with each hash, wrapped and resident.
+func TestAUserKeySignsByEveryHash(t *testing.T) {
 	token := hsmtest.Token(t)
-	userKeys(t, token, func(w hsm.Wrapped, pub crypto.PublicKey) {
-		kind := w.Kind
-		requests := map[string]struct {
-			digest []byte
-			opts   crypto.SignerOpts
-		}{
-			"SHA-1":            {make([]byte, 20), crypto.SHA1},
-			"SHA-512":          {make([]byte, 64), crypto.SHA512},
-			"short":            {make([]byte, kind.Options().HashFunc().Size()-1), kind.Options()},
-			"no hash":          {make([]byte, 32), crypto.Hash(0)},
-			"no options":       {make([]byte, 32), nil},
-			"empty input":      {nil, kind.Options()},
-			"PSS, longest":     {make([]byte, 32), &rsa.PSSOptions{Hash: crypto.SHA256}},
-			"PSS, 20 bytes":    {make([]byte, 32), &rsa.PSSOptions{Hash: crypto.SHA256, SaltLength: 20}},
-			"PSS with SHA-384": {make([]byte, 48), &rsa.PSSOptions{Hash: crypto.SHA384, SaltLength: 48}},
-		}
-		for _, other := range hsm.UserKinds {
-			if other != kind && !(plain(kind) && plain(other)) {
-				requests["that of "+string(other)] = struct {
-					digest []byte
-					opts   crypto.SignerOpts
-				}{randomDigest(other), other.Options()}
-			}
-		}
+	byEach := func(w hsm.Wrapped, pub crypto.PublicKey) {
 		err := token.UseWrapped(ctx, w, pub, func(s crypto.Signer) error {
-			for name, c := range requests {
-				if _, err := s.Sign(rand.Reader, c.digest, c.opts); err == nil {
-					t.Errorf("%s: %s was signed", kind, name)
+			for _, h := range hashes {
+				sum := h.New()
+				sum.Write([]byte(rand.Text()))
+				digest := sum.Sum(nil)
+				value, err := s.Sign(rand.Reader, digest, options(w.Kind, h))
+				if err != nil {
+					return fmt.Errorf("%s with %v: %w", w.Kind, h, err)
 				}
+				verifyBy(t, w, pub, h, digest, value)
 			}
 			return nil
 		})
 		if err != nil {
+			t.Error(err)
+		}
+	}
+	userKeys(t, token, byEach)
+	for _, kind := range []hsm.KeyKind{hsm.P256, hsm.P384} {
+		byEach(residentKey(t, token, kind))
+	}
+}
+
+// One key has one family of algorithms (KEY-02), with hashes that are at least as strong as SHA-256: each kind refuses the
+// requests of the other families, and a service's key those of other hashes.
+func TestAKeySignsByTheFamilyOfItsKindOnly(t *testing.T) {
+	type request struct {
+		digest []byte
+		opts   crypto.SignerOpts
+	}
+	token := hsmtest.Token(t)
+	refusesAll := func(kind hsm.KeyKind, s crypto.Signer, requests map[string]request) {
+		for name, c := range requests {
+			if _, err := s.Sign(rand.Reader, c.digest, c.opts); err == nil {
+				t.Errorf("%s: %s was signed", kind, name)
+			}
+		}
+	}
+	userKeys(t, token, func(w hsm.Wrapped, pub crypto.PublicKey) {
+		requests := map[string]request{
+			"SHA-1":                                 {make([]byte, 20), options(w.Kind, crypto.SHA1)},
+			"SHA-224":                               {make([]byte, 28), options(w.Kind, crypto.SHA224)},
+			"SHA-512/256":                           {make([]byte, 32), options(w.Kind, crypto.SHA512_256)},
+			"SHA3-256":                              {make([]byte, 32), options(w.Kind, crypto.SHA3_256)},
+			"no hash":                               {make([]byte, 32), crypto.Hash(0)},
+			"no options":                            {make([]byte, 32), nil},
+			"empty input":                           {nil, options(w.Kind, crypto.SHA256)},
+			"PSS, longest":                          {make([]byte, 32), &rsa.PSSOptions{Hash: crypto.SHA256}},
+			"PSS, 20 bytes":                         {make([]byte, 32), &rsa.PSSOptions{Hash: crypto.SHA256, SaltLength: 20}},
+			"PSS, SHA-384 with the salt of SHA-256": {make([]byte, 48), &rsa.PSSOptions{Hash: crypto.SHA384, SaltLength: 32}},
+		}
+		other := hsm.RSA3072PSS // a family that every kind but this one refuses
+		if w.Kind == other {
+			other = hsm.RSA3072
+		}
+		for _, h := range hashes {
+			requests[fmt.Sprint("the other family by ", h)] = request{make([]byte, h.Size()), options(other, h)}
+			requests[fmt.Sprint("one byte too few of ", h)] = request{make([]byte, h.Size()-1), options(w.Kind, h)}
+			requests[fmt.Sprint("one byte too many of ", h)] = request{make([]byte, h.Size()+1), options(w.Kind, h)}
+		}
+		if err := token.UseWrapped(ctx, w, pub, func(s crypto.Signer) error { refusesAll(w.Kind, s, requests); return nil }); err != nil {
 			t.Fatal(err)
 		}
 	})
+	for _, kind := range []hsm.KeyKind{hsm.P256, hsm.P384, hsm.RSA2048} {
+		if _, err := token.CreateKeyPair(ctx, "service "+string(kind), kind); err != nil {
+			t.Fatal(err)
+		}
+		s, err := token.Signer(ctx, "service "+string(kind))
+		if err != nil {
+			t.Fatal(err)
+		}
+		requests := map[string]request{"PSS": {make([]byte, 32), options(hsm.RSA3072PSS, crypto.SHA256)}, "no options": {make([]byte, 32), nil}}
+		for _, h := range hashes {
+			if h != kind.Options().HashFunc() {
+				requests[fmt.Sprint("another hash: ", h)] = request{make([]byte, h.Size()), h}
+			}
+		}
+		refusesAll(kind, s, requests)
+	}
 }
 
 // Nothing in an RSA key tells how it signs: the record's kind does, and both are good for the same key.

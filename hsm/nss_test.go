@@ -19,7 +19,7 @@ import (
 var onBoth = []string{
 	"TestAUserKeyIsMadeWrappedAndUsed", "TestAKeyIsNotKeptWhenItsFirstUseFails", "TestKindsThatAreNotForUsersAreRefused",
 	"TestNoSessionObjectIsLeftAfterUse", "TestAPanicGivesTheSessionBack", "TestADamagedBlobIsRefused", "TestABlobFromAnotherTokenIsRefused",
-	"TestTheBlobOfAnotherPersonGivesNoValue", "TestTheRecordMustFit", "TestAKeySignsByTheAlgorithmOfItsKindOnly",
+	"TestTheBlobOfAnotherPersonGivesNoValue", "TestTheRecordMustFit", "TestAKeySignsByTheFamilyOfItsKindOnly", "TestAUserKeySignsByEveryHash",
 	"TestAnRSAKeyIsUsedAsItsRecordSays", "TestResidentKeysSign", "TestAPairThatIsNoPairIsRefusedAndSuspended",
 	"TestAnExtractableServiceKeyIsRefused", "TestTheMACKeyMakesTheSameMACEachTimeAndStaysInTheToken", "TestManyAtOnce",
 	"TestTheQueueHasADeadline", "TestAClosedTokenSaysSo", "TestAnAbsentKEKIsNamed", "TestADirectoryThatWasAwayBetweenTwoUsesIsNotEvenNoticed",
@@ -75,6 +75,7 @@ var behaviours = []struct{ what, softHSM, nss, mean string }{
 	{"unwrap without the vendor's attribute", "done", "0xD0", "NSS wants CKA_NSS_DB"},
 	{"unwrap a readable key in spite of the unwrap template", "0xD1", "done", "NSS stores the template and does not enforce it"},
 	{"unwrap as we do", "done", "done", ""},
+	{"sign 64 bytes by CKM_ECDSA on P-256", "done", "done", ""},
 	{"wrap a key that is not extractable", "0x6A", "done", "NSS lets it out"},
 	{"read the value of a sensitive key", "0x11", "0x11", ""},
 	{"unwrap a damaged blob", "0x5", "0x110", "SoftHSM says no more than general error"},

@@ -20,7 +20,7 @@ type keyHandle struct {
 }
 
 // value makes one signature in the session and verifies it. After C_SignInit succeeded, s.sent is set.
-func (t *Token) value(s *session, key keyHandle, digest []byte) (_ []byte, err error) {
+func (t *Token) value(s *session, key keyHandle, d digest) (_ []byte, err error) {
 	defer func() {
 		if err != nil {
 			// The session's end depends on it, whatever the caller makes of the error. What was sent may have left an
@@ -28,7 +28,7 @@ func (t *Token) value(s *session, key keyHandle, digest []byte) (_ []byte, err e
 			s.fault, s.doomed = err, s.doomed || s.sent
 		}
 	}()
-	mechanism, data := key.kind.request(digest)
+	mechanism, data := key.kind.request(d)
 	err = t.lib.ctx.SignInit(s.handle, mechanism, key.handle)
 	if err != nil {
 		return nil, fail("C_SignInit", err)
@@ -39,7 +39,7 @@ func (t *Token) value(s *session, key keyHandle, digest []byte) (_ []byte, err e
 	if err != nil {
 		return nil, fail("C_Sign", err)
 	}
-	return key.kind.verified(key.pub, digest, buffer[:n])
+	return key.kind.verified(key.pub, d, buffer[:n])
 }
 
 // userSigner signs with a user's key while UseWrapped or UseResident runs, one value at a time.
@@ -55,8 +55,9 @@ type userSigner struct {
 func (u *userSigner) Public() crypto.PublicKey { return u.key.pub }
 
 // Sign implements crypto.Signer; the random source is the token's own.
-func (u *userSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if err := u.key.kind.check(digest, opts); err != nil {
+func (u *userSigner) Sign(_ io.Reader, sum []byte, opts crypto.SignerOpts) ([]byte, error) {
+	d, err := u.key.kind.allowed(sum, opts)
+	if err != nil {
 		return nil, err
 	}
 	u.mu.Lock()
@@ -64,7 +65,7 @@ func (u *userSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([
 	if u.done {
 		return nil, ErrClosed
 	}
-	value, err := u.token.value(u.s, u.key, digest)
+	value, err := u.token.value(u.s, u.key, d)
 	if errors.Is(err, ErrWrongValue) {
 		u.token.wrongValue(u.name, false)
 	}
@@ -118,7 +119,7 @@ func (t *Token) Signer(ctx context.Context, label string) (crypto.Signer, error)
 	}
 	probe := r.kind.hash.New()
 	probe.Write([]byte("tekend: is this key pair one pair?"))
-	if _, err := r.sign(ctx, probe.Sum(nil)); err != nil {
+	if _, err := r.sign(ctx, digest{r.kind.hash, probe.Sum(nil)}); err != nil {
 		return nil, fmt.Errorf("hsm: key %q: %w", label, err)
 	}
 	return r, nil
@@ -127,14 +128,15 @@ func (t *Token) Signer(ctx context.Context, label string) (crypto.Signer, error)
 func (r *residentSigner) Public() crypto.PublicKey { return r.pub }
 
 // Sign implements crypto.Signer; the random source is the token's own. It waits for a session at most the queue's deadline.
-func (r *residentSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if err := r.kind.check(digest, opts); err != nil {
+func (r *residentSigner) Sign(_ io.Reader, sum []byte, opts crypto.SignerOpts) ([]byte, error) {
+	d, err := r.kind.usual(sum, opts)
+	if err != nil {
 		return nil, err
 	}
-	return r.sign(context.Background(), digest)
+	return r.sign(context.Background(), d)
 }
 
-func (r *residentSigner) sign(ctx context.Context, digest []byte) (value []byte, err error) {
+func (r *residentSigner) sign(ctx context.Context, d digest) (value []byte, err error) {
 	t := r.token
 	if err := t.suspendedKey(r.label); err != nil {
 		return nil, err
@@ -144,7 +146,7 @@ func (r *residentSigner) sign(ctx context.Context, digest []byte) (value []byte,
 		if err != nil {
 			return err
 		}
-		value, err = t.value(s, keyHandle{key, r.kind, r.pub}, digest)
+		value, err = t.value(s, keyHandle{key, r.kind, r.pub}, d)
 		return err
 	})
 	if errors.Is(err, ErrWrongValue) {

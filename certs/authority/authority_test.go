@@ -312,7 +312,7 @@ func signManifest(t *testing.T, m consent.Manifest) consent.Manifest {
 	m.Op, m.Application, m.Sub = consent.OpSign, "", "sub-at-"+confirmClient
 	m.Docs, m.Root = docs, got(consent.Root(docs))(t)
 	m.Cred = &consent.Cred{CertSHA256: b64hash([]byte("c")), ID: "cred_1"}
-	m.Template = &consent.Template{Name: token.TemplateFreeText, Text: got(consent.SignText("en", docs, got(consent.CheckCode(m.Root))(t)))(t)}
+	m.Template = &consent.Template{Name: token.TemplateFreeText, Text: got(consent.SignText("en", docs, got(consent.CheckCode(m.Root))(t), ""))(t)}
 	return m
 }
 

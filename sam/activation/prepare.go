@@ -96,7 +96,7 @@ func signManifest(req sam.PrepareRequest, l *link) (consent.Manifest, error) {
 	if err != nil {
 		return none, err
 	}
-	text, err := consent.SignText(req.Language, docs, code)
+	text, err := consent.SignText(req.Language, docs, code, "")
 	if err != nil {
 		return none, refuse(sam.CodeAttributesRefused, "the text cannot be shown whole")
 	}
