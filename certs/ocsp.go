@@ -36,24 +36,23 @@ const (
 	maxOCSPSerial     = 20 // octets, RFC 5280 §4.1.2.2
 )
 
-// OCSPStatus is OCSPResponseStatus (RFC 6960 §4.2.1): how an answer as a whole
-// went.
-type OCSPStatus int
+// OCSPResponseStatus is how an answer as a whole went (RFC 6960 §4.2.1).
+type OCSPResponseStatus int
 
 // The statuses we send; 4 is not used and 5 (sigRequired) never applies,
 // because unsigned requests are welcome.
 const (
-	OCSPSuccessful   OCSPStatus = 0
-	OCSPMalformed    OCSPStatus = 1
-	OCSPInternal     OCSPStatus = 2
-	OCSPTryLater     OCSPStatus = 3
-	OCSPUnauthorized OCSPStatus = 6 // RFC 5019 §2.2.3: not our certificates
+	OCSPSuccessful   OCSPResponseStatus = 0
+	OCSPMalformed    OCSPResponseStatus = 1
+	OCSPInternal     OCSPResponseStatus = 2
+	OCSPTryLater     OCSPResponseStatus = 3
+	OCSPUnauthorized OCSPResponseStatus = 6 // RFC 5019 §2.2.3: not our certificates
 )
 
 // OCSPError is a refusal in the protocol's own words. Reason is for logs and
 // holds nothing of what the other side sent.
 type OCSPError struct {
-	Status OCSPStatus
+	Status OCSPResponseStatus
 	Reason string
 }
 
@@ -199,6 +198,7 @@ func readCertID(s *cryptobyte.String) (CertID, bool) {
 type ocspExtensions struct {
 	nonce         []byte
 	archiveCutoff time.Time
+	certHash      certHash
 }
 
 // readOCSPExtensions reads Extensions (RFC 5280 §4.1). None stands twice; a
@@ -235,6 +235,10 @@ func readOCSPExtensions(der cryptobyte.String) (ocspExtensions, error) {
 		case oid.Equal(oidOCSPArchiveCutoff):
 			if !value.ReadASN1GeneralizedTime(&found.archiveCutoff) || !value.Empty() {
 				return found, malformed("archive cut-off")
+			}
+		case oid.Equal(oidOCSPCertHash):
+			if !found.certHash.read(value) {
+				return found, malformed("certHash")
 			}
 		case critical:
 			return found, malformed("a critical extension is not known")

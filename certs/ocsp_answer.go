@@ -23,6 +23,8 @@ type SingleStatus struct {
 	Reason                 int
 	ThisUpdate, NextUpdate time.Time // NextUpdate may be zero in an answer that we read
 	ArchiveCutoff          time.Time
+
+	certHash certHash
 }
 
 // OCSPResponder answers for the certificates of Issuer: with a delegated
@@ -38,7 +40,7 @@ type OCSPResponder struct {
 //
 //	OCSPResponse ::= SEQUENCE { responseStatus ENUMERATED,
 //	  responseBytes [0] EXPLICIT ResponseBytes OPTIONAL }   (RFC 6960 §4.2.1)
-func OCSPErrorResponse(status OCSPStatus) []byte {
+func OCSPErrorResponse(status OCSPResponseStatus) []byte {
 	return []byte{0x30, 3, 0x0a, 1, byte(status)}
 }
 

@@ -2,8 +2,8 @@ package certs
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
 	"fmt"
@@ -51,7 +51,7 @@ func ParseOCSPResponse(der []byte) (*OCSPResponse, error) {
 		if !response.Empty() {
 			return nil, errOCSPResponse
 		}
-		return nil, &OCSPError{OCSPStatus(status), "the responder gives no answer"}
+		return nil, &OCSPError{OCSPResponseStatus(status), "the responder gives no answer"}
 	}
 	if !response.ReadASN1(&explicit, cbasn1.Tag(0).ContextSpecific().Constructed()) || !response.Empty() ||
 		!explicit.ReadASN1(&body, cbasn1.SEQUENCE) || !explicit.Empty() ||
@@ -72,7 +72,7 @@ func readBasicResponse(der cryptobyte.String) (*OCSPResponse, error) {
 		return nil, errOCSPResponse
 	}
 	r.data, r.signature = bytes.Clone(data), bytes.Clone(r.signature)
-	r.algorithm = algorithmOf(alg)
+	r.algorithm = readAlgorithm(alg)
 	if has {
 		if err := r.readCertificates(certificates); err != nil {
 			return nil, err
@@ -160,7 +160,7 @@ func readSingle(list *cryptobyte.String) (SingleStatus, error) {
 	if err != nil || !one.Empty() {
 		return s, fmt.Errorf("%w: its extensions", errOCSPResponse)
 	}
-	s.ArchiveCutoff = extensions.archiveCutoff
+	s.ArchiveCutoff, s.certHash = extensions.archiveCutoff, extensions.certHash
 	return s, nil
 }
 
@@ -211,55 +211,76 @@ func (r *OCSPResponse) For(cert, issuer *x509.Certificate) (SingleStatus, bool) 
 // it is signed, with an accepted algorithm, by the issuer itself or by a
 // responder that the issuer certified directly (RFC 6960 §4.2.2.2), valid then,
 // for OCSP signing and with id-pkix-ocsp-nocheck: a responder without it would
-// have to be looked up in its turn. Which certificates it speaks of and how
-// fresh it is are for the caller (For, ThisUpdate, NextUpdate).
+// have to be looked up in its turn, which package revocation does (OCSPStatus).
+// Which certificates it speaks of and how fresh it is are for the caller (For,
+// ThisUpdate, NextUpdate).
 func (r *OCSPResponse) Verify(issuer *x509.Certificate, at time.Time) error {
-	signer, err := r.signer(issuer, at)
+	signer, err := r.verified(issuer, at)
 	if err != nil {
 		return err
 	}
-	if err := CheckAlgorithm(r.algorithm, signer.PublicKey, at); err != nil {
-		return fmt.Errorf("OCSP answer: %w", err)
-	}
-	if err := signer.CheckSignature(r.algorithm, r.data, r.signature); err != nil {
-		return fmt.Errorf("OCSP answer: %w", err)
+	if !signer.Equal(issuer) && NeedsStatus(signer) {
+		return refused(FromOCSP, StatusResponder, "the responder's own status would have to be asked for")
 	}
 	for _, s := range r.Singles {
 		if !s.ID.Of(issuer) {
-			return errors.New("OCSP answer: it speaks of a certificate of another CA")
+			return refused(FromOCSP, StatusOther, "it speaks of a certificate of another CA")
 		}
 	}
 	return nil
 }
 
-// signer gives the certificate whose key must have signed.
-func (r *OCSPResponse) signer(issuer *x509.Certificate, at time.Time) (*x509.Certificate, error) {
-	if r.names(issuer) {
-		return issuer, nil
-	}
-	for _, c := range r.Certificates {
-		if !r.names(c) {
+// verified gives the certificate whose key signed the answer: the issuer's, or
+// that of a responder it certified. Several may bear the name of a byName id.
+func (r *OCSPResponse) verified(issuer *x509.Certificate, at time.Time) (*x509.Certificate, error) {
+	err := refused(FromOCSP, StatusResponder, "the responder's certificate is missing")
+	for n, c := range append([]*x509.Certificate{issuer}, r.Certificates...) {
+		if !r.names(c) || n > 0 && c.Equal(issuer) {
 			continue
 		}
-		switch {
-		case !bytes.Equal(c.RawIssuer, issuer.RawSubject) || issuer.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) != nil:
-			return nil, errors.New("OCSP answer: the issuer did not certify the responder")
-		case CheckAlgorithm(c.SignatureAlgorithm, issuer.PublicKey, at) != nil:
-			return nil, errors.New("OCSP answer: the responder's certificate is signed with an algorithm that is not accepted")
-		case at.Before(c.NotBefore) || at.After(c.NotAfter):
-			return nil, errors.New("OCSP answer: the responder's certificate is not valid then")
-		case !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning):
-			return nil, errors.New("OCSP answer: the responder's certificate is not for OCSP")
-		case c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageDigitalSignature == 0:
-			return nil, errors.New("OCSP answer: the responder's key is not for signatures")
-		case len(c.UnhandledCriticalExtensions) > 0:
-			return nil, errors.New("OCSP answer: the responder's certificate has a critical extension that is not known")
-		case !slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidExtOCSPNoCheck) }):
-			return nil, errors.New("OCSP answer: the responder's own status would have to be asked for")
+		if err = r.signedBy(c, issuer, at); err == nil {
+			return c, nil
 		}
-		return c, nil
 	}
-	return nil, errors.New("OCSP answer: the responder's certificate is missing")
+	return nil, err
+}
+
+// signedBy tells whether the value is of c's key, and c is the issuer or may answer for it.
+func (r *OCSPResponse) signedBy(c, issuer *x509.Certificate, at time.Time) error {
+	if at.Before(c.NotBefore) || at.After(c.NotAfter) {
+		return refused(FromOCSP, StatusTime, "the responder's certificate is not valid then")
+	}
+	if !c.Equal(issuer) {
+		if err := mayAnswer(c, issuer, at); err != nil {
+			return err
+		}
+	}
+	if err := CheckAlgorithm(r.algorithm, c.PublicKey, at); err != nil {
+		return refused(FromOCSP, StatusAlgorithm, err.Error())
+	}
+	if c.CheckSignature(r.algorithm, r.data, r.signature) != nil {
+		return refused(FromOCSP, StatusSignature, "the value does not verify")
+	}
+	return nil
+}
+
+// mayAnswer tells whether issuer certified c, directly, for OCSP. An extended
+// key usage that allows anything does not (RFC 6960 §4.2.2.2).
+func mayAnswer(c, issuer *x509.Certificate, at time.Time) error {
+	no := func(reason StatusReason, detail string) error { return refused(FromOCSP, reason, detail) }
+	switch {
+	case !IssuedBy(c, issuer):
+		return no(StatusResponder, "the issuer did not certify the responder")
+	case CheckAlgorithm(c.SignatureAlgorithm, issuer.PublicKey, at) != nil:
+		return no(StatusAlgorithm, "the responder's certificate is signed by an algorithm that is not accepted")
+	case !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning):
+		return no(StatusResponder, "the responder's certificate is not for OCSP")
+	case c.KeyUsage != 0 && c.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0:
+		return no(StatusResponder, "the responder's key is not for signatures")
+	case len(c.UnhandledCriticalExtensions) > 0:
+		return no(StatusCritical, "the responder's certificate has a critical extension that is not known")
+	}
+	return nil
 }
 
 // names tells whether the answer's responder id is that of a certificate.
@@ -269,4 +290,38 @@ func (r *OCSPResponse) names(c *x509.Certificate) bool {
 	}
 	id, err := keyIdentifier(c.RawSubjectPublicKeyInfo)
 	return err == nil && bytes.Equal(id, r.responderKey)
+}
+
+// certHash is the digest of the certificate that an answer speaks of: the
+// responder has seen it (Common PKI part 4 §3.1.2). hash 0: none, or of a digest
+// algorithm that we do not know.
+//
+//	CertHash ::= SEQUENCE { hashAlgorithm AlgorithmIdentifier, certificateHash OCTET STRING }
+type certHash struct {
+	hash   crypto.Hash
+	digest []byte
+}
+
+func (c *certHash) read(der cryptobyte.String) bool {
+	var body, alg, digest cryptobyte.String
+	if !der.ReadASN1(&body, cbasn1.SEQUENCE) || !der.Empty() || !body.ReadASN1Element(&alg, cbasn1.SEQUENCE) ||
+		!body.ReadASN1(&digest, cbasn1.OCTET_STRING) || !body.Empty() {
+		return false
+	}
+	c.hash, c.digest = digestOf(alg), bytes.Clone(digest)
+	return true
+}
+
+// speaksOf tells whether the answer holds the digest of cert, by an algorithm
+// that counts; another digest is another certificate's.
+func (s SingleStatus) speaksOf(cert *x509.Certificate) (bool, error) {
+	if s.certHash.hash == 0 || !s.certHash.hash.Available() || CheckHash(s.certHash.hash, s.ThisUpdate) != nil {
+		return false, nil
+	}
+	h := s.certHash.hash.New()
+	h.Write(cert.Raw)
+	if !bytes.Equal(h.Sum(nil), s.certHash.digest) {
+		return false, refused(FromOCSP, StatusOther, "it was given for another certificate with this serial number")
+	}
+	return true, nil
 }

@@ -282,7 +282,7 @@ func TestOCSPRequestsThatAreWelcome(t *testing.T) {
 }
 
 func TestOCSPErrorResponses(t *testing.T) {
-	for _, s := range []OCSPStatus{OCSPMalformed, OCSPInternal, OCSPTryLater, OCSPUnauthorized} {
+	for _, s := range []OCSPResponseStatus{OCSPMalformed, OCSPInternal, OCSPTryLater, OCSPUnauthorized} {
 		_, err := ParseOCSPResponse(OCSPErrorResponse(s))
 		if e, ok := errors.AsType[*OCSPError](err); !ok || e.Status != s || !strings.Contains(e.Error(), fmt.Sprint(int(s))) {
 			t.Errorf("%d: %v", s, err)

@@ -72,7 +72,10 @@ var (
 var (
 	oidExtCRLNumber    = asn1.ObjectIdentifier{2, 5, 29, 20}
 	oidExtReason       = asn1.ObjectIdentifier{2, 5, 29, 21}
+	oidExtInvalidity   = asn1.ObjectIdentifier{2, 5, 29, 24}
+	oidExtDeltaCRL     = asn1.ObjectIdentifier{2, 5, 29, 27}
 	oidExtIssuingPoint = asn1.ObjectIdentifier{2, 5, 29, 28}
+	oidExtCertIssuer   = asn1.ObjectIdentifier{2, 5, 29, 29}
 	oidExtExpiredCerts = asn1.ObjectIdentifier{2, 5, 29, 60}
 )
 
@@ -81,6 +84,13 @@ var (
 	oidOCSPBasic         = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 1}
 	oidOCSPNonce         = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 2}
 	oidOCSPArchiveCutoff = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 6}
+	oidOCSPCertHash      = asn1.ObjectIdentifier{1, 3, 36, 8, 3, 13} // Common PKI part 4 §3.1.2
+)
+
+// RSASSA-PSS and its mask generation function (RFC 4055 §2.2, §3.1).
+var (
+	oidRSASSAPSS = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
+	oidMGF1      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 8}
 )
 
 // Digest algorithms, as they stand in an OCSP CertID (RFC 3370, RFC 5754).

@@ -26,7 +26,7 @@ import (
 )
 
 // ocspStatus is the protocol's own error of an answer.
-func ocspStatus(t testing.TB, der []byte) certs.OCSPStatus {
+func ocspStatus(t testing.TB, der []byte) certs.OCSPResponseStatus {
 	t.Helper()
 	_, err := certs.ParseOCSPResponse(der)
 	if e, ok := errors.AsType[*certs.OCSPError](err); ok {
@@ -116,7 +116,7 @@ func TestOCSPErrors(t *testing.T) {
 	}
 	full := query(t, issuer, crypto.SHA1, nil, many...)
 	for name, tc := range map[string]struct {
-		want  certs.OCSPStatus
+		want  certs.OCSPResponseStatus
 		query []byte
 	}{
 		"nothing":                      {certs.OCSPMalformed, nil},
