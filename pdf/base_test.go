@@ -16,7 +16,7 @@ func TestBaseLinksTwoDigests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []crypto.Hash{crypto.SHA256, crypto.SHA384} {
+	for _, f := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
 		for n := range 65 * f.Size() / 32 {
 			file := append(bytes.Clone(doc), bytes.Repeat([]byte{'\n'}, n)...)
 			p, err := pdf.Prepare(bytes.NewReader(file), int64(len(file)), pdf.Options{

@@ -1,6 +1,11 @@
 package pdf
 
 import (
+	"bytes"
+	"compress/zlib"
+	"crypto/sha256"
+	"errors"
+	"fmt"
 	"io"
 )
 
@@ -12,8 +17,265 @@ type Material struct {
 	CRLs         [][]byte
 }
 
+// maxStoreEntries is the largest number of entries of a document security store
+// that are held against new ones. Error: too_many_objects.
+const maxStoreEntries = 1 << 16
+
 // AddDSS makes the update that puts m into the DSS dictionary of the size bytes
-// of base.
+// of base: one indirect Flate stream for each value that is not there yet, by
+// its SHA-256, and behind what is there. Streams, entries and /VRI of others
+// stay as they are; of its own it writes no VRI, which the baseline levels do
+// without. It is nil, nil when nothing is new.
+//
+// What earlier signatures permit is not asked: validation data is no change of
+// the document, also for P = 1 (ISO 32000-2, 12.8.2.2). Only the structure of
+// base is read, and the store. Errors: *[Error], bad_options for values that
+// are not one DER SEQUENCE each, or what base returned.
 func AddDSS(base io.ReaderAt, size int64, m Material, b Budget) ([]byte, error) {
-	return nil, errf(CodeBadOptions, "not yet")
+	arrays, err := m.arrays()
+	if err != nil {
+		return nil, err
+	}
+	u, cat, err := begin(base, size, b)
+	if err != nil {
+		return nil, err
+	}
+	dss, err := u.doc.store(cat)
+	if err != nil {
+		return nil, err
+	}
+	if err = u.doc.strike(dss, arrays); err != nil {
+		return nil, err
+	}
+	fresh := 0
+	for _, a := range arrays {
+		fresh += len(a.order)
+	}
+	if fresh == 0 {
+		return nil, nil
+	}
+	if err = u.room(fresh + 2); err != nil { // the dictionary, the section
+		return nil, err
+	}
+	if err = u.fillStore(cat, dss, arrays); err != nil {
+		return nil, err
+	}
+	if err = u.extension(cat); err != nil {
+		return nil, err
+	}
+	w := &writer{base: size}
+	if err = u.objects(w); err != nil {
+		return nil, err
+	}
+	id := sha256.Sum256(w.Bytes())
+	if err = u.section(w, id[:]); err != nil {
+		return nil, err
+	}
+	return w.Bytes(), proveStored(base, size, w.Bytes(), m, b)
+}
+
+// storeArray is one of the arrays of a DSS dictionary, and what it lacks.
+type storeArray struct {
+	key   string
+	lacks map[[sha256.Size]byte][]byte
+	order [][sha256.Size]byte // of what it lacks, as the caller has it
+}
+
+// arrays sorts m, each value once.
+func (m Material) arrays() ([]*storeArray, error) {
+	var out []*storeArray
+	for _, a := range []struct {
+		key    string
+		values [][]byte
+	}{{"Certs", m.Certificates}, {"OCSPs", m.OCSPs}, {"CRLs", m.CRLs}} {
+		s := &storeArray{key: a.key, lacks: make(map[[sha256.Size]byte][]byte, len(a.values))}
+		for i, v := range a.values {
+			if n, ok := derSize(v); !ok || n != len(v) {
+				return nil, errf(CodeBadOptions, "number %d of /%s is not one DER SEQUENCE", i+1, a.key)
+			}
+			sum := sha256.Sum256(v)
+			if _, twice := s.lacks[sum]; !twice {
+				s.lacks[sum] = v
+				s.order = append(s.order, sum)
+			}
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// store is the DSS dictionary of the catalog, null when there is none.
+func (d *doc) store(cat val) (val, error) {
+	dss, err := d.want(cat, "DSS", kDict)
+	if err != nil || dss.kind() == kNull {
+		return dss, err
+	}
+	typ, err := d.get(dss, "Type")
+	if err != nil {
+		return val{}, err
+	}
+	if typ.kind() != kNull && typ.name() != "DSS" {
+		return val{}, errf(CodeBadStructure, "/DSS is of another type")
+	}
+	return dss, nil
+}
+
+// strike takes what the store has from what the arrays lack.
+func (d *doc) strike(dss val, arrays []*storeArray) error {
+	left := maxStoreEntries
+	for _, a := range arrays {
+		there, err := d.want(dss, a.key, kArray)
+		if err != nil {
+			return err
+		}
+		if there.kind() == kNull {
+			continue
+		}
+		if left -= len(there.n.kids); left < 0 {
+			return errf(CodeTooManyObjects, "more than %d entries in the DSS dictionary", maxStoreEntries)
+		}
+		seen := make(map[int]bool)
+		for i := range there.n.kids {
+			e := there.kid(i)
+			if e.kind() != kRef || seen[int(e.n.num)] || len(a.lacks) == 0 {
+				continue
+			}
+			seen[int(e.n.num)] = true
+			sum, ok, err := d.streamSum(e)
+			if err != nil {
+				return err
+			}
+			if ok {
+				delete(a.lacks, sum)
+			}
+		}
+		order := a.order[:0]
+		for _, sum := range a.order {
+			if a.lacks[sum] != nil {
+				order = append(order, sum)
+			}
+		}
+		a.order = order
+	}
+	return nil
+}
+
+// streamSum hashes what a stream decodes to. ok is false for what is no stream,
+// or one in a way that we do not read: that is nobody's match.
+func (d *doc) streamSum(ref val) (sum [sha256.Size]byte, ok bool, err error) {
+	o, err := d.load(int(ref.n.num), int(ref.n.gen))
+	if err != nil || o.data == 0 {
+		return sum, false, err
+	}
+	h := sha256.New()
+	r, err := d.decoded(o)
+	if err == nil {
+		_, err = io.Copy(h, r)
+		if err != nil {
+			err = streamError(err, o.num)
+		}
+	}
+	switch {
+	case errors.Is(err, &Error{Code: CodeBadStream}), errors.Is(err, &Error{Code: CodeUnsupportedFilter}):
+		return sum, false, nil
+	case err != nil:
+		return sum, false, err
+	}
+	h.Sum(sum[:0])
+	return sum, true, nil
+}
+
+// fillStore adds the streams, and their references to the dictionary. An array
+// that is an object of its own stays as it is, since somebody else may use it
+// too, such as /VRI: the dictionary gets a copy with the new entries behind.
+func (u *update) fillStore(cat, dss val, arrays []*storeArray) error {
+	z := newDeflater()
+	made := "<</Type/DSS"
+	for _, a := range arrays {
+		if len(a.order) == 0 {
+			continue
+		}
+		there, err := u.doc.want(dss, a.key, kArray)
+		if err != nil {
+			return err
+		}
+		list := "["
+		if there.kind() == kArray {
+			raw := there.raw()
+			list = string(raw[:len(raw)-1])
+		}
+		for _, sum := range a.order {
+			body, err := z.stream(a.lacks[sum])
+			if err != nil {
+				return err
+			}
+			num := u.number()
+			u.added = append(u.added, addition{num, body})
+			list += " " + refText(num, 0)
+		}
+		if dss.kind() == kDict {
+			if err = u.edits.set(dss, a.key, list+"]"); err != nil {
+				return err
+			}
+		}
+		made += "/" + a.key + list + "]"
+	}
+	if dss.kind() == kDict {
+		return nil
+	}
+	num := u.number()
+	u.added = append(u.added, addition{num, []byte(made + ">>")})
+	return u.edits.set(cat, "DSS", refText(num, 0))
+}
+
+// deflater makes streams; one is enough, since it is large.
+type deflater struct {
+	out bytes.Buffer
+	z   *zlib.Writer
+}
+
+func newDeflater() *deflater {
+	d := &deflater{}
+	d.z = zlib.NewWriter(&d.out)
+	return d
+}
+
+// stream is the body of a stream object that decodes to data.
+func (d *deflater) stream(data []byte) ([]byte, error) {
+	d.out.Reset()
+	d.z.Reset(&d.out)
+	_, err := d.z.Write(data)
+	if err == nil {
+		err = d.z.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("compress into memory: %w", err)
+	}
+	return fmt.Appendf(nil, "<</Filter/FlateDecode/Length %d>>\nstream\n%s\nendstream", d.out.Len(), d.out.Bytes()), nil
+}
+
+// proveStored reads base and update again, as a stranger would.
+func proveStored(base io.ReaderAt, size int64, update []byte, m Material, b Budget) error {
+	arrays, err := m.arrays()
+	if err != nil {
+		return err
+	}
+	r := Reader(base, size, update)
+	u, cat, err := begin(r, r.Size(), b)
+	if err != nil {
+		return fmt.Errorf("read our own update: %w", err)
+	}
+	dss, err := u.doc.store(cat)
+	if err == nil {
+		err = u.doc.strike(dss, arrays)
+	}
+	if err != nil {
+		return fmt.Errorf("read our own update: %w", err)
+	}
+	for _, a := range arrays {
+		if len(a.order) > 0 {
+			return errf(CodeBadStructure, "the update is not read back as written")
+		}
+	}
+	return nil
 }

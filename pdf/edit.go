@@ -27,6 +27,9 @@ func (e *edits) add(o *object, p piece) error {
 	if o.num == 0 {
 		return errf(CodeBadStructure, "a value of the trailer would have to change")
 	}
+	if o.data != 0 {
+		return errf(CodeBadStructure, "object %d is a stream, and would have to change", o.num)
+	}
 	if e.pieces == nil {
 		e.pieces = make(map[int][]piece)
 	}

@@ -11,7 +11,11 @@ func (d *doc) version(cat val) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return max(string(b[5:8]), v.name()), nil
+	header, name := string(b[5:8]), v.name()
+	if len(name) != len(header) || name[0] < '1' || name[0] > '2' || name[1] != '.' {
+		return header, nil // no version that readers know
+	}
+	return max(header, name), nil
 }
 
 // extension declares in the catalog that the document uses what PDF 1.7 has not
