@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"tekend/certs"
 	"tekend/cms"
 	"tekend/pdf"
 	"tekend/tsa"
@@ -22,9 +23,28 @@ type Options struct {
 	// PDF and CMS limit the work; zero fields mean their defaults.
 	PDF pdf.Budget
 	CMS cms.Budget
-	// MaxSignatures is how many signatures are judged: each one costs a pass
-	// over the document. Default 64; with more, the verdict is INDETERMINATE.
+	// MaxSignatures is how many signatures and document time-stamps are judged.
+	// Default 64; with more, the verdict is INDETERMINATE.
 	MaxSignatures int
+	// Revocation answers for the status of certificates that the document's own
+	// data does not prove. nil: nothing is fetched.
+	Revocation Revoker
+	// Material is more known data: certificates and status that the document does
+	// not hold. It proves no level.
+	Material pdf.Material
+	// NoRevocation leaves the status of certificates out of the verdict, because
+	// the caller proves it elsewhere; the report says so. Levels B-LT and B-LTA
+	// are still recognised by what the document holds.
+	NoRevocation bool
+	// Only names the fields that are judged; empty: all. What else is in the
+	// document still counts as a later change, as proof of time and as data.
+	Only []string
+}
+
+// Revoker tells the status of cert, issued by issuer: by an answer or list
+// issued at or after since, or, when since is zero, by one in force.
+type Revoker interface {
+	Status(ctx context.Context, cert, issuer *x509.Certificate, since time.Time) (*certs.Status, error)
 }
 
 // PDF judges every signature and document time-stamp in the size bytes of r.
