@@ -11,49 +11,117 @@ package cms
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/asn1"
-
-	"golang.org/x/crypto/cryptobyte"
-	casn1 "golang.org/x/crypto/cryptobyte/asn1"
+	"errors"
 )
 
-// Parts is everything that a detached signature is made of.
+// Parts is everything that a signature is made of.
 type Parts struct {
-	SignedAttrs    []byte              // from [SignedAttributes]
+	SignedAttrs    []byte              // from [SignedAttributes] or [Algorithm.CAdESAttributes]
 	Value          []byte              // over [Attributes.DTBS] of SignedAttrs, by their [Algorithm]
 	Certificate    *x509.Certificate   // the signer's
 	Chain          []*x509.Certificate // its issuers, to be embedded too
 	TimeStampToken []byte              // signature time-stamp, DER ContentInfo; nil for level B-B
+
+	// For CAdES B-LT: the validation data that go into the SignedData, DER. One
+	// that is there already is not written twice.
+	ExtraCertificates [][]byte // Certificate
+	OCSPs             [][]byte // OCSPResponse
+	CRLs              [][]byte // CertificateList
+	// For CAdES B-LTA: values of archive-time-stamp-v3, from [WithHashIndex].
+	Archive [][]byte
 }
 
 // Assemble makes the DER ContentInfo of a detached signature. Before anything
 // else it checks that the signed attributes are ours and name the certificate,
-// and that the value verifies; equal parts give equal bytes.
+// that the value verifies, and that each archive time-stamp is over these parts;
+// equal parts give equal bytes.
 func Assemble(p Parts) ([]byte, error) {
-	a, err := ParseSignedAttributes(p.SignedAttrs)
+	a, err := p.check()
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Check(p.Certificate); err != nil {
+	der, err := p.encode(a.scheme, content{kind: OIDData, certs: true})
+	if err != nil {
 		return nil, err
+	}
+	return der, p.checkArchive(der, a)
+}
+
+// Frame is [Assemble] for an attached signature over a content of contentSize
+// octets: before ‖ content ‖ after is the ContentInfo, and the content is never
+// in memory.
+func Frame(p Parts, contentSize int64) (before, after []byte, err error) {
+	if contentSize < 0 || contentSize > maxContent {
+		return nil, nil, errf(CodeTooLarge, "a content of %d octets", contentSize)
+	}
+	a, err := p.check()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(p.Archive) > 0 {
+		der, err := p.encode(a.scheme, content{kind: OIDData, certs: true})
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := p.checkArchive(der, a); err != nil {
+			return nil, nil, err
+		}
+	}
+	return p.frame(a.scheme, content{kind: OIDData, certs: true}, contentSize)
+}
+
+// check is what is held before bytes are made.
+func (p Parts) check() (Attributes, error) {
+	a, err := ParseSignedAttributes(p.SignedAttrs)
+	if err != nil {
+		return a, err
+	}
+	if err := a.Check(p.Certificate); err != nil {
+		return a, err
 	}
 	if err := a.scheme.verify(p.Certificate.PublicKey, a.DTBS(p.SignedAttrs), p.Value); err != nil {
-		return nil, err
+		return a, err
 	}
 	if p.TimeStampToken != nil {
-		t, err := Parse(p.TimeStampToken, Budget{})
-		if err != nil {
-			return nil, err
-		}
-		if !t.ContentType.Equal(OIDTSTInfo) {
-			return nil, errf(CodeMalformed, "the time-stamp is not a time-stamp token")
+		if _, err := parseToken(p.TimeStampToken); err != nil {
+			return a, err
 		}
 	}
-	return p.encode(a.scheme, content{kind: OIDData, certs: true})
+	return a, nil
 }
+
+// checkArchive holds each archive time-stamp to the encoded signature. Without
+// the content its imprint can be computed only when it is by the hash of the
+// signature, because then message-digest is the digest that goes into it.
+func (p Parts) checkArchive(der []byte, a Attributes) error {
+	if len(p.Archive) == 0 {
+		return nil
+	}
+	sd, err := Parse(der, Budget{})
+	if err != nil {
+		return err
+	}
+	for _, token := range p.Archive {
+		if _, err := VerifyArchive(sd, &sd.SignerInfos[0], token, a.contentDigest); err != nil && !errors.Is(err, errNoDigest) {
+			return err
+		}
+	}
+	return nil
+}
+
+// contentDigest is the message-digest, for its own hash.
+func (a Attributes) contentDigest(h crypto.Hash) ([]byte, error) {
+	if h != a.scheme.hash {
+		return nil, errNoDigest
+	}
+	return a.MessageDigest, nil
+}
+
+var errNoDigest = errors.New("no digest of the content by this hash")
 
 // AssembleToken makes the DER ContentInfo of a time-stamp token around a
 // TSTInfo; p.SignedAttrs are from [ContentAttributes] with [OIDTSTInfo]. The
@@ -144,88 +212,4 @@ func maxValue(pub any) int {
 		return k.Size()
 	}
 	return 0
-}
-
-// content is what a SignedData is about.
-type content struct {
-	kind   asn1.ObjectIdentifier
-	octets []byte // nil: detached
-	certs  bool   // embed certificates
-}
-
-// encode writes ContentInfo and SignedData; see [Parse] for the grammar.
-// Version 1 for id-data, 3 for other contents (RFC 5652 §5.1).
-func (p Parts) encode(sch scheme, c content) ([]byte, error) {
-	certs, err := p.certificates()
-	if err != nil {
-		return nil, err
-	}
-	digestOID, _ := OIDOfHash(sch.hash)
-	version := int64(1)
-	if !c.kind.Equal(OIDData) {
-		version = 3
-	}
-	var b cryptobyte.Builder
-	b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1ObjectIdentifier(OIDSignedData)
-		b.AddASN1(context(0), func(b *cryptobyte.Builder) {
-			b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				b.AddASN1Int64(version)
-				b.AddASN1(casn1.SET, func(b *cryptobyte.Builder) { addDigestAlgorithm(b, casn1.SEQUENCE, digestOID) })
-				b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-					b.AddASN1ObjectIdentifier(c.kind)
-					if c.octets != nil {
-						b.AddASN1(context(0), func(b *cryptobyte.Builder) { b.AddASN1OctetString(c.octets) })
-					}
-				})
-				if c.certs {
-					b.AddBytes(certs)
-				}
-				b.AddASN1(casn1.SET, func(b *cryptobyte.Builder) { p.addSignerInfo(b, sch) })
-			})
-		})
-	})
-	der, err := b.Bytes()
-	if err != nil {
-		return nil, errf(CodeMalformed, "encode: %v", err)
-	}
-	return der, nil
-}
-
-func (p Parts) certificates() ([]byte, error) {
-	set := [][]byte{p.Certificate.Raw}
-	for _, c := range p.Chain {
-		known := false
-		for _, have := range set {
-			known = known || bytes.Equal(have, c.Raw)
-		}
-		if !known {
-			set = append(set, c.Raw)
-		}
-	}
-	return setOf(context(0), set)
-}
-
-func (p Parts) addSignerInfo(b *cryptobyte.Builder, sch scheme) {
-	b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1Int64(1)
-		b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddBytes(p.Certificate.RawIssuer)
-			b.AddASN1BigInt(p.Certificate.SerialNumber)
-		})
-		digestOID, _ := OIDOfHash(sch.hash)
-		addDigestAlgorithm(b, casn1.SEQUENCE, digestOID)
-		b.AddBytes(append([]byte{byte(context(0))}, p.SignedAttrs[1:]...))
-		sch.addAlgorithm(b, casn1.SEQUENCE)
-		b.AddASN1OctetString(p.Value)
-		if p.TimeStampToken == nil {
-			return
-		}
-		b.AddASN1(context(1), func(b *cryptobyte.Builder) {
-			b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				b.AddASN1ObjectIdentifier(OIDSignatureTimeStamp)
-				b.AddASN1(casn1.SET, func(b *cryptobyte.Builder) { b.AddBytes(p.TimeStampToken) })
-			})
-		})
-	})
 }

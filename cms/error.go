@@ -40,6 +40,8 @@ const (
 	CodeAlgorithmMismatch = "algorithm_mismatch"    // the algorithms named contradict each other or the key
 	CodeNoCertificate     = "no_signer_certificate" // no readable certificate fits the SignerInfo
 	CodeCertificate       = "certificate_mismatch"  // the certificate is not the one that was signed
+	CodeArchive           = "archive_mismatch"      // an archive time-stamp or its hash index is not over this signature
+	CodeArchiveForm       = "archive_form"          // an older archive form, which additions would break
 )
 
 func errf(code, format string, a ...any) *Error {

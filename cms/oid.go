@@ -30,9 +30,28 @@ var (
 	OIDCommitmentType         = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 16}
 	OIDSignerLocation         = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 17}
 	OIDSigningCertificateV2   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}
+	OIDContentTimeStamp       = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 20}
+	OIDArchiveTimeStampV2     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 48}
 	OIDMimeType               = asn1.ObjectIdentifier{0, 4, 0, 1733, 2, 1}
 	OIDSignaturePolicyStore   = asn1.ObjectIdentifier{0, 4, 0, 19122, 1, 3}
+	OIDLongTermValidation     = asn1.ObjectIdentifier{0, 4, 0, 1733, 2, 2}
+	OIDArchiveTimeStampV3     = asn1.ObjectIdentifier{0, 4, 0, 1733, 2, 4}
 	OIDAdobeRevocationArchive = asn1.ObjectIdentifier{1, 2, 840, 113583, 1, 1, 8}
+)
+
+// The hash index of an archive time-stamp, an unsigned attribute of the token's
+// signature: the present form (EN 319 122-1 §5.5.2) and two that were before it.
+var (
+	OIDHashIndexV1 = asn1.ObjectIdentifier{0, 4, 0, 1733, 2, 5}
+	OIDHashIndexV2 = asn1.ObjectIdentifier{0, 4, 0, 19122, 1, 4}
+	OIDHashIndexV3 = asn1.ObjectIdentifier{0, 4, 0, 19122, 1, 5}
+)
+
+// What stands in the field crls as otherRevInfo: an OCSPResponse (RFC 5940
+// §2.1), or, with some, a BasicOCSPResponse under its own type.
+var (
+	OIDOCSPResponse      = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 16, 2}
+	OIDBasicOCSPResponse = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 1}
 )
 
 // What the certificate of a time-stamping unit is looked at for: the extended

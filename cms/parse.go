@@ -15,13 +15,21 @@ type SignedData struct {
 	Version      int
 	ContentType  asn1.ObjectIdentifier // of the encapsulated or detached content
 	HasContent   bool                  // eContent is there
-	Content      []byte                // its octets
+	Content      []byte                // its octets; nil after [ParseAt], which leaves them where they are
 	Certificates [][]byte              // DER certificates, in the order found
 	Others       int                   // entries of certificates that are not X.509 certificates
 	HasCRLs      bool                  // the crls field is there
 	SignerInfos  []SignerInfo
 
+	// ContentOffset and ContentSize say where [ParseAt] left the octets of an
+	// attached content, in bytes from the beginning of the file.
+	ContentOffset, ContentSize int64
+	// RawCertificates and RawCRLs are the elements of both fields as they stand:
+	// every CertificateChoices, every RevocationInfoChoice with its own tag.
+	RawCertificates, RawCRLs [][]byte
+
 	digestAlgorithms []algorithmIdentifier
+	rawType          []byte // ContentType as it stands
 }
 
 // SignerInfo is one signature (RFC 5652 §5.3).
@@ -35,6 +43,7 @@ type SignerInfo struct {
 	Value        []byte      // the signature value
 	Unsigned     []Attribute
 
+	signed             []byte // version to signature as they stand: what an archive time-stamp is over
 	contentType        asn1.ObjectIdentifier
 	digestAlgorithm    algorithmIdentifier
 	signatureAlgorithm algorithmIdentifier
@@ -46,6 +55,8 @@ type SignerInfo struct {
 type Attribute struct {
 	Type   asn1.ObjectIdentifier
 	Values [][]byte
+
+	raw, rawType []byte // the whole and its type, as they stand
 }
 
 // Parse reads a ContentInfo with SignedData. It refuses everything that is not
@@ -57,7 +68,7 @@ type Attribute struct {
 //	  encapContentInfo EncapsulatedContentInfo, certificates [0] IMPLICIT CertificateSet OPTIONAL,
 //	  crls [1] IMPLICIT RevocationInfoChoices OPTIONAL, signerInfos SET OF SignerInfo }
 func Parse(der []byte, b Budget) (*SignedData, error) {
-	if err := scan(der, b.orDefault()); err != nil {
+	if err := scanSignedData(der, b.orDefault()); err != nil {
 		return nil, err
 	}
 	in := cryptobyte.String(der)
@@ -84,6 +95,7 @@ func context(n uint8) casn1.Tag { return casn1.Tag(n).Constructed().ContextSpeci
 func (sd *SignedData) read(body cryptobyte.String) error {
 	var algs, certs, crls, signers cryptobyte.String
 	var hasCerts bool
+	var err error
 	if !body.ReadASN1Integer(&sd.Version) || !body.ReadASN1(&algs, casn1.SET) {
 		return errf(CodeMalformed, "SignedData: version or digestAlgorithms")
 	}
@@ -101,13 +113,14 @@ func (sd *SignedData) read(body cryptobyte.String) error {
 		!body.ReadASN1(&signers, casn1.SET) || !body.Empty() {
 		return errf(CodeMalformed, "SignedData: certificates, crls or signerInfos")
 	}
-	for rest := certs; !rest.Empty(); {
-		var one cryptobyte.String
-		var tag casn1.Tag
-		if !rest.ReadAnyASN1Element(&one, &tag) {
-			return errf(CodeMalformed, "SignedData: certificates")
-		}
-		if tag == casn1.SEQUENCE {
+	if sd.RawCertificates, err = elements(certs, "certificates"); err != nil {
+		return err
+	}
+	if sd.RawCRLs, err = elements(crls, "crls"); err != nil {
+		return err
+	}
+	for _, one := range sd.RawCertificates {
+		if one[0] == byte(casn1.SEQUENCE) {
 			sd.Certificates = append(sd.Certificates, one)
 		} else {
 			sd.Others++
@@ -124,7 +137,21 @@ func (sd *SignedData) read(body cryptobyte.String) error {
 		}
 		sd.SignerInfos = append(sd.SignerInfos, si)
 	}
-	return sd.checkVersions(certs, crls)
+	return sd.checkVersions()
+}
+
+// elements takes the content of a SET apart.
+func elements(s cryptobyte.String, name string) ([][]byte, error) {
+	var out [][]byte
+	for !s.Empty() {
+		var one cryptobyte.String
+		var tag casn1.Tag
+		if !s.ReadAnyASN1Element(&one, &tag) {
+			return nil, errf(CodeMalformed, "SignedData: %s", name)
+		}
+		out = append(out, one)
+	}
+	return out, nil
 }
 
 // readContent reads
@@ -132,8 +159,15 @@ func (sd *SignedData) read(body cryptobyte.String) error {
 //	EncapsulatedContentInfo ::= SEQUENCE { eContentType OBJECT IDENTIFIER, eContent [0] EXPLICIT OCTET STRING OPTIONAL }
 func (sd *SignedData) readContent(body *cryptobyte.String) error {
 	var seq, explicit cryptobyte.String
-	if !body.ReadASN1(&seq, casn1.SEQUENCE) || !seq.ReadASN1ObjectIdentifier(&sd.ContentType) ||
-		!seq.ReadOptionalASN1(&explicit, &sd.HasContent, context(0)) || !seq.Empty() {
+	if !body.ReadASN1(&seq, casn1.SEQUENCE) {
+		return errf(CodeMalformed, "encapContentInfo")
+	}
+	whole := seq
+	if !seq.ReadASN1ObjectIdentifier(&sd.ContentType) {
+		return errf(CodeMalformed, "encapContentInfo")
+	}
+	sd.rawType = whole[:len(whole)-len(seq)]
+	if !seq.ReadOptionalASN1(&explicit, &sd.HasContent, context(0)) || !seq.Empty() {
 		return errf(CodeMalformed, "encapContentInfo")
 	}
 	if sd.HasContent && (!explicit.ReadASN1Bytes(&sd.Content, casn1.OCTET_STRING) || !explicit.Empty()) {
@@ -150,6 +184,7 @@ func (sd *SignedData) readContent(body *cryptobyte.String) error {
 //	SignerIdentifier ::= CHOICE { issuerAndSerialNumber SEQUENCE { issuer Name, serialNumber INTEGER },
 //	  subjectKeyIdentifier [0] OCTET STRING }
 func (si *SignerInfo) read(s cryptobyte.String) error {
+	whole := s
 	if !s.ReadASN1Integer(&si.Version) || !si.readID(&s) || !readAlgorithm(&s, casn1.SEQUENCE, &si.digestAlgorithm) {
 		return errf(CodeMalformed, "SignerInfo: version, sid or digestAlgorithm")
 	}
@@ -166,9 +201,12 @@ func (si *SignerInfo) read(s cryptobyte.String) error {
 		}
 	}
 	hasUnsigned := false
-	if !readAlgorithm(&s, casn1.SEQUENCE, &si.signatureAlgorithm) || !s.ReadASN1Bytes(&si.Value, casn1.OCTET_STRING) ||
-		!s.ReadOptionalASN1(&unsigned, &hasUnsigned, context(1)) || !s.Empty() {
-		return errf(CodeMalformed, "SignerInfo: signatureAlgorithm, signature or unsignedAttrs")
+	if !readAlgorithm(&s, casn1.SEQUENCE, &si.signatureAlgorithm) || !s.ReadASN1Bytes(&si.Value, casn1.OCTET_STRING) {
+		return errf(CodeMalformed, "SignerInfo: signatureAlgorithm or signature")
+	}
+	si.signed = whole[:len(whole)-len(s)]
+	if !s.ReadOptionalASN1(&unsigned, &hasUnsigned, context(1)) || !s.Empty() {
+		return errf(CodeMalformed, "SignerInfo: unsignedAttrs")
 	}
 	for !unsigned.Empty() {
 		a, err := readAttribute(&unsigned)
@@ -206,7 +244,6 @@ func readAttributes(der []byte) ([]Attribute, error) {
 	var list []Attribute
 	var last []byte
 	for !set.Empty() {
-		before := set
 		a, err := readAttribute(&set)
 		if err != nil {
 			return nil, err
@@ -214,11 +251,10 @@ func readAttributes(der []byte) ([]Attribute, error) {
 		if !isSorted(a.Values) {
 			return nil, errf(CodeNotDER, "the values of an attribute are not sorted")
 		}
-		element := before[:len(before)-len(set)]
-		if bytes.Compare(last, element) >= 0 {
+		if bytes.Compare(last, a.raw) >= 0 {
 			return nil, errf(CodeNotDER, "the attributes are not sorted")
 		}
-		last = element
+		last = a.raw
 		list = append(list, a)
 	}
 	return list, nil
@@ -226,8 +262,16 @@ func readAttributes(der []byte) ([]Attribute, error) {
 
 func readAttribute(s *cryptobyte.String) (Attribute, error) {
 	var a Attribute
-	var seq, set cryptobyte.String
-	if !s.ReadASN1(&seq, casn1.SEQUENCE) || !seq.ReadASN1ObjectIdentifier(&a.Type) || !seq.ReadASN1(&set, casn1.SET) || !seq.Empty() {
+	var raw, seq, kind, set cryptobyte.String
+	if !s.ReadASN1Element(&raw, casn1.SEQUENCE) {
+		return a, errf(CodeMalformed, "an attribute")
+	}
+	a.raw = raw
+	if !raw.ReadASN1(&seq, casn1.SEQUENCE) || !seq.ReadASN1Element(&kind, casn1.OBJECT_IDENTIFIER) {
+		return a, errf(CodeMalformed, "an attribute")
+	}
+	a.rawType = kind
+	if !kind.ReadASN1ObjectIdentifier(&a.Type) || !seq.ReadASN1(&set, casn1.SET) || !seq.Empty() {
 		return a, errf(CodeMalformed, "an attribute")
 	}
 	for !set.Empty() {
@@ -252,18 +296,7 @@ func isSorted(parts [][]byte) bool {
 
 // checkVersions holds the version numbers against RFC 5652 §5.1 and §5.3:
 // nobody signs them, so a wrong one is damage.
-func (sd *SignedData) checkVersions(certs, crls cryptobyte.String) error {
-	want := 1
-	other := func(s cryptobyte.String, tag casn1.Tag) bool {
-		for !s.Empty() {
-			var one cryptobyte.String
-			var t casn1.Tag
-			if !s.ReadAnyASN1Element(&one, &t) || t == tag {
-				return t == tag
-			}
-		}
-		return false
-	}
+func (sd *SignedData) checkVersions() error {
 	v3 := !sd.ContentType.Equal(OIDData)
 	for i := range sd.SignerInfos {
 		si := &sd.SignerInfos[i]
@@ -272,16 +305,27 @@ func (sd *SignedData) checkVersions(certs, crls cryptobyte.String) error {
 		}
 		v3 = v3 || si.Version == 3
 	}
+	want := 1
 	switch {
-	case other(certs, context(3)) || other(crls, context(1)):
+	case tagged(sd.RawCertificates, context(3)) || tagged(sd.RawCRLs, context(1)):
 		want = 5
-	case other(certs, context(2)):
+	case tagged(sd.RawCertificates, context(2)):
 		want = 4
-	case v3 || other(certs, context(1)):
+	case v3 || tagged(sd.RawCertificates, context(1)):
 		want = 3
 	}
 	if sd.Version != want {
 		return errf(CodeMalformed, "SignedData: version %d where RFC 5652 has %d", sd.Version, want)
 	}
 	return nil
+}
+
+// tagged tells whether one of the elements has a tag.
+func tagged(list [][]byte, tag casn1.Tag) bool {
+	for _, one := range list {
+		if one[0] == byte(tag) {
+			return true
+		}
+	}
+	return false
 }

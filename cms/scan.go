@@ -33,17 +33,30 @@ func (b Budget) orDefault() Budget {
 // and inside its parent, no bytes behind. PDF (ISO 32000-2, 12.8.3.3) and RFC
 // 3161 ask for DER, so an indefinite length is refused at its first byte and
 // nothing here can be made to nest without limit.
-func scan(der []byte, b Budget) error {
+func scan(der []byte, b Budget) error { return walk(der, b, false) }
+
+// scanSignedData is scan for a ContentInfo with SignedData. It does not go into
+// the elements of the field crls: a revocation list is many small elements, and
+// its readers, which do not nest either, look at them.
+func scanSignedData(der []byte, b Budget) error { return walk(der, b, true) }
+
+// crlsDepth is how deep the elements of crls stand: in ContentInfo, content,
+// SignedData, crls.
+const crlsDepth = 4
+
+func walk(der []byte, b Budget, lists bool) error {
 	if len(der) > b.Bytes {
 		return errf(CodeTooLarge, "%d bytes, at most %d", len(der), b.Bytes)
 	}
 	if len(der) == 0 {
 		return errf(CodeMalformed, "no bytes")
 	}
+	inLists := false
 	ends := []int{} // of the constructed elements that we are inside of
 	for at, n := 0, 0; ; n++ {
 		for len(ends) > 0 && ends[len(ends)-1] == at {
 			ends = ends[:len(ends)-1]
+			inLists = inLists && len(ends) >= crlsDepth
 		}
 		if len(ends) == 0 && n > 0 {
 			if at != len(der) {
@@ -62,7 +75,7 @@ func scan(der []byte, b Budget) error {
 		if err != nil {
 			return err
 		}
-		if der[at]&0x20 == 0 {
+		if der[at]&0x20 == 0 || inLists {
 			at += head + length
 			continue
 		}
@@ -70,6 +83,7 @@ func scan(der []byte, b Budget) error {
 			return errf(CodeTooDeep, "more than %d levels", b.Depth)
 		}
 		ends = append(ends, at+head+length)
+		inLists = lists && len(ends) == crlsDepth && der[at] == byte(context(1))
 		at += head
 	}
 }
