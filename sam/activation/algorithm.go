@@ -2,6 +2,9 @@ package activation
 
 import (
 	"crypto"
+	_ "crypto/sha256" // for hashes
+	_ "crypto/sha512"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,10 +12,13 @@ import (
 	"tekend/cms"
 	"tekend/consent"
 	"tekend/hsm"
+	"tekend/sam"
 )
 
-// algorithms says how each kind of user's key signs. A key has one algorithm
-// for life (KEY-02): its kind stands in the link record, under the MAC.
+// algorithms says how each kind of user's key usually signs. A key has one
+// family of algorithms for life (KEY-02): its kind stands in the link record,
+// under the MAC. The hash is the one of the documents that are confirmed, never
+// weaker than SHA-256 (docs/decisions/0026-hashes.md).
 var algorithms = map[hsm.KeyKind]cms.Algorithm{
 	hsm.P256:       cms.ECDSAWithSHA256,
 	hsm.P384:       cms.ECDSAWithSHA384,
@@ -20,15 +26,33 @@ var algorithms = map[hsm.KeyKind]cms.Algorithm{
 	hsm.RSA3072PSS: cms.PSSWithSHA256,
 }
 
-// algorithm is how the credential's key signs.
+// hashes are the digest algorithms of documents, by their names in messages and
+// manifests.
+var hashes = map[string]crypto.Hash{
+	consent.SHA256: crypto.SHA256, consent.SHA384: crypto.SHA384, consent.SHA512: crypto.SHA512,
+}
+
+// algorithm is how the credential's key usually signs.
 func (l *link) algorithm() cms.Algorithm { return algorithms[l.Key.Kind] }
 
-// digestName is the alg of the credential's documents in messages and manifests.
-func (l *link) digestName() string {
-	if l.algorithm().Hash() == crypto.SHA384 {
-		return consent.SHA384
+// algorithmFor is how the key signs documents whose digests are by alg.
+func (l *link) algorithmFor(alg string) (cms.Algorithm, error) {
+	h, known := hashes[alg]
+	if !known {
+		return "", errors.New("the digest algorithm is not SHA-256, SHA-384 or SHA-512")
 	}
-	return consent.SHA256
+	return l.algorithm().WithHash(h)
+}
+
+// algorithmOf is how the key signs the documents of a stored manifest: of one
+// digest algorithm, as consent.DecodeManifest wants it.
+func (l *link) algorithmOf(m consent.Manifest) (cms.Algorithm, error) {
+	if len(m.Docs) > 0 {
+		if a, err := l.algorithmFor(m.Docs[0].Alg); err == nil {
+			return a, nil
+		}
+	}
+	return "", refuse(sam.CodeNotAuthorized, "the stored question was changed")
 }
 
 // counts tells whether values of this kind of key still count, by the one table
@@ -41,14 +65,18 @@ func counts(k hsm.KeyKind, pub crypto.PublicKey, at time.Time) error {
 	return certs.CheckAlgorithm(a.X509(), pub, at)
 }
 
-// dtbsOf is the digest that the key signs, by the hash that the document's alg
-// names: of the DER signed attributes, base64url.
-func dtbsOf(alg string, attributes []byte) string {
-	h := crypto.SHA256
-	if alg == consent.SHA384 {
-		h = crypto.SHA384
+// countsNow is counts for one algorithm of the credential's key.
+func (r *Role) countsNow(l *link, a cms.Algorithm) error {
+	if certs.CheckAlgorithm(a.X509(), l.leaf.PublicKey, r.cfg.Now()) != nil {
+		return refuse(sam.CodeCertificateNotGood, "the key's algorithm no longer counts")
 	}
-	w := h.New()
+	return nil
+}
+
+// dtbsOf is the digest that the key signs, by the hash that the document's alg
+// names: of the DER signed attributes, base64url. The alg is a known one.
+func dtbsOf(alg string, attributes []byte) string {
+	w := hashes[alg].New()
 	w.Write(attributes)
 	return b64.EncodeToString(w.Sum(nil))
 }

@@ -92,9 +92,13 @@ func (r *Role) newSession(ctx context.Context, acc *accepted) (*session, error) 
 	if err != nil {
 		return nil, err
 	}
+	a, err := l.algorithmOf(m)
+	if err != nil {
+		return nil, err
+	}
 	now := r.cfg.Now()
 	s := &session{
-		Nonce: acc.Nonce, ID: itsme.Random(), Credential: l.ID, Generation: l.Generation, Algorithm: string(l.algorithm()), Positions: len(m.Docs),
+		Nonce: acc.Nonce, ID: itsme.Random(), Credential: l.ID, Generation: l.Generation, Algorithm: string(a), Positions: len(m.Docs),
 		Expires: until(now, r.cfg.SessionLife, acc.IssuedAt.Add(MaxLife)).UTC().Truncate(time.Microsecond),
 		once:    bound, was: l.MAC,
 	}

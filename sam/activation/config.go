@@ -78,6 +78,9 @@ type Config struct {
 	// ProviderSigned is optional (orders without a provider's signature are taken too) or required. Only required keeps
 	// an owned front from leaving the signature out. Default optional.
 	ProviderSigned string `yaml:"provider_signed"`
+	// HashOrders says whether orders of bare digests are taken, of which nobody here saw the documents: allowed, signed
+	// (only in orders that their provider has signed) or forbidden. The text that the person confirms says so. Default allowed.
+	HashOrders string `yaml:"hash_orders"`
 	// KeyType of new users' keys: P-256, P-384, RSA-3072 (PKCS #1 v1.5, until
 	// the end of 2028) or RSA-3072-PSS. Default P-256.
 	KeyType hsm.KeyKind `yaml:"key_type"`
@@ -180,6 +183,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.ProviderSigned == "" {
 		c.ProviderSigned = orderOptional
 	}
+	if c.HashOrders == "" {
+		c.HashOrders = hashesAllowed
+	}
 	if c.Keys == "" {
 		c.Keys = KeysWrapped
 	}
@@ -211,6 +217,9 @@ func (c Config) check() error {
 	}
 	if c.ProviderSigned != orderOptional && c.ProviderSigned != orderRequired {
 		return fmt.Errorf("sam: provider_signed must be %s or %s", orderOptional, orderRequired)
+	}
+	if !slices.Contains([]string{hashesAllowed, hashesSigned, hashesForbidden}, c.HashOrders) {
+		return fmt.Errorf("sam: hash_orders must be %s, %s or %s", hashesAllowed, hashesSigned, hashesForbidden)
 	}
 	if c.Keys != KeysWrapped && c.Keys != KeysResident {
 		return errors.New("sam: keys must be wrapped or resident")

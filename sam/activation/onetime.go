@@ -92,6 +92,9 @@ func docsName(m consent.Manifest) string {
 	var all [][]byte
 	for _, d := range m.Docs {
 		all = append(all, []byte(d.Alg), []byte(d.Doc), []byte(d.DTBS), []byte(d.Label))
+		if d.Origin != "" {
+			all = append(all, []byte(d.Origin))
+		}
 	}
 	return digest(joined(all))
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	"tekend/consent"
 	"tekend/order"
 	"tekend/sam"
 )
@@ -21,11 +22,19 @@ const (
 	orderRequired = "required"
 )
 
+// Policies of hash_orders.
+const (
+	hashesAllowed   = "allowed"
+	hashesSigned    = "signed"
+	hashesForbidden = "forbidden"
+)
+
 // ProviderConfig is a provider whose keys operators have registered. Example:
 //
 //	{name: acme, key_files: [/srv/tekend/sam/providers/acme-2026.pem]}
 type ProviderConfig struct {
-	// Name stands as iss in the provider's orders: 1 to 64 visible ASCII characters. Required.
+	// Name stands as iss in the provider's orders, and where it orders hashes in the text that people confirm: 1 to 60 visible
+	// ASCII characters without < > & and ;. Required.
 	Name string `yaml:"name"`
 	// KeyFiles are public keys (PEM, SubjectPublicKeyInfo): P-256, P-384, Ed25519, or RSA of at least 3072 bits. Several,
 	// so that keys can be changed without a gap. A key that is taken away is dead at the next start. At least one.
@@ -41,6 +50,9 @@ func openProviders(list []ProviderConfig) (providers, error) {
 	for _, p := range list {
 		if p.Name == "" || len(p.KeyFiles) == 0 || all[p.Name] != nil {
 			return nil, fmt.Errorf("providers: %q: each has a name of its own and at least one key file", p.Name)
+		}
+		if l, err := consent.Label(p.Name); err != nil || l != p.Name || strings.ContainsAny(p.Name, " ;") {
+			return nil, fmt.Errorf("providers: %q: a name of 1 to 60 visible ASCII characters without < > & and ;, and not like a line number or a check code: people see it", p.Name)
 		}
 		for _, path := range p.KeyFiles {
 			key, err := readProviderKey(path)
@@ -77,12 +89,48 @@ func readProviderKey(path string) (order.Key, error) {
 	return order.Key{ID: kid, Public: pub}, err
 }
 
+// checkHashes holds the order to the policy of hash_orders. What a provider ordered and what the front did not prepare from its
+// file is a bare digest, and so the text must say it, whatever the front says. What no provider signed is the front's
+// word alone: it could say that it saw a document, and it could show another one anyway (house §1.7).
+func (r *Role) checkHashes(req sam.PrepareRequest) error {
+	n := 0
+	for i, d := range req.Documents {
+		switch {
+		case d.Hash && d.Base != nil:
+			return refuse(sam.CodeBadRequest, fmt.Sprintf("document %d: a document has a base or is a hash, not both", i))
+		case req.Order != "" && d.Base == nil && !d.Hash:
+			return refuse(sam.CodeOrderRefused, fmt.Sprintf("document %d: a digest that the provider ordered is a hash", i))
+		case d.Hash:
+			n++
+		}
+	}
+	switch {
+	case n == 0:
+		return nil
+	case n != len(req.Documents):
+		return refuse(sam.CodeBadRequest, "the documents of an order are all hashes, or none is")
+	case r.cfg.HashOrders == hashesForbidden:
+		return refuse(sam.CodeHashOrdersRefused, "orders of bare hashes are not taken here: send the documents")
+	case r.cfg.HashOrders == hashesSigned && req.Order == "":
+		return refuse(sam.CodeHashOrdersRefused, "hashes are taken here only in an order that their provider has signed")
+	}
+	return nil
+}
+
+// isHashes tells whether a manifest is of a hash order.
+func isHashes(m consent.Manifest) bool {
+	return len(m.Docs) > 0 && m.Docs[0].Origin == consent.OriginHash
+}
+
 // checkOrder verifies the provider's order, if there is one or must be one: it is signed by a registered key, in force,
 // and of exactly these documents. For a PDF that the front prepared, the digest of the prepared document must be that of
 // the ordered file with an update behind it that does nothing but sign. So not even an owned front can have another
 // document confirmed than the one that was ordered.
 func (r *Role) checkOrder(req sam.PrepareRequest, hash crypto.Hash) error {
 	if req.Order == "" {
+		if req.Provider != "" { // the text would name who has not signed
+			return refuse(sam.CodeBadRequest, "an order and its provider are given both or not at all")
+		}
 		if r.cfg.ProviderSigned == orderRequired {
 			return refuse(sam.CodeOrderRequired, "only orders that their provider has signed are taken here")
 		}
@@ -98,7 +146,7 @@ func (r *Role) checkOrder(req sam.PrepareRequest, hash crypto.Hash) error {
 	files := make([][]byte, len(req.Documents))
 	for i, d := range req.Documents {
 		if d.Base == nil {
-			files[i] = d.Digest // the provider prepared it, and ordered what is signed
+			files[i] = d.Digest // a hash: the provider ordered what is signed
 			continue
 		}
 		file, linked := d.Base.Links(hash, d.Digest)

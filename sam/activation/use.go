@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tekend/audit"
+	"tekend/cms"
 	"tekend/consent"
 	"tekend/hsm"
 	"tekend/sam"
@@ -28,7 +29,7 @@ func (r *Role) activate(ctx context.Context, q *question, s *session, free []int
 	if err := r.checkStamp(l, q, stamp); err != nil {
 		return nil, err
 	}
-	work, err := usesOf(m, free, l.digestName())
+	work, err := l.uses(m, free)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +40,7 @@ func (r *Role) activate(ctx context.Context, q *question, s *session, free []int
 	}
 	// 3. The only use of a user's key for documents in the program.
 	err = r.token.UseWrapped(ctx, l.Key, l.leaf.PublicKey, func(key crypto.Signer) error {
-		return signAll(key, l, work, still)
+		return signAll(key, l.leaf.PublicKey, work, still)
 	})
 	// 4. Store, whatever became of the caller.
 	if stored := r.keep(s, concernOf(q.Nonce, m), work); stored != nil {
@@ -73,37 +74,42 @@ func (r *Role) permitted(ctx context.Context, q *question, s *session) (l *link,
 	if err := sameCertificate(m, l); err != nil {
 		return nil, m, err
 	}
+	a, err := l.algorithmOf(m)
+	if err != nil || string(a) != s.Algorithm {
+		return nil, m, refuse(sam.CodeNotAuthorized, "the stored question was changed")
+	}
+	if err := r.countsNow(l, a); err != nil {
+		return nil, m, err
+	}
 	return l, m, r.usableNow(ctx, l)
 }
 
 // use is one use of the key.
 type use struct {
-	position int
-	name     string // of the digest, as in the manifest
-	dtbs     []byte // digest of the signed attributes
-	sent     bool   // the key was asked; from here on the outcome is unknown until there is a value
-	value    []byte
-	err      error
+	position  int
+	algorithm cms.Algorithm
+	name      string // of the digest, as in the manifest
+	dtbs      []byte // digest of the signed attributes
+	sent      bool   // the key was asked; from here on the outcome is unknown until there is a value
+	value     []byte
+	err       error
 }
 
-// usesOf are the uses of the key for some positions of a manifest.
-func usesOf(m consent.Manifest, positions []int, alg string) ([]use, error) {
+// uses are the uses of the key for some positions of a manifest.
+func (l *link) uses(m consent.Manifest, positions []int) ([]use, error) {
+	a, err := l.algorithmOf(m)
+	if err != nil {
+		return nil, err
+	}
 	work := make([]use, len(positions))
 	for i, p := range positions {
-		var err error
-		if work[i], err = newUse(p, m.Docs[p], alg); err != nil {
-			return nil, err
+		dtbs, err := m.Docs[p].DTBSDigest()
+		if err != nil || len(dtbs) != a.Hash().Size() {
+			return nil, refuse(sam.CodeNotAuthorized, "the stored question was changed")
 		}
+		work[i] = use{position: p, algorithm: a, name: m.Docs[p].DTBS, dtbs: dtbs}
 	}
 	return work, nil
-}
-
-func newUse(p int, d consent.Doc, alg string) (use, error) {
-	dtbs, err := d.DTBSDigest()
-	if err != nil || d.Alg != alg {
-		return use{}, refuse(sam.CodeNotAuthorized, "the stored question was changed")
-	}
-	return use{position: p, name: d.DTBS, dtbs: dtbs}, nil
 }
 
 // burn marks the positions as used, with a row of the audit each, in one
@@ -161,16 +167,15 @@ func (r *Role) unspend(s *session, work []use) {
 // signAll asks the key for one value after the other and stops at the first
 // trouble: then no value of the confirmation will leave, so no further one is made.
 // still refuses when time has passed and this process has been replaced.
-func signAll(key crypto.Signer, l *link, work []use, still func() error) error {
-	a := l.algorithm()
+func signAll(key crypto.Signer, pub crypto.PublicKey, work []use, still func() error) error {
 	for i := range work {
 		u := &work[i]
 		if err := still(); err != nil {
 			return err
 		}
 		u.sent = true
-		u.value, u.err = key.Sign(rand.Reader, u.dtbs, a.Options())
-		if u.err == nil && a.Verify(l.leaf.PublicKey, u.dtbs, u.value) != nil { // hsm has verified too; this is the promise of this package
+		u.value, u.err = key.Sign(rand.Reader, u.dtbs, u.algorithm.Options())
+		if u.err == nil && u.algorithm.Verify(pub, u.dtbs, u.value) != nil { // hsm has verified too; this is the promise of this package
 			u.err = hsm.ErrWrongValue
 		}
 		if u.err != nil {
