@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"compress/zlib"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Material is what a document security store holds (ISO 32000-2, 12.8.4.3; EN
@@ -122,67 +122,25 @@ func (d *doc) store(cat val) (val, error) {
 
 // strike takes what the store has from what the arrays lack.
 func (d *doc) strike(dss val, arrays []*storeArray) error {
-	left := maxStoreEntries
+	left := storeLimits{entries: maxStoreEntries}
 	for _, a := range arrays {
-		there, err := d.want(dss, a.key, kArray)
+		err := d.eachStored(dss, a.key, &left, func(in io.Reader) error {
+			if len(a.lacks) == 0 {
+				return nil
+			}
+			h := sha256.New()
+			if _, err := io.Copy(h, in); err != nil {
+				return err
+			}
+			delete(a.lacks, [sha256.Size]byte(h.Sum(nil)))
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		if there.kind() == kNull {
-			continue
-		}
-		if left -= len(there.n.kids); left < 0 {
-			return errf(CodeTooManyObjects, "more than %d entries in the DSS dictionary", maxStoreEntries)
-		}
-		seen := make(map[int]bool)
-		for i := range there.n.kids {
-			e := there.kid(i)
-			if e.kind() != kRef || seen[int(e.n.num)] || len(a.lacks) == 0 {
-				continue
-			}
-			seen[int(e.n.num)] = true
-			sum, ok, err := d.streamSum(e)
-			if err != nil {
-				return err
-			}
-			if ok {
-				delete(a.lacks, sum)
-			}
-		}
-		order := a.order[:0]
-		for _, sum := range a.order {
-			if a.lacks[sum] != nil {
-				order = append(order, sum)
-			}
-		}
-		a.order = order
+		a.order = slices.DeleteFunc(a.order, func(sum [sha256.Size]byte) bool { return a.lacks[sum] == nil })
 	}
 	return nil
-}
-
-// streamSum hashes what a stream decodes to. ok is false for what is no stream,
-// or one in a way that we do not read: that is nobody's match.
-func (d *doc) streamSum(ref val) (sum [sha256.Size]byte, ok bool, err error) {
-	o, err := d.load(int(ref.n.num), int(ref.n.gen))
-	if err != nil || o.data == 0 {
-		return sum, false, err
-	}
-	h := sha256.New()
-	r, err := d.decoded(o)
-	if err == nil {
-		_, err = io.Copy(h, r)
-		if err != nil {
-			err = streamError(err, o.num)
-		}
-	}
-	switch {
-	case errors.Is(err, &Error{Code: CodeBadStream}), errors.Is(err, &Error{Code: CodeUnsupportedFilter}):
-		return sum, false, nil
-	case err != nil:
-		return sum, false, err
-	}
-	h.Sum(sum[:0])
-	return sum, true, nil
 }
 
 // fillStore adds the streams, and their references to the dictionary. An array

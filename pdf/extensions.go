@@ -1,6 +1,5 @@
 package pdf
 
-
 // version is the greater of header and catalog's /Version, as "1.7" (7.5.2).
 func (d *doc) version(cat val) (string, error) {
 	b, err := d.s.at(0, 8)
@@ -47,4 +46,3 @@ func (u *update) extension(cat val) error {
 	}
 	return u.edits.set(ext, "ESIC", esic)
 }
-

@@ -50,7 +50,7 @@ type Prepared struct {
 	BaseState  []byte `json:"base_state"`  // see Base.State
 	// BaseSHA256 is the state of SHA-256 when Hash is another one, see Prefix.
 	BaseSHA256 []byte `json:"base_sha256,omitempty"`
-	Update     []byte `json:"update"`      // to be appended; its Contents is zeros
+	Update     []byte `json:"update"` // to be appended; its Contents is zeros
 	// ContentsStart and ContentsEnd are the places of '<' and behind '>' in
 	// the whole file.
 	ContentsStart int64    `json:"contents_start"`
