@@ -17,8 +17,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
@@ -37,7 +35,8 @@ const (
 	Version = 1
 	// Type is the header's typ (RFC 8725 §3.11): no other JWS of the provider's key can pass for an order.
 	Type = "tekend-order+jws"
-	// MaxLength of an order, in bytes: MaxDocuments with two digests each, in base64, are below 50 kB.
+	// MaxLength of an order, in bytes: MaxDocuments with two digests each, in base64, are below 60 kB. With all three they
+	// would not fit beside the documents into a message to the SAM.
 	MaxLength = 64 << 10
 	// MaxDocuments of an order.
 	MaxDocuments = 250
@@ -56,16 +55,57 @@ var (
 	ErrDocuments = errors.New("order: the documents are not those of the order")
 )
 
-// Document names one document of an order by its digests: of the whole file as the provider has it, base64url without
-// padding. SHA384 serves persons whose certificate is for a P-384 key; whoever does not give it cannot order from them.
+// Document names one document of an order by its digests, base64url without padding, one at least. Of a file that is sent,
+// they are of the whole file as the provider has it; SHA256 serves most persons, SHA384 those whose certificate is for a
+// P-384 key, and who is not served cannot order from them. Of an order of hashes there is the digest that is ordered: of the
+// ByteRange of a prepared PDF, of the content of a detached signature.
 type Document struct {
-	SHA256 string `json:"sha256"`
+	SHA256 string `json:"sha256,omitempty"`
 	SHA384 string `json:"sha384,omitempty"`
+	SHA512 string `json:"sha512,omitempty"`
 }
 
 // NewDocument takes the digests of one file; sha384 may be nil.
 func NewDocument(sha256, sha384 []byte) Document {
 	return Document{SHA256: b64.EncodeToString(sha256), SHA384: b64.EncodeToString(sha384)}
+}
+
+// NewDigest takes the one digest of a document in an order of hashes, by SHA-256, SHA-384 or SHA-512.
+func NewDigest(hash crypto.Hash, digest []byte) (Document, error) {
+	var d Document
+	text := d.by(hash)
+	if text == nil || len(digest) != hash.Size() {
+		return Document{}, fmt.Errorf("order: not a digest by SHA-256, SHA-384 or SHA-512: %d bytes", len(digest))
+	}
+	*text = b64.EncodeToString(digest)
+	return d, nil
+}
+
+// by is the member for a hash; nil when there is none.
+func (d *Document) by(hash crypto.Hash) *string {
+	switch hash {
+	case crypto.SHA256:
+		return &d.SHA256
+	case crypto.SHA384:
+		return &d.SHA384
+	case crypto.SHA512:
+		return &d.SHA512
+	}
+	return nil
+}
+
+// check: one digest at least, and each as long as its hash makes them.
+func (d Document) check() error {
+	if d == (Document{}) {
+		return ErrFormat
+	}
+	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
+		b, err := b64.DecodeString(*d.by(h))
+		if err != nil || len(b) != 0 && len(b) != h.Size() {
+			return ErrFormat
+		}
+	}
+	return nil
 }
 
 // Order is the payload. Iat and Exp are seconds since 1970, UTC.
@@ -187,7 +227,11 @@ func Sign(o Order, key crypto.Signer) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("order: %w", err)
 	}
-	return jws.CompactSerialize()
+	compact, err := jws.CompactSerialize()
+	if err == nil && len(compact) > MaxLength {
+		err = fmt.Errorf("order: longer than %d bytes: leave digests out that the person's certificate does not need", MaxLength)
+	}
+	return compact, err
 }
 
 type header struct {
@@ -268,10 +312,8 @@ func (o Order) check() error {
 		return ErrTime
 	}
 	for _, d := range o.Documents {
-		a, errA := b64.DecodeString(d.SHA256)
-		b, errB := b64.DecodeString(d.SHA384)
-		if errA != nil || errB != nil || len(a) != sha256.Size || len(b) != 0 && len(b) != sha512.Size384 {
-			return ErrFormat
+		if err := d.check(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -290,18 +332,18 @@ func (o Order) At(now time.Time) error {
 	return nil
 }
 
-// Covers refuses documents that are not exactly those of the order, in its order. digests are by hash, SHA-256 or
-// SHA-384, of whole files.
+// Covers refuses documents that are not exactly those of the order, in its order. digests are by hash: SHA-256, SHA-384 or
+// SHA-512.
 func (o Order) Covers(hash crypto.Hash, digests [][]byte) error {
 	if len(digests) != len(o.Documents) {
 		return ErrDocuments
 	}
 	for i, d := range digests {
-		text := o.Documents[i].SHA256
-		if hash == crypto.SHA384 {
-			text = o.Documents[i].SHA384
+		text := o.Documents[i].by(hash)
+		if text == nil {
+			return ErrDocuments
 		}
-		want, err := b64.DecodeString(text)
+		want, err := b64.DecodeString(*text)
 		if err != nil || len(want) == 0 || subtle.ConstantTimeCompare(want, d) != 1 {
 			return ErrDocuments
 		}

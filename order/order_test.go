@@ -11,6 +11,7 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,54 @@ func docs(n int) (list []order.Document, sums [][]byte) {
 		sums = append(sums, a[:])
 	}
 	return list, sums
+}
+
+// TestOrdersOfHashes: one digest is enough, and is what is covered, by its own hash alone.
+func TestOrdersOfHashes(t *testing.T) {
+	key := newKey(t)
+	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
+		var list []order.Document
+		var sums [][]byte
+		for i := range order.MaxDocuments {
+			w := h.New()
+			w.Write([]byte{byte(i)})
+			sums = append(sums, w.Sum(nil))
+			d, err := order.NewDigest(h, sums[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, d)
+		}
+		o, err := order.Verify(sign(t, order.New("acme", list, now, time.Hour), key), "acme", registered(t, key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, other := range []crypto.Hash{crypto.SHA224, crypto.SHA256, crypto.SHA384, crypto.SHA512, crypto.SHA512_256} {
+			if err := o.Covers(other, sums); (err == nil) != (other == h) {
+				t.Errorf("an order by %v covers digests by %v: %v", h, other, err)
+			}
+		}
+		if _, err := order.NewDigest(h, sums[0][1:]); err == nil {
+			t.Errorf("%v: a short digest was taken", h)
+		}
+		if _, err := order.NewDigest(crypto.SHA1, make([]byte, 20)); err == nil {
+			t.Error("SHA-1 was taken")
+		}
+	}
+	all := slices.Repeat([]order.Document{{
+		SHA256: strings.Repeat("A", 43), SHA384: strings.Repeat("A", 64), SHA512: strings.Repeat("A", 86),
+	}}, order.MaxDocuments)
+	if jws, err := order.Sign(order.New("acme", all, now, time.Hour), key); err == nil {
+		t.Errorf("an order of %d bytes was made, which nobody reads", len(jws))
+	}
+	for name, d := range map[string]order.Document{
+		"no digest": {}, "SHA-512 of 48 bytes": {SHA512: strings.Repeat("A", 64)}, "SHA-384 of 32 bytes": {SHA384: strings.Repeat("A", 43)},
+		"one good, one short": {SHA256: strings.Repeat("A", 43), SHA512: "AAAA"},
+	} {
+		if _, err := order.Sign(order.New("acme", []order.Document{d}, now, time.Hour), key); err == nil {
+			t.Errorf("%s: signed", name)
+		}
+	}
 }
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {
