@@ -26,7 +26,7 @@ var floors = map[string]int{
 	"api":   4,
 	"store": 3, "sam/activation": 3, "certs/authority": 3, "tsa/authority": 3,
 	"signer": 2, "evidence": 2,
-	"validate": 1, "tsa": 1, "sam": 1, "ca": 1, "itsme": 1, "itsme/sandbox": 1, "audit": 1, "fence": 1, "clock/ntp": 1,
+	"validate": 1, "tsa": 1, "sam": 1, "ca": 1, "itsme": 1, "itsme/sandbox": 1, "audit": 1, "fence": 1, "clock/ntp": 1, "revocation": 1,
 	"consent": 0, "certs": 0, "cms": 0, "pdf": 0, "itsme/token": 0, "db": 0, "hsm": 0, "strictjson": 0, "strictyaml": 0, "wire": 0, "witness": 0, "foureyes": 0, "clock": 0, "order": 0, "policy": 0, "production": 0,
 }
 
