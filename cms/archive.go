@@ -108,7 +108,7 @@ func (x index) encode() []byte {
 // of the others too.
 func readIndex(der []byte, version int) (index, error) {
 	x := index{version: version, hash: crypto.SHA256}
-	bad := errf(CodeArchive, "the hash index does not follow EN 319 122-1")
+	bad := errf(CodeArchiveIndex, "the hash index does not follow EN 319 122-1")
 	in := cryptobyte.String(der)
 	var seq, list cryptobyte.String
 	if !in.ReadASN1(&seq, casn1.SEQUENCE) || !in.Empty() {
@@ -172,11 +172,7 @@ func VerifyArchive(sd *SignedData, si *SignerInfo, token []byte, contentDigest f
 		return Archived{}, err
 	}
 	if x.hash != t.hash {
-		return Archived{}, errf(CodeArchive, "the hash index is by another hash than the imprint")
-	}
-	found, err := x.find(sd, si)
-	if err != nil {
-		return Archived{}, err
+		return Archived{}, errf(CodeArchiveIndex, "the hash index is by another hash than the imprint")
 	}
 	digest, err := contentDigest(t.hash)
 	if err != nil {
@@ -185,7 +181,7 @@ func VerifyArchive(sd *SignedData, si *SignerInfo, token []byte, contentDigest f
 	if subtle.ConstantTimeCompare(sd.archiveImprint(si, digest, raw, t.hash), t.imprint) != 1 {
 		return Archived{}, errf(CodeArchive, "the archive time-stamp is over something else")
 	}
-	return found, nil
+	return x.find(sd, si)
 }
 
 // find gives the element behind each hash of the index.
@@ -193,10 +189,10 @@ func (x index) find(sd *SignedData, si *SignerInfo) (Archived, error) {
 	a := Archived{Hash: x.hash, IndexVersion: x.version}
 	var left int
 	if a.Certificates, left = x.among(x.certs, sd.RawCertificates); left > 0 {
-		return a, errf(CodeArchive, "%d certificates of the hash index are not there", left)
+		return Archived{}, errf(CodeArchiveIndex, "%d certificates of the hash index are not there", left)
 	}
 	if a.Revocations, left = x.among(x.crls, sd.RawCRLs); left > 0 {
-		return a, errf(CodeArchive, "%d revocation data of the hash index are not there", left)
+		return Archived{}, errf(CodeArchiveIndex, "%d revocation data of the hash index are not there", left)
 	}
 	named := x.set(x.unsigned)
 	seen := map[string]bool{}
@@ -218,7 +214,7 @@ func (x index) find(sd *SignedData, si *SignerInfo) (Archived, error) {
 		}
 	}
 	if len(seen) != len(named) {
-		return a, errf(CodeArchive, "%d unsigned attributes of the hash index are not there", len(named)-len(seen))
+		return Archived{}, errf(CodeArchiveIndex, "%d unsigned attributes of the hash index are not there", len(named)-len(seen))
 	}
 	return a, nil
 }
@@ -290,7 +286,7 @@ func (t stamp) index() (der []byte, version int, err error) {
 		}
 	}
 	if n != 1 {
-		return nil, 0, errf(CodeArchive, "an archive time-stamp with %d hash indexes", n)
+		return nil, 0, errf(CodeArchiveIndex, "an archive time-stamp with %d hash indexes", n)
 	}
 	return der, version, nil
 }
@@ -304,14 +300,14 @@ func WithHashIndex(token, hashIndex []byte) ([]byte, error) {
 		return nil, err
 	}
 	if _, _, err := t.index(); err == nil {
-		return nil, errf(CodeArchive, "the token has a hash index")
+		return nil, errf(CodeArchiveIndex, "the token has a hash index")
 	}
 	x, err := readIndex(hashIndex, 3)
 	if err != nil {
 		return nil, err
 	}
 	if x.hash != t.hash || !bytes.Equal(x.encode(), hashIndex) {
-		return nil, errf(CodeArchive, "not the hash index of this token's imprint")
+		return nil, errf(CodeArchiveIndex, "not the hash index of this token's imprint")
 	}
 	p, err := split(token)
 	if err != nil {

@@ -52,7 +52,7 @@ func newPerson(t testing.TB, kind string) person {
 	}
 	from := time.Now().Add(-time.Hour)
 	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{Country: []string{"BE"}, CommonName: "Test CA"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{Country: []string{"BE"}, CommonName: "Test CA " + rand.Text()},
 		NotBefore: from, NotAfter: from.AddDate(5, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)

@@ -40,7 +40,8 @@ const (
 	CodeAlgorithmMismatch = "algorithm_mismatch"    // the algorithms named contradict each other or the key
 	CodeNoCertificate     = "no_signer_certificate" // no readable certificate fits the SignerInfo
 	CodeCertificate       = "certificate_mismatch"  // the certificate is not the one that was signed
-	CodeArchive           = "archive_mismatch"      // an archive time-stamp or its hash index is not over this signature
+	CodeArchive           = "archive_mismatch"      // an archive time-stamp that is not over this signature
+	CodeArchiveIndex      = "archive_index"         // its hash index is not one, or names what is not there
 	CodeArchiveForm       = "archive_form"          // an older archive form, which additions would break
 )
 
