@@ -10,6 +10,7 @@
 //	GET /v1/published/{ca|crl}/{file}  DER: ca/root.crt, ca/tsu.crt, crl/root.crl and for each issuing CA
 //	                                   ca/<name>.crt, crl/<name>.crl; names: issuing-ca, issuing-ca-2, …
 //	POST /v1/ocsp                      DER OCSPRequest → DER OCSPResponse, status 200; the protocol's own errors are in it
+//	POST /v1/ocsp/own                  the same for the front's own products, whose signatures strangers cannot use up
 //	GET /v1/health                     Health
 //
 // On the sam's socket:

@@ -174,7 +174,16 @@ const MaxOCSPResponse = 64 << 10
 // protocol's own errors. An error here means that the role could not be asked:
 // the caller's answer is then the protocol's tryLater.
 func (c *Client) OCSP(ctx context.Context, query []byte) ([]byte, error) {
-	der, err := c.reads.Ask(ctx, "/v1/ocsp", wire.Question{Type: "application/ocsp-request", Body: query, Limit: MaxOCSPResponse})
+	return c.ocsp(ctx, "/v1/ocsp", query)
+}
+
+// OwnOCSP is OCSP for what the front itself makes: with a nonce it gets an answer of now, however many strangers ask.
+func (c *Client) OwnOCSP(ctx context.Context, query []byte) ([]byte, error) {
+	return c.ocsp(ctx, "/v1/ocsp/own", query)
+}
+
+func (c *Client) ocsp(ctx context.Context, path string, query []byte) ([]byte, error) {
+	der, err := c.reads.Ask(ctx, path, wire.Question{Type: "application/ocsp-request", Body: query, Limit: MaxOCSPResponse})
 	if err != nil {
 		return nil, err
 	}

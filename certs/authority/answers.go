@@ -132,7 +132,7 @@ func (r *Role) prepared(ctx context.Context, i *issuer, id certs.CertID) ([]byte
 		return nil, err
 	}
 	if s.State == certs.StatusUnknown {
-		return r.live(ctx, i, []certs.CertID{id}, nil)
+		return r.live(ctx, i, certs.OCSPRequest{IDs: []certs.CertID{id}}, r.quota.live)
 	}
 	if !r.quota.kept.take(now) {
 		return nil, tryLater("the quota of signatures for questions is used up")

@@ -82,8 +82,9 @@ type Config struct {
 	// 1m to 24h (validators want data that is not older than a day).
 	OCSPLife time.Duration `yaml:"ocsp_life"`
 	// OCSPLive is how many answers a second are signed because somebody asks, of
-	// each kind: with a nonce, about numbers that were never issued, and answers
-	// that were not made in advance. Default 50.
+	// each kind: with a nonce, with a nonce for the front's own products, about
+	// numbers that were never issued, and answers that were not made in advance.
+	// Default 50.
 	OCSPLive int `yaml:"ocsp_live"`
 	// OCSPCache is how many answers are kept in memory, of 1.5 KiB each; the
 	// others are in the database. Default 50000.

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -32,7 +33,8 @@ func (r *Role) Handler() http.Handler {
 		r.reply(w, out, err)
 	})
 	mux.HandleFunc("GET /v1/published/{kind}/{file}", r.published)
-	mux.HandleFunc("POST /v1/ocsp", r.serveOCSP)
+	mux.HandleFunc("POST /v1/ocsp", serveOCSP(r.OCSP))
+	mux.HandleFunc("POST /v1/ocsp/own", serveOCSP(r.OwnOCSP))
 	mux.HandleFunc("GET /v1/health", func(w http.ResponseWriter, req *http.Request) {
 		wire.Reply(w, http.StatusOK, r.Health(req.Context()))
 	})
@@ -118,17 +120,19 @@ func (r *Role) serveRevoke(by ...string) http.HandlerFunc {
 	}
 }
 
-// serveOCSP answers what the front relays. The status is 200 whatever the answer says: it has words of its own for that.
-func (r *Role) serveOCSP(w http.ResponseWriter, req *http.Request) {
-	query, err := io.ReadAll(http.MaxBytesReader(w, req.Body, certs.MaxOCSPRequest))
-	var der []byte
-	if err != nil {
-		der = certs.OCSPErrorResponse(certs.OCSPMalformed) // too long, or cut off
-	} else {
-		der = r.OCSP(req.Context(), query)
+// serveOCSP answers what the front relays, or asks for itself. The status is 200 whatever the answer says: it has words of its own for that.
+func serveOCSP(answer func(ctx context.Context, query []byte) []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		query, err := io.ReadAll(http.MaxBytesReader(w, req.Body, certs.MaxOCSPRequest))
+		var der []byte
+		if err != nil {
+			der = certs.OCSPErrorResponse(certs.OCSPMalformed) // too long, or cut off
+		} else {
+			der = answer(req.Context(), query)
+		}
+		w.Header().Set("Content-Type", "application/ocsp-response")
+		_, _ = w.Write(der) // a reader that went away asks again
 	}
-	w.Header().Set("Content-Type", "application/ocsp-response")
-	_, _ = w.Write(der) // a reader that went away asks again
 }
 
 // reply answers; the cause of an "internal" goes to the log, with no more in

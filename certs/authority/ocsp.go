@@ -29,7 +29,18 @@ const unknownLife = time.Minute
 // the protocol's own error: malformedRequest, unauthorized for certificates of
 // other CAs (RFC 5019 §2.2.3), tryLater.
 func (r *Role) OCSP(ctx context.Context, query []byte) []byte {
-	der, err := r.answer(ctx, query)
+	return r.ocspOf(ctx, query, r.quota.live)
+}
+
+// OwnOCSP is OCSP for the front's own products, which need answers of after their time-stamps: it has signatures of its own,
+// so that no stranger with many nonces keeps a product waiting.
+func (r *Role) OwnOCSP(ctx context.Context, query []byte) []byte {
+	return r.ocspOf(ctx, query, r.quota.own)
+}
+
+// ocspOf answers; what must be signed for the asker is of the quota live.
+func (r *Role) ocspOf(ctx context.Context, query []byte, live *bucket) []byte {
+	der, err := r.answer(ctx, query, live)
 	if err == nil {
 		return der
 	}
@@ -46,7 +57,7 @@ func tryLater(reason string) error {
 	return &certs.OCSPError{Status: certs.OCSPTryLater, Reason: reason}
 }
 
-func (r *Role) answer(ctx context.Context, query []byte) ([]byte, error) {
+func (r *Role) answer(ctx context.Context, query []byte, live *bucket) ([]byte, error) {
 	q, err := certs.ParseOCSPRequest(query)
 	if err != nil {
 		return nil, err
@@ -68,7 +79,7 @@ func (r *Role) answer(ctx context.Context, query []byte) ([]byte, error) {
 	if len(q.IDs) == 1 && len(q.Nonce) == 0 {
 		return r.prepared(ctx, i, id)
 	}
-	der, err := r.live(ctx, i, q.IDs, q.Nonce)
+	der, err := r.live(ctx, i, *q, live)
 	if err != nil && len(q.IDs) == 1 {
 		// The quota is used up, or token or database are away: what was made before is better than nothing.
 		if der := r.answers.get(id.DER, now); der != nil {
@@ -96,25 +107,25 @@ func (r *Role) issuerOf(ids []certs.CertID) *issuer {
 	return nil
 }
 
-// live signs an answer now, under a quota.
-func (r *Role) live(ctx context.Context, i *issuer, ids []certs.CertID, nonce []byte) ([]byte, error) {
+// live signs an answer now, under a quota: known for certificates that were issued.
+func (r *Role) live(ctx context.Context, i *issuer, q certs.OCSPRequest, known *bucket) ([]byte, error) {
 	now := r.cfg.Now()
 	var singles []certs.SingleStatus
 	quota := r.quota.unknown
-	for _, id := range ids {
+	for _, id := range q.IDs {
 		s, err := r.single(ctx, i, id, now)
 		if err != nil {
 			return nil, err
 		}
 		if s.State != certs.StatusUnknown {
-			quota = r.quota.live
+			quota = known
 		}
 		singles = append(singles, s)
 	}
 	if !quota.take(now) {
 		return nil, tryLater("the quota of signatures for questions is used up")
 	}
-	return r.signAnswer(ctx, i, singles, nonce)
+	return r.signAnswer(ctx, i, singles, q.Nonce)
 }
 
 // signAnswer has the OCSP key sign. The gate is asked again: a role that was put
@@ -220,12 +231,13 @@ func (r *Role) responderState(ctx context.Context, issuer, serial string, s *sta
 // who asks about numbers that he made up takes nothing from who does not.
 type quotas struct {
 	live    *bucket // with a nonce, or about several certificates
+	own     *bucket // the same, asked by the front for its products
 	kept    *bucket // to be kept: one a certificate and digest in half a day
 	unknown *bucket // about nothing that was ever issued
 }
 
 func newQuotas(rate int, now time.Time) quotas {
-	return quotas{newBucket(rate, now), newBucket(rate, now), newBucket(rate, now)}
+	return quotas{newBucket(rate, now), newBucket(rate, now), newBucket(rate, now), newBucket(rate, now)}
 }
 
 // bucket is a quota: so many a second, and as many at once as it has gathered.

@@ -336,6 +336,12 @@ func TestOCSPQuota(t *testing.T) {
 	if r := got(w.ask(query(t, issuer, crypto.SHA256, nil, c)))(t); r.Singles[0].State != certs.StatusGood {
 		t.Errorf("%+v", r)
 	}
+	// Nor do strangers take anything from the front's own products.
+	asked := nonce(32)
+	own := got(certs.ParseOCSPResponse(got(w.front.OwnOCSP(t.Context(), query(t, issuer, crypto.SHA1, asked, c)))(t)))(t)
+	if err := own.Verify(issuer, w.now()); err != nil || !bytes.Equal(own.Nonce, asked) || own.Singles[0].ThisUpdate.Before(w.now().Truncate(time.Second)) {
+		t.Errorf("%v, %+v", err, own)
+	}
 	w.advance(time.Second)
 	if r := got(w.ask(query(t, issuer, crypto.SHA1, nonce(16), c)))(t); r.Nonce == nil {
 		t.Error("a second later there is still no signature")
