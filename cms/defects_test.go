@@ -431,7 +431,7 @@ func FuzzParseSignedAttributes(f *testing.F) {
 	f.Add(p.sign(f, []byte("content")).SignedAttrs)
 	f.Fuzz(func(t *testing.T, der []byte) {
 		a, err := cms.ParseSignedAttributes(der)
-		if err == nil && (len(a.MessageDigest) != 32 || len(a.CertHash) != 32 || a.Serial == nil || a.Algorithm == "") {
+		if err == nil && (len(a.CertHash) != 32 || a.Serial == nil || a.Algorithm == "") {
 			t.Errorf("%+v", a)
 		}
 	})
