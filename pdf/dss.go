@@ -169,7 +169,10 @@ func (u *update) fillStore(cat, dss val, arrays []*storeArray) error {
 			}
 			num := u.number()
 			u.added = append(u.added, addition{num, body})
-			list += " " + refText(num, 0)
+			if list != "[" {
+				list += " "
+			}
+			list += refText(num, 0)
 		}
 		if dss.kind() == kDict {
 			if err = u.edits.set(dss, a.key, list+"]"); err != nil {
