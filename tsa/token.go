@@ -116,9 +116,10 @@ func (t *Token) Verify(o VerifyOptions) error {
 }
 
 func (t *Token) checkInfo(o VerifyOptions) error {
+	if err := t.checkImprint(o.Imprint, o.Hash); err != nil {
+		return err
+	}
 	switch {
-	case t.Hash != o.Hash || len(o.Imprint) == 0 || subtle.ConstantTimeCompare(t.Imprint, o.Imprint) != 1:
-		return errf(CodeImprint, "the token is for another digest")
 	case o.Nonce != nil && (t.Nonce == nil || t.Nonce.Cmp(o.Nonce) != 0):
 		return errf(CodeNonce, "the token does not repeat the nonce")
 	case len(o.Policies) > 0 && !slices.Contains(o.Policies, t.Policy):
@@ -134,6 +135,13 @@ func (t *Token) checkInfo(o VerifyOptions) error {
 	}
 	if err := certs.CheckHash(t.Hash, o.At); err != nil {
 		return wrap(CodeAlgorithm, err)
+	}
+	return nil
+}
+
+func (t *Token) checkImprint(imprint []byte, h crypto.Hash) error {
+	if t.Hash != h || len(imprint) == 0 || subtle.ConstantTimeCompare(t.Imprint, imprint) != 1 {
+		return errf(CodeImprint, "the token is for another digest")
 	}
 	return nil
 }
@@ -155,6 +163,26 @@ func (t *Token) certificate(more []*x509.Certificate) (*x509.Certificate, error)
 }
 
 func (t *Token) checkSignature(cert *x509.Certificate, at time.Time) error {
+	if err := t.checkSigned(cert); err != nil {
+		return err
+	}
+	si := &t.sd.SignerInfos[0]
+	h, err := si.Hash()
+	if err != nil {
+		return wrap(CodeAlgorithm, err)
+	}
+	alg, err := si.SignatureAlgorithm()
+	if err == nil {
+		err = errors.Join(certs.CheckHash(h, at), certs.CheckAlgorithm(alg, cert.PublicKey, at))
+	}
+	if err != nil {
+		return wrap(CodeAlgorithm, err)
+	}
+	return nil
+}
+
+// checkSigned: the value, and the name that the token gives its maker.
+func (t *Token) checkSigned(cert *x509.Certificate) error {
 	si := &t.sd.SignerInfos[0]
 	h, err := si.Hash()
 	if err != nil {
@@ -168,13 +196,6 @@ func (t *Token) checkSignature(cert *x509.Certificate, at time.Time) error {
 			code = CodeAlgorithm
 		}
 		return wrap(code, err)
-	}
-	alg, err := si.SignatureAlgorithm()
-	if err == nil {
-		err = errors.Join(certs.CheckHash(h, at), certs.CheckAlgorithm(alg, cert.PublicKey, at))
-	}
-	if err != nil {
-		return wrap(CodeAlgorithm, err)
 	}
 	if t.info.TSA != nil && !namesSubject(t.info.TSA, cert) {
 		return errf(CodeName, "the tsa field names another one")

@@ -214,7 +214,7 @@ func judgeFile(t *testing.T, name string, at func([]pdf.Signature) time.Time) ou
 	start := time.Now()
 	list, _ := pdf.Signatures(r, r.Size(), pdf.Budget{})
 	rep, err := validate.PDF(context.Background(), r, r.Size(), validate.Options{
-		Roots: tops(list), At: at(list),
+		Roots: tops(list), At: at(list), NoRevocation: true,
 	})
 	// Generous: a hang is what is looked for, on a machine that does other things too.
 	if d := time.Since(start); d > 30*time.Second {

@@ -1,18 +1,3 @@
-// Package validate judges signed PDF documents in the words of EN 319 102-1:
-// ours before they are released, and others' when we are asked.
-//
-// A verdict is one [Indication] with reasons; its zero is "unknown". What is
-// looked at, for each signature: that ByteRange leaves out exactly the <hex>
-// token of this signature and ends with a complete revision; the digest of the
-// signed bytes; the signature value; that signing-certificate names the
-// certificate used; the rules of PAdES baseline (EN 319 142-1 §6.3); the path
-// to a given root; the accepted algorithms; the time-stamp with all that
-// belongs to it. The best signature time is that of the verified time-stamp,
-// and the certificate must have been valid then.
-//
-// Not looked at yet: revocation, and what later revisions changed. A signature
-// that later bytes follow is reported and does not pass. Only levels B-B and
-// B-T are recognised.
 package validate
 
 import (
@@ -58,17 +43,26 @@ func (i *Indication) UnmarshalText(b []byte) error {
 
 // Sub-indications (EN 319 102-1 §5.1.3, tables 5 and 6).
 const (
-	FormatFailure            = "FORMAT_FAILURE"
-	HashFailure              = "HASH_FAILURE"
-	SigCryptoFailure         = "SIG_CRYPTO_FAILURE"
-	NotYetValid              = "NOT_YET_VALID"
-	SigConstraintsFailure    = "SIG_CONSTRAINTS_FAILURE"
-	ChainConstraintsFailure  = "CHAIN_CONSTRAINTS_FAILURE"
-	CryptoConstraintsFailure = "CRYPTO_CONSTRAINTS_FAILURE"
-	NoSigningCertificate     = "NO_SIGNING_CERTIFICATE_FOUND"
-	NoCertificateChain       = "NO_CERTIFICATE_CHAIN_FOUND"
-	OutOfBoundsNoPOE         = "OUT_OF_BOUNDS_NO_POE"
-	Generic                  = "GENERIC"
+	FormatFailure              = "FORMAT_FAILURE"
+	HashFailure                = "HASH_FAILURE"
+	SigCryptoFailure           = "SIG_CRYPTO_FAILURE"
+	NotYetValid                = "NOT_YET_VALID"
+	Expired                    = "EXPIRED" // and proven to be signed after that
+	Revoked                    = "REVOKED" // and proven to be signed after that
+	SigConstraintsFailure      = "SIG_CONSTRAINTS_FAILURE"
+	ChainConstraintsFailure    = "CHAIN_CONSTRAINTS_FAILURE"
+	CryptoConstraintsFailure   = "CRYPTO_CONSTRAINTS_FAILURE"
+	CryptoConstraintsNoPOE     = "CRYPTO_CONSTRAINTS_FAILURE_NO_POE"
+	NoSigningCertificate       = "NO_SIGNING_CERTIFICATE_FOUND"
+	NoCertificateChain         = "NO_CERTIFICATE_CHAIN_FOUND"
+	RevokedNoPOE               = "REVOKED_NO_POE"
+	RevokedCANoPOE             = "REVOKED_CA_NO_POE"
+	OutOfBoundsNoPOE           = "OUT_OF_BOUNDS_NO_POE"
+	OutOfBoundsNotRevoked      = "OUT_OF_BOUNDS_NOT_REVOKED"
+	RevocationOutOfBoundsNoPOE = "REVOCATION_OUT_OF_BOUNDS_NO_POE"
+	TimeStampOrderFailure      = "TIMESTAMP_ORDER_FAILURE"
+	TryLater                   = "TRY_LATER"
+	Generic                    = "GENERIC"
 )
 
 // The kinds of what is in a signature field.
@@ -77,10 +71,12 @@ const (
 	KindTimeStamp = "document_time_stamp"
 )
 
-// Levels that are recognised.
+// Levels that are recognised (EN 319 142-1 §6).
 const (
-	LevelBB = "B-B"
-	LevelBT = "B-T"
+	LevelBB  = "B-B"
+	LevelBT  = "B-T"
+	LevelBLT = "B-LT"
+	LevelLTA = "B-LTA"
 )
 
 // Report is the verdict on a document: the worst of its signatures'. A
@@ -90,6 +86,13 @@ type Report struct {
 	SubIndication string            `json:"sub_indication,omitempty"`
 	Reasons       []string          `json:"reasons,omitempty"`
 	Signatures    []SignatureReport `json:"signatures"` // in order of signing
+	// NoRevocation: the status of certificates is not part of the verdict,
+	// because the caller said that he proves it elsewhere.
+	NoRevocation bool `json:"no_revocation,omitempty"`
+	// Notes are facts about the document's data that change no verdict.
+	Notes []string `json:"notes,omitempty"`
+	// ValidatedAt is the time of validation.
+	ValidatedAt time.Time `json:"validated_at,omitzero"`
 }
 
 // SignatureReport is the verdict on one signature or document time-stamp.
@@ -100,41 +103,110 @@ type SignatureReport struct {
 	// Signer is the common name in the certificate that signing-certificate
 	// names; "" when none was found. It means something only with TOTAL_PASSED.
 	Signer string `json:"signer,omitempty"`
-	// Level is the baseline level that the form has; "" when it has none.
+	// Level is the baseline level that is proven; "" when it has none. B-LT and
+	// B-LTA are judged by what the document itself holds.
 	Level string `json:"level,omitempty"`
 	// SignedAt is the claimed time (/M); zero when absent or malformed.
 	SignedAt time.Time `json:"signed_at,omitzero"`
 	// BestTime is the earliest time at which the signature is proven to have
 	// existed: genTime of a verified time-stamp, else the time of validation.
 	BestTime time.Time `json:"best_time,omitzero"`
+	// NotBefore is the latest time-stamp that is proven to be older than the
+	// signature, because the signature covers it. Zero: none.
+	NotBefore time.Time `json:"not_before,omitzero"`
 	// TimeStamps are the signature time-stamps, in the order found.
 	TimeStamps []TimeStampReport `json:"time_stamps,omitempty"`
+	// ArchiveTimeStamps are the verified document time-stamps that cover the
+	// signature, oldest first.
+	ArchiveTimeStamps []TimeStampReport `json:"archive_time_stamps,omitempty"`
+	// Coverage is file, revision, block or unclear; only the first two can pass.
+	Coverage string `json:"coverage,omitempty"`
 	// CoversWholeFile: nothing but the signature itself is outside.
 	CoversWholeFile bool `json:"covers_whole_file"`
 	// LaterChanges: the signed revision is complete, and bytes follow it.
 	LaterChanges bool `json:"later_changes"`
+	// Changes says what later revisions did to the document, in the words of
+	// pdf.ChangeLevel; "" when nothing follows.
+	Changes string `json:"changes,omitempty"`
+	// Path is the accepted path, the signer first, the trust anchor last.
+	Path []PathCertificate `json:"path,omitempty"`
+	// Revocation are the facts about the certificates of the path and of the
+	// time-stamps' paths that the verdict rests on.
+	Revocation []RevocationReport `json:"revocation,omitempty"`
 
 	Indication    Indication `json:"indication"`
 	SubIndication string     `json:"sub_indication,omitempty"`
 	Reasons       []string   `json:"reasons,omitempty"` // all that was found, not only the gravest
+	// Notes are facts that change no verdict.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// PathCertificate is a certificate of an accepted path.
+type PathCertificate struct {
+	Subject   string    `json:"subject"` // common name, or organisation
+	Serial    string    `json:"serial"`  // hexadecimal
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
+}
+
+// RevocationReport is what is known of the status of one certificate.
+type RevocationReport struct {
+	Subject string `json:"subject"` // whose certificate
+	// Of says for what the certificate stands: signature or time_stamp.
+	Of string `json:"of"`
+	// State is good, revoked, not_needed or missing.
+	State string `json:"state"`
+	Kind  string `json:"kind,omitempty"` // ocsp or crl
+	// Source is embedded (in the document), given (with the question) or fetched.
+	Source     string    `json:"source,omitempty"`
+	ThisUpdate time.Time `json:"this_update,omitzero"`
+	NextUpdate time.Time `json:"next_update,omitzero"`
+	ProducedAt time.Time `json:"produced_at,omitzero"`
+	RevokedAt  time.Time `json:"revoked_at,omitzero"`
+	Reason     int       `json:"reason,omitempty"`    // RFC 5280 §5.3.1
+	Responder  string    `json:"responder,omitempty"` // of a delegated responder
+	// ExistedAt is since when the answer or list is proven to exist.
+	ExistedAt time.Time `json:"existed_at,omitzero"`
 }
 
 // TimeStampReport is what a time-stamp states, and whether it is proven.
 type TimeStampReport struct {
-	Verified bool      `json:"verified"`
-	GenTime  time.Time `json:"gen_time,omitzero"`
-	Policy   string    `json:"policy,omitempty"`
-	Unit     string    `json:"unit,omitempty"` // common name in the unit's certificate
-	Reason   string    `json:"reason,omitempty"`
+	Verified  bool      `json:"verified"`
+	GenTime   time.Time `json:"gen_time,omitzero"`
+	Policy    string    `json:"policy,omitempty"`
+	Unit      string    `json:"unit,omitempty"`      // common name in the unit's certificate
+	Field     string    `json:"field,omitempty"`     // of a document time-stamp
+	Qualified bool      `json:"qualified,omitempty"` // it says so of itself
+	// ExistedAt is since when the token is proven to exist: genTime of a later
+	// time-stamp that covers it, else the time of validation.
+	ExistedAt time.Time `json:"existed_at,omitzero"`
+	Reason    string    `json:"reason,omitempty"`
 }
 
-// fail adds a finding; the gravest one becomes the verdict, of equally grave
+// finding is one objection.
+type finding struct {
+	indication Indication
+	sub        string
+	reason     string
+}
+
+func found(i Indication, sub, reason string, a ...any) finding {
+	return finding{i, sub, fmt.Sprintf(reason, a...)}
+}
+
+// add takes findings; the gravest one becomes the verdict, of equally grave
 // ones the first.
-func (s *SignatureReport) fail(i Indication, sub, reason string, a ...any) {
-	s.Reasons = append(s.Reasons, fmt.Sprintf(reason, a...))
-	if i > s.Indication {
-		s.Indication, s.SubIndication = i, sub
+func (s *SignatureReport) add(list ...finding) {
+	for _, f := range list {
+		s.Reasons = append(s.Reasons, f.reason)
+		if f.indication > s.Indication {
+			s.Indication, s.SubIndication = f.indication, f.sub
+		}
 	}
+}
+
+func (s *SignatureReport) fail(i Indication, sub, reason string, a ...any) {
+	s.add(found(i, sub, reason, a...))
 }
 
 // conclude turns "nothing found" into a pass.
@@ -147,8 +219,10 @@ func (s *SignatureReport) conclude() {
 // conclude makes the verdict on the document.
 func (r *Report) conclude() {
 	if len(r.Signatures) == 0 {
-		r.Indication, r.SubIndication = Indeterminate, Generic
-		r.Reasons = append(r.Reasons, "the document has no signature")
+		r.worse(Indeterminate, Generic)
+		if len(r.Reasons) == 0 {
+			r.Reasons = append(r.Reasons, "the document has no signature")
+		}
 		return
 	}
 	people := false
@@ -159,12 +233,16 @@ func (r *Report) conclude() {
 		if verdict == Unknown {
 			verdict = Indeterminate
 		}
-		if verdict > r.Indication {
-			r.Indication, r.SubIndication = verdict, s.SubIndication
-		}
+		r.worse(verdict, s.SubIndication)
 	}
 	if !people && r.Indication == TotalPassed {
 		r.Indication, r.SubIndication = Indeterminate, Generic
 		r.Reasons = append(r.Reasons, "the document has a time-stamp, but no signature")
+	}
+}
+
+func (r *Report) worse(i Indication, sub string) {
+	if i > r.Indication {
+		r.Indication, r.SubIndication = i, sub
 	}
 }

@@ -3,155 +3,192 @@ package validate
 import (
 	"crypto"
 	"crypto/x509"
-	"encoding/asn1"
 	"errors"
-	"fmt"
+	"strings"
 	"time"
 
 	"tekend/certs"
 	"tekend/cms"
-	"tekend/pdf"
-	"tekend/tsa"
 )
 
-// signature goes through the building blocks of EN 319 102-1 §5.2 in their
-// order. An error is one of reading.
-func (j *judge) signature() error {
-	s := &j.out
-	sd, err := cms.Parse(j.sig.CMS, j.o.CMS)
-	if err != nil {
+// judge goes through the building blocks of EN 319 102-1 §5.2 for one signature
+// or document time-stamp. An error means that the caller's context ended.
+func (d *document) judge(it *item) error {
+	s := &it.out
+	s.FieldName, s.SubFilter, s.Kind = it.sig.FieldName, it.sig.SubFilter, KindSignature
+	s.Coverage, s.CoversWholeFile = it.sig.Coverage.String(), it.sig.CoversWholeFile
+	s.LaterChanges = it.sig.RevisionEnd > 0 && it.sig.RevisionEnd < d.size
+	s.SignedAt, _ = pdfDate(it.sig.SigningTime)
+	for _, p := range it.sig.Problems {
+		s.fail(TotalFailed, FormatFailure, "%s", strings.TrimPrefix(p.Error(), "pdf: "))
+	}
+	if !it.sig.ContentsIsExactGap || it.sig.RevisionEnd == 0 {
+		s.fail(TotalFailed, FormatFailure, "coverage: the signed bytes are not a revision of the document around exactly this signature")
+	}
+	s.NotBefore = d.olderThan(it)
+	if it.own != nil {
+		s.Kind = KindTimeStamp
+		d.documentTimeStamp(it)
+		return nil
+	}
+	return d.signature(it)
+}
+
+// olderThan gives the latest time-stamp that is proven and that the signature
+// covers: it is younger than that.
+func (d *document) olderThan(it *item) time.Time {
+	var last time.Time
+	for _, o := range d.items {
+		if o.sig.ContentsEnd > it.sig.ContentsStart || !it.sig.ContentsIsExactGap {
+			continue
+		}
+		for _, t := range append(o.stamps, o.own) {
+			if t != nil && t.ok && t.t.GenTime.After(last) {
+				last = t.t.GenTime
+			}
+		}
+	}
+	return last
+}
+
+// documentTimeStamp judges a document time-stamp (EN 319 142-1 §5.4.3): a
+// token over the bytes of ByteRange.
+func (d *document) documentTimeStamp(it *item) {
+	s, t := &it.out, it.own
+	if it.sig.Type != "DocTimeStamp" || it.sig.SubFilter != "ETSI.RFC3161" {
+		s.fail(Indeterminate, SigConstraintsFailure, "profile: DocTimeStamp and ETSI.RFC3161 do not stand together")
+	}
+	if it.sig.HasCert {
+		s.fail(Indeterminate, SigConstraintsFailure, "profile: /Cert is there")
+	}
+	for _, f := range t.bad {
+		s.fail(f.indication, f.sub, "time_stamp: %s", f.reason)
+	}
+	if d.copied(t) {
+		s.fail(Indeterminate, SigConstraintsFailure, "time_stamp: the same token stands elsewhere too")
+	}
+	s.Path, s.Revocation, s.Notes = described(t.chain.path), t.chain.facts, t.chain.notes
+	if t.err == nil && t.t.Certificate != nil {
+		s.Signer = t.t.Certificate.Subject.CommonName
+	}
+	if t.ok {
+		s.BestTime = t.t.GenTime
+	}
+	s.TimeStamps = []TimeStampReport{t.report()}
+}
+
+// copied tells whether a token stands at two places: it can be about one thing
+// only, so that one of them was put there.
+func (d *document) copied(t *token) bool {
+	n := 0
+	for _, it := range d.items {
+		for _, o := range append(it.stamps, it.own) {
+			if o != nil && o.id == t.id {
+				n++
+			}
+		}
+	}
+	return n > 1
+}
+
+// report says what a token states and whether it is proven.
+func (t *token) report() TimeStampReport {
+	r := TimeStampReport{Verified: t.ok}
+	if t.err == nil {
+		r.GenTime, r.Policy, r.Qualified = t.t.GenTime, t.t.Policy, t.t.Qualified
+		if t.t.Certificate != nil {
+			r.Unit = t.t.Certificate.Subject.CommonName
+		}
+	}
+	if t.where.own == t {
+		r.Field = t.where.sig.FieldName
+	}
+	if t.ok {
+		r.ExistedAt = t.exists
+	}
+	var all []string
+	for _, f := range t.bad {
+		all = append(all, f.reason)
+	}
+	r.Reason = strings.Join(all, "; ")
+	return r
+}
+
+// signature judges a signature of a person or an organisation.
+func (d *document) signature(it *item) error {
+	s := &it.out
+	if it.sdErr != nil {
 		i, sub := TotalFailed, FormatFailure
-		if tooMuch(err) {
+		if tooMuch(it.sdErr) {
 			i, sub = Indeterminate, Generic
 		}
-		s.fail(i, sub, "cms: %v", err)
+		s.fail(i, sub, "cms: %v", it.sdErr)
 		return nil
 	}
-	if !j.format(sd) {
+	if !it.format() {
 		return nil
 	}
-	si := &sd.SignerInfos[0]
-	whole := j.profile(sd, si)
-	hash, err := j.content(si)
-	if err != nil {
-		return err
-	}
-	cert := j.certificate(si)
+	si := &it.sd.SignerInfos[0]
+	whole := it.profile(it.sd, si)
+	hash := it.content(si)
+	cert := d.certificate(it, si)
 	if cert == nil {
 		return nil
 	}
 	if err := si.CheckValue(cert.PublicKey); err != nil {
-		j.crypto(err)
+		it.crypto(err)
 	}
-	best := j.timeStamps(si)
-	s.BestTime = best
-	if whole {
+	intact := s.Indication != TotalFailed
+	d.timeStamps(it)
+	s.BestTime = d.e.proven(it.self)
+	if whole && intact {
 		s.Level = LevelBB
-		if best.Before(j.o.At) && len(s.TimeStamps) > 0 && s.TimeStamps[0].Verified {
+		if s.BestTime.Before(d.o.At) {
 			s.Level = LevelBT
 		}
 	}
-	j.path(sd, cert, best)
-	j.acceptance(si, hash, cert, best)
+	if err := d.trust(it, cert); err != nil {
+		return err
+	}
+	it.acceptance(si, hash, cert)
+	if s.Level == LevelBT && len(s.Reasons) == 0 {
+		return d.longTerm(it, cert)
+	}
 	return nil
 }
 
 // format is the format check: what must hold before there is one signature to
 // talk about.
-func (j *judge) format(sd *cms.SignedData) bool {
-	if n := len(sd.SignerInfos); n != 1 {
-		j.out.fail(TotalFailed, FormatFailure, "cms: %d signatures in one, not exactly one", n)
+func (it *item) format() bool {
+	if n := len(it.sd.SignerInfos); n != 1 {
+		it.out.fail(TotalFailed, FormatFailure, "cms: %d signatures in one, not exactly one", n)
 		return false
 	}
-	if sd.HasContent {
-		j.out.fail(TotalFailed, FormatFailure, "cms: it carries a content of its own")
+	if it.sd.HasContent {
+		it.out.fail(TotalFailed, FormatFailure, "cms: it carries a content of its own")
 		return false
 	}
 	return true
 }
 
-// forbidden are the attributes that a PAdES baseline signature does not have
-// (EN 319 142-1 §6.3, as specs/ades.md §9.1 lists them).
-var forbidden = []struct {
-	oid  asn1.ObjectIdentifier
-	name string
-}{
-	{cms.OIDSigningTime, "signing-time"}, {cms.OIDSignerLocation, "signer-location"}, {cms.OIDMimeType, "mime-type"},
-	{cms.OIDContentHints, "content-hints"}, {cms.OIDContentIdentifier, "content-identifier"},
-	{cms.OIDContentReference, "content-reference"}, {cms.OIDAdobeRevocationArchive, "adbe-revocationInfoArchival"},
-}
-
-// profile checks the rules of PAdES baseline and tells whether all hold.
-func (j *judge) profile(sd *cms.SignedData, si *cms.SignerInfo) bool {
-	before := len(j.out.Reasons)
-	breach := func(reason string, a ...any) {
-		j.out.fail(Indeterminate, SigConstraintsFailure, "profile: "+reason, a...)
-	}
-	if j.sig.SubFilter != "ETSI.CAdES.detached" {
-		breach("the SubFilter is %.40q, not ETSI.CAdES.detached", j.sig.SubFilter)
-	}
-	if j.sig.Type != "" && j.sig.Type != "Sig" {
-		breach("the Type is not Sig")
-	}
-	if j.sig.Filter == "" {
-		breach("Filter is absent")
-	}
-	if j.sig.HasCert {
-		breach("/Cert is there")
-	}
-	if _, ok := pdfDate(j.sig.SigningTime); !ok {
-		breach("/M is absent or not a date with seconds and offset")
-	}
-	if !sd.ContentType.Equal(cms.OIDData) {
-		breach("the content type is not id-data")
-	}
-	for _, f := range forbidden {
-		if len(si.Values(f.oid)) > 0 {
-			breach("the signed attribute %s is there", f.name)
-		}
-	}
-	for _, a := range si.Unsigned {
-		// Nobody signed them. One that we cannot judge may have been meant to
-		// be a time-stamp.
-		if !a.Type.Equal(cms.OIDSignatureTimeStamp) {
-			breach("the unsigned attribute %v is not known here", a.Type)
-		}
-	}
-	if n := len(si.Values(cms.OIDSignaturePolicy)); n > 1 {
-		breach("signature-policy-identifier is there %d times", n)
-	}
-	if j.sig.HasReason && len(si.Values(cms.OIDSignaturePolicy))+len(si.Values(cms.OIDCommitmentType)) > 0 {
-		breach("/Reason stands beside a commitment or a policy")
-	}
-	if ids, err := si.CertIDs(); err == nil && len(si.Values(cms.OIDSigningCertificate)) > 0 {
-		breach("signing-certificate is version 1 (%v)", ids[0].Hash)
-	}
-	return len(j.out.Reasons) == before
-}
-
 // content compares the digest of the signed bytes. It gives the digest
 // algorithm, 0 when it is not known.
-func (j *judge) content(si *cms.SignerInfo) (crypto.Hash, error) {
+func (it *item) content(si *cms.SignerInfo) crypto.Hash {
 	h, err := si.Hash()
 	if err != nil {
-		j.crypto(err)
-		return 0, nil
+		it.crypto(err)
+		return 0
 	}
-	if !j.sig.ContentsIsExactGap {
-		return h, nil // there are no signed bytes to speak of; that was said
+	if digest := it.digests[h]; digest != nil {
+		if err := si.CheckContent(digest); err != nil {
+			it.crypto(err)
+		}
 	}
-	digest, err := pdf.ByteRangeDigest(j.r, j.size, j.sig, h)
-	if err != nil {
-		return h, fmt.Errorf("hash document: %w", err)
-	}
-	if err := si.CheckContent(digest); err != nil {
-		j.crypto(err)
-	}
-	return h, nil
+	return h
 }
 
 // crypto turns an error of cms into a finding.
-func (j *judge) crypto(err error) {
+func (it *item) crypto(err error) {
 	i, sub := TotalFailed, FormatFailure
 	e, _ := errors.AsType[*cms.Error](err)
 	switch {
@@ -163,19 +200,25 @@ func (j *judge) crypto(err error) {
 	case e.Code == cms.CodeAlgorithm:
 		i, sub = Indeterminate, CryptoConstraintsFailure
 	}
-	j.out.fail(i, sub, "%v", err)
+	it.out.fail(i, sub, "%v", err)
 }
 
 // certificate finds the signer's certificate: the one that sid names and
-// signing-certificate confirms. Where there is none, the value is still held
-// against those that sid names, so that a broken signature is called broken.
-func (j *judge) certificate(si *cms.SignerInfo) *x509.Certificate {
+// signing-certificate confirms, in the CMS or among all that is known. Where
+// there is none, the value is still held against those that sid names, so that
+// a broken signature is called broken.
+func (d *document) certificate(it *item, si *cms.SignerInfo) *x509.Certificate {
 	cert, err := si.FindCertificate(nil)
 	if err == nil {
-		j.out.Signer = cert.Subject.CommonName
+		it.out.Signer = cert.Subject.CommonName
 		return cert
 	}
-	j.out.fail(Indeterminate, NoSigningCertificate, "%v", err)
+	it.out.fail(Indeterminate, NoSigningCertificate, "%v", err)
+	for _, der := range it.sd.Certificates {
+		if err := d.e.unreadable[idOf(der)]; err != nil {
+			it.out.fail(Indeterminate, NoSigningCertificate, "a certificate beside the signature: %s", lenient(der, err))
+		}
+	}
 	named := si.Named(nil)
 	for _, c := range named {
 		if si.CheckValue(c.PublicKey) == nil {
@@ -183,133 +226,101 @@ func (j *judge) certificate(si *cms.SignerInfo) *x509.Certificate {
 		}
 	}
 	if len(named) > 0 {
-		j.crypto(si.CheckValue(named[0].PublicKey))
+		it.crypto(si.CheckValue(named[0].PublicKey))
 	}
 	return nil
 }
 
-// timeStamps judges the signature time-stamps and gives the best signature
-// time: the earliest that is proven. A time-stamp that does not verify is
-// never overlooked.
-func (j *judge) timeStamps(si *cms.SignerInfo) time.Time {
-	best := j.o.At
-	tokens := si.TimeStampTokens()
-	// More than a few would be a way to make us work.
-	if len(tokens) > 8 {
-		j.out.fail(Indeterminate, Generic, "time_stamp: %d of them, at most 8 are looked at", len(tokens))
-		tokens = tokens[:8]
+// timeStamps reports the signature time-stamps. One that does not verify is
+// never overlooked: the signature is not refuted by it, but neither is it as it
+// was made.
+func (d *document) timeStamps(it *item) {
+	s := &it.out
+	if len(it.stamps) > maxTokens {
+		// More than a few would be a way to make us work.
+		s.fail(Indeterminate, Generic, "time_stamp: more than %d of them", maxTokens)
 	}
-	for _, der := range tokens {
-		r, err := j.timeStamp(der, si.Value)
-		if err != nil {
-			i, sub := timeStampVerdict(err, false)
-			j.out.fail(i, sub, "time_stamp: %v", err)
-			r.Reason = err.Error()
-		} else if r.GenTime.Before(best) {
-			best = r.GenTime
+	for _, t := range it.stamps {
+		for _, f := range t.bad {
+			sub := f.sub
+			if f.indication == TotalFailed {
+				sub = SigConstraintsFailure
+			}
+			s.fail(Indeterminate, sub, "time_stamp: %s", f.reason)
 		}
-		j.out.TimeStamps = append(j.out.TimeStamps, r)
+		if d.copied(t) {
+			s.fail(Indeterminate, SigConstraintsFailure, "time_stamp: the same token stands elsewhere too")
+		}
+		s.TimeStamps = append(s.TimeStamps, t.report())
+		s.Revocation, s.Notes = append(s.Revocation, t.chain.facts...), append(s.Notes, t.chain.notes...)
 	}
-	return best
+	for _, o := range d.items {
+		if o.own != nil && o.own.ok && sound(o.sig) && it.sig.ContentsEnd <= o.sig.ContentsStart {
+			s.ArchiveTimeStamps = append(s.ArchiveTimeStamps, o.own.report())
+		}
+	}
 }
 
-func (j *judge) timeStamp(der, value []byte) (TimeStampReport, error) {
-	t, err := tsa.ParseToken(der)
+// trust judges the signer's certificate at the best signature time (EN 319
+// 102-1 §5.2.6, §5.5.4, §5.6.2).
+func (d *document) trust(it *item, cert *x509.Certificate) error {
+	s := &it.out
+	at := s.BestTime
+	c, err := d.e.judge(d.ctx, use{cert: cert, purpose: certs.Signing, when: at, exists: at, noStatus: d.o.NoRevocation})
 	if err != nil {
-		return TimeStampReport{}, err
+		return err
 	}
-	r := TimeStampReport{GenTime: t.GenTime, Policy: t.Policy}
-	if t.Certificate != nil {
-		r.Unit = t.Certificate.Subject.CommonName
-	}
-	h := t.Hash.New()
-	h.Write(value)
-	err = t.Verify(tsa.VerifyOptions{Imprint: h.Sum(nil), Hash: t.Hash, Roots: j.o.Roots, At: j.o.At})
-	r.Verified = err == nil
-	return r, err
-}
-
-// timeStampVerdict is what a bad time-stamp means: for itself (alone), or for
-// the signature that it is attached to. The signature is not refuted by it,
-// but neither is it as it was made.
-func timeStampVerdict(err error, alone bool) (Indication, string) {
-	e, ok := errors.AsType[*tsa.Error](err)
-	if !ok {
-		return Indeterminate, SigConstraintsFailure
-	}
-	switch e.Code {
-	case tsa.CodePath, tsa.CodePathNow:
-		return pathVerdict(err)
-	case tsa.CodeCertificate:
-		return Indeterminate, NoSigningCertificate
-	case tsa.CodeAlgorithm:
-		return Indeterminate, CryptoConstraintsFailure
-	case tsa.CodeUsage:
-		return Indeterminate, ChainConstraintsFailure
-	}
-	if alone {
-		switch e.Code {
-		case tsa.CodeImprint:
-			return TotalFailed, HashFailure
-		case tsa.CodeValue:
-			return TotalFailed, SigCryptoFailure
+	s.Path, s.Notes = described(c.path), append(s.Notes, c.notes...)
+	s.Revocation = append(c.facts, s.Revocation...)
+	for _, f := range c.findings {
+		switch {
+		case f.sub == OutOfBoundsNoPOE && at.Before(d.o.At) && at.Before(cert.NotBefore):
+			f.indication, f.sub = TotalFailed, NotYetValid // §5.5.4: proven older than its certificate
+		case f.sub == OutOfBoundsNoPOE && !s.NotBefore.IsZero() && s.NotBefore.After(cert.NotAfter):
+			f.indication, f.sub = TotalFailed, Expired
+		case f.sub == RevokedNoPOE && !c.revokedAt.IsZero() && s.NotBefore.After(c.revokedAt):
+			f.indication, f.sub = TotalFailed, Revoked
+		case f.sub == OutOfBoundsNoPOE && len(c.path) == 0 && d.notRevoked(cert, at):
+			f.sub = OutOfBoundsNotRevoked
 		}
+		s.add(f)
 	}
-	return Indeterminate, SigConstraintsFailure
+	return nil
 }
 
-func pathVerdict(err error) (Indication, string) {
-	e, ok := errors.AsType[*certs.PathError](err)
-	if !ok {
-		return Indeterminate, NoCertificateChain
+// notRevoked tells whether a certificate that expired before the signature is
+// proven was good to its end.
+func (d *document) notRevoked(cert *x509.Certificate, at time.Time) bool {
+	if d.o.NoRevocation || !at.After(cert.NotAfter) {
+		return false
 	}
-	switch e.Reason {
-	case certs.NoPath:
-		return Indeterminate, NoCertificateChain
-	case certs.Expired, certs.NotYetValid:
-		return Indeterminate, OutOfBoundsNoPOE
-	case certs.BadAlgorithm:
-		return Indeterminate, CryptoConstraintsFailure
-	}
-	return Indeterminate, ChainConstraintsFailure
+	c, err := d.e.judge(d.ctx, use{cert: cert, purpose: certs.Signing, when: cert.NotAfter, exists: cert.NotAfter, offline: true})
+	return err == nil && len(c.findings) == 0
 }
 
-// path checks the certificate and its issuers at the best signature time.
-func (j *judge) path(sd *cms.SignedData, cert *x509.Certificate, best time.Time) {
-	var bag []*x509.Certificate
-	for _, raw := range sd.Certificates {
-		if c, err := cms.ReadCertificate(raw); err == nil {
-			bag = append(bag, c)
-		}
-	}
-	if err := certs.CheckPath(cert, bag, j.o.Roots, best, certs.Signing); err != nil {
-		i, sub := pathVerdict(err)
-		if best.Before(j.o.At) && best.Before(cert.NotBefore) {
-			i, sub = TotalFailed, NotYetValid // EN 319 102-1 §5.5.4: proven older than its certificate
-		}
-		j.out.fail(i, sub, "%v", err)
-	}
-}
-
-// acceptance holds algorithms and claimed time against our policy.
-func (j *judge) acceptance(si *cms.SignerInfo, h crypto.Hash, cert *x509.Certificate, best time.Time) {
+// acceptance holds algorithms and times against our policy (EN 319 102-1 §5.2.8).
+func (it *item) acceptance(si *cms.SignerInfo, h crypto.Hash, cert *x509.Certificate) {
+	best := it.out.BestTime
 	if h != 0 {
 		err := certs.CheckHash(h, best)
 		if alg, algErr := si.SignatureAlgorithm(); algErr == nil && err == nil {
 			err = certs.CheckAlgorithm(alg, cert.PublicKey, best)
 		}
 		if err != nil {
-			j.out.fail(Indeterminate, CryptoConstraintsFailure, "algorithm: %v", err)
+			it.out.fail(Indeterminate, CryptoConstraintsFailure, "algorithm: %v", err)
 		}
 	}
 	if ids, err := si.CertIDs(); err == nil && len(ids) > 0 {
 		// A weak hash would let another certificate take this one's place.
 		if err := certs.CheckHash(ids[0].Hash, best); err != nil {
-			j.out.fail(Indeterminate, CryptoConstraintsFailure, "signing-certificate: %v", err)
+			it.out.fail(Indeterminate, CryptoConstraintsFailure, "signing-certificate: %v", err)
 		}
 	}
-	if at := j.out.SignedAt; !at.IsZero() && (at.Before(cert.NotBefore) || at.After(cert.NotAfter)) {
-		j.out.fail(Indeterminate, SigConstraintsFailure, "time: the claimed time is outside the certificate's validity")
+	if at := it.out.SignedAt; !at.IsZero() && (at.Before(cert.NotBefore) || at.After(cert.NotAfter)) {
+		it.out.fail(Indeterminate, SigConstraintsFailure, "time: the claimed time is outside the certificate's validity")
+	}
+	if last := it.out.NotBefore; !last.IsZero() && best.Add(clockSkew).Before(last) {
+		it.out.fail(Indeterminate, TimeStampOrderFailure, "time: the signature covers a time-stamp that is younger than its own")
 	}
 }
 

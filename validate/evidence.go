@@ -1,0 +1,281 @@
+package validate
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"tekend/certs"
+	"tekend/cms"
+	"tekend/pdf"
+)
+
+// id names anything that can be proven to exist: the SHA-256 of its DER.
+type id = [sha256.Size]byte
+
+func idOf(der []byte) id { return sha256.Sum256(der) }
+
+// Limits of what one document may make us look at. Real files have a few dozen
+// certificates and answers; each of the work limits is some seconds of a
+// hostile one at most.
+const (
+	maxCertificates = 2048
+	maxStatements   = 1024
+	maxBag          = 32   // issuers that may lead from one certificate to an anchor
+	maxPaths        = 400  // path buildings, each of which may verify 256 signatures
+	maxAnswers      = 4000 // readings of an answer for one certificate
+	maxTokens       = 8    // time-stamps at one signature
+)
+
+// Where data comes from.
+const (
+	embedded = "embedded" // in the document
+	given    = "given"    // Options.Material
+	fetched  = "fetched"  // Options.Revocation
+)
+
+// clockSkew is by how much the clocks of a CA and of a time-stamping unit may
+// differ before their times contradict each other.
+const clockSkew = time.Minute
+
+// evidence is all that is known: certificates, what is said of their status,
+// and since when each is proven to exist (the set of POEs of EN 319 102-1
+// §5.6.2.3).
+type evidence struct {
+	at         time.Time
+	roots      *x509.CertPool
+	revoker    Revoker
+	certs      map[id]*x509.Certificate
+	order      []id // of certs, so that one document always gets one verdict
+	bySubject  map[string][]id
+	statements []*statement
+	known      map[id]*statement
+	poe        map[id]time.Time
+	unreadable map[id]error // certificates that crypto/x509 does not read
+	source     map[id]string
+
+	paths, answers int // what is left
+	built          map[pathKey]builtPath
+	asked          map[statusKey]error // online questions that were put
+	full           bool                // something was left out
+}
+
+// statement is an OCSP answer or a CRL.
+type statement struct {
+	id      id
+	der     []byte
+	ocsp    *certs.OCSPResponse
+	crl     *certs.RevocationList
+	source  string
+	answers map[statusKey]answer
+}
+
+type statusKey struct{ cert, issuer id }
+
+type answer struct {
+	status certs.Status
+	err    error
+}
+
+func newEvidence(o Options) *evidence {
+	return &evidence{
+		at: o.At, roots: o.Roots, revoker: o.Revocation,
+		certs: map[id]*x509.Certificate{}, bySubject: map[string][]id{}, known: map[id]*statement{},
+		poe: map[id]time.Time{}, unreadable: map[id]error{}, source: map[id]string{},
+		paths: maxPaths, answers: maxAnswers, built: map[pathKey]builtPath{}, asked: map[statusKey]error{},
+	}
+}
+
+// proven is since when an object is proven to exist: at the time of validation
+// everything that is at hand exists.
+func (e *evidence) proven(i id) time.Time {
+	if t, ok := e.poe[i]; ok {
+		return t
+	}
+	return e.at
+}
+
+// prove records a proof of existence.
+func (e *evidence) prove(i id, at time.Time) {
+	if at.Before(e.proven(i)) {
+		e.poe[i] = at
+	}
+}
+
+// addCertificate takes one in and gives its id.
+func (e *evidence) addCertificate(der []byte, source string) id {
+	i := idOf(der)
+	if e.source[i] != "" {
+		return i
+	}
+	if len(e.source) >= maxCertificates+maxStatements {
+		e.full = true
+		return i
+	}
+	e.source[i] = source
+	c, err := cms.ReadCertificate(der)
+	if err != nil {
+		e.unreadable[i] = err
+		return i
+	}
+	e.certs[i] = c
+	e.order = append(e.order, i)
+	e.bySubject[string(c.RawSubject)] = append(e.bySubject[string(c.RawSubject)], i)
+	return i
+}
+
+// addStatement takes in an OCSP answer or a CRL; one that cannot be read says
+// nothing, and is nothing.
+func (e *evidence) addStatement(der []byte, crl bool, source string) id {
+	i := idOf(der)
+	if e.known[i] != nil || e.source[i] != "" {
+		return i
+	}
+	if len(e.statements) >= maxStatements {
+		e.full = true
+		return i
+	}
+	e.source[i] = source
+	s := &statement{id: i, der: der, source: source, answers: map[statusKey]answer{}}
+	var err error
+	if crl {
+		s.crl, err = certs.ReadCRL(der)
+	} else {
+		s.ocsp, err = certs.ParseOCSPResponse(der)
+	}
+	if err != nil {
+		return i
+	}
+	e.known[i] = s
+	e.statements = append(e.statements, s)
+	if s.ocsp != nil {
+		for _, c := range s.ocsp.Certificates {
+			e.prove(e.addCertificate(c.Raw, source), e.proven(i))
+		}
+	}
+	return i
+}
+
+// addMaterial takes in what a DSS dictionary holds and gives the ids.
+func (e *evidence) addMaterial(m pdf.Material, source string) []id {
+	var ids []id
+	for _, der := range m.Certificates {
+		ids = append(ids, e.addCertificate(der, source))
+	}
+	for _, der := range m.OCSPs {
+		ids = append(ids, e.addStatement(der, false, source))
+	}
+	for _, der := range m.CRLs {
+		ids = append(ids, e.addStatement(der, true, source))
+	}
+	return ids
+}
+
+// scope restricts evidence to what is in it; nil: all.
+type scope map[id]bool
+
+func (s scope) has(i id) bool { return s == nil || s[i] }
+
+var (
+	errOther   = errors.New("it speaks of other certificates")
+	errTooMuch = errors.New("the limits of the work are reached")
+)
+
+// about gives what s says of cert, verified.
+func (e *evidence) about(s *statement, cert, issuer *x509.Certificate) (certs.Status, error) {
+	key := statusKey{idOf(cert.Raw), idOf(issuer.Raw)}
+	if a, ok := s.answers[key]; ok {
+		return a.status, a.err
+	}
+	var a answer
+	switch {
+	case s.ocsp != nil:
+		if _, speaks := s.ocsp.For(cert, issuer); !speaks {
+			a.err = errOther
+			break
+		}
+		if e.answers--; e.answers < 0 {
+			return certs.Status{}, errTooMuch
+		}
+		a.status, a.err = certs.OCSPStatus(s.der, cert, issuer)
+	default:
+		// Looking through a list of a million entries takes some 50 ms.
+		if e.answers -= 1 + s.crl.Entries/10_000; e.answers < 0 {
+			return certs.Status{}, errTooMuch
+		}
+		a.status, a.err = s.crl.Status(cert, issuer)
+	}
+	s.answers[key] = a
+	return a.status, a.err
+}
+
+// ask puts one question to Options.Revocation, once, and takes the answer in.
+func (e *evidence) ask(ctx context.Context, cert, issuer *x509.Certificate, since time.Time) error {
+	key := statusKey{idOf(cert.Raw), idOf(issuer.Raw)}
+	if err, done := e.asked[key]; done {
+		return err
+	}
+	st, err := e.revoker.Status(ctx, cert, issuer, since)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err == nil && st == nil:
+		err = fmt.Errorf("no status")
+	case err == nil:
+		e.addStatement(st.DER, st.Kind == certs.FromCRL, fetched)
+	}
+	e.asked[key] = err
+	return err
+}
+
+// bag gives the certificates that may lead from leaf to an anchor: its possible
+// issuers, and theirs.
+func (e *evidence) bag(leaf *x509.Certificate, in scope) []*x509.Certificate {
+	var out []*x509.Certificate
+	seen := map[id]bool{idOf(leaf.Raw): true}
+	for next := []*x509.Certificate{leaf}; len(next) > 0; next = next[1:] {
+		for _, i := range e.bySubject[string(next[0].RawIssuer)] {
+			if seen[i] || !in.has(i) {
+				continue
+			}
+			if len(out) == maxBag {
+				e.full = true
+				return out
+			}
+			seen[i] = true
+			out = append(out, e.certs[i])
+			next = append(next, e.certs[i])
+		}
+	}
+	return out
+}
+
+type pathKey struct {
+	leaf  id
+	at    int64
+	use   certs.Use
+	scope string
+}
+
+type builtPath struct {
+	path []*x509.Certificate
+	err  error
+}
+
+// path builds a path that is good at a time.
+func (e *evidence) path(leaf *x509.Certificate, at time.Time, use certs.Use, in scope) ([]*x509.Certificate, error) {
+	key := pathKey{leaf: idOf(leaf.Raw), at: at.UnixNano(), use: use, scope: fmt.Sprintf("%p", in)}
+	if b, ok := e.built[key]; ok {
+		return b.path, b.err
+	}
+	if e.paths--; e.paths < 0 {
+		return nil, errTooMuch
+	}
+	var b builtPath
+	b.path, b.err = certs.BuildPath(leaf, e.bag(leaf, in), e.roots, at, use)
+	e.built[key] = b
+	return b.path, b.err
+}
