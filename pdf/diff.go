@@ -1,6 +1,11 @@
 package pdf
 
-import "io"
+import (
+	"errors"
+	"io"
+	"slices"
+	"strconv"
+)
 
 // ChangeLevel says how far a document went from a signed revision. The levels are in order of what they do to it, but for
 // the zero: nothing is known, which is never "no change".
@@ -27,12 +32,12 @@ type Changes struct {
 	// Permitted: each change is on the list of what may change, and no signature of the signed revision or of an earlier
 	// one (DocMDP, FieldMDP, the lock of its field) forbids it. Never true for ChangesUnknown and ChangesOther.
 	Permitted bool
-	// Reasons say why not: a code and the number of an object each, never content of the document.
+	// Reasons say why not: a code and, where there is one, the number of an object; never content of the document.
 	Reasons []string
 }
 
 // Differences compares every later revision, one by one, with the revision that ends at revisionEnd (Signature.RevisionEnd).
-// What cannot be read gives an error and ChangesUnknown.
+// An error means that the document cannot be opened or read from its disk; Level is ChangesUnknown then.
 func Differences(r io.ReaderAt, size int64, revisionEnd int64, b Budget) (Changes, error) {
 	all, err := AllDifferences(r, size, []int64{revisionEnd}, b)
 	if err != nil {
@@ -41,11 +46,264 @@ func Differences(r io.ReaderAt, size int64, revisionEnd int64, b Budget) (Change
 	return all[0], nil
 }
 
-// AllDifferences is Differences for several signed revisions with one reading of the document. The answers are in the
-// order of ends, and as many; an end that is no revision of this document has ChangesUnknown.
+// AllDifferences is Differences for several signed revisions, with one reading of the document and one budget for all. The
+// answers are in the order of ends, and as many. One that could not be given, because the end is no revision of this
+// document, an object cannot be read, or the budget is spent, has ChangesUnknown and the code as its reason.
 func AllDifferences(r io.ReaderAt, size int64, ends []int64, b Budget) ([]Changes, error) {
-	if _, err := open(r, size, b); err != nil {
+	d, err := open(r, size, b)
+	if err != nil {
 		return nil, err
 	}
-	return nil, errf(CodeTooMuchWork, "%d revisions: the comparison is being written", len(ends))
+	f := &differ{d: d, der: make(map[place]bool)}
+	out, revs := make([]Changes, len(ends)), make([]int, len(ends))
+	for n, end := range ends {
+		if revs[n], err = f.revision(end); err != nil {
+			if out[n], err = unknown(err); err != nil {
+				return nil, err
+			}
+		}
+		f.last = max(f.last, revs[n])
+	}
+	if f.last > 0 {
+		err = f.scan()
+	}
+	for n, end := range ends {
+		var c Changes
+		switch {
+		case revs[n] < 0:
+			continue
+		case slices.Index(ends, end) < n:
+			out[n] = out[slices.Index(ends, end)]
+			continue
+		case err == nil || revs[n] == 0:
+			var failed error
+			if c, failed = f.against(revs[n], end); failed != nil {
+				c, failed = unknown(failed)
+			}
+			if failed != nil {
+				return nil, failed
+			}
+		default:
+			if c, err = unknown(err); err != nil {
+				return nil, err
+			}
+			err = errf(c.Reasons[0], "")
+		}
+		out[n] = c
+	}
+	return out, nil
+}
+
+// unknown makes an answer of an error about the document; any other stays an error.
+func unknown(err error) (Changes, error) {
+	var e *Error
+	if !errors.As(err, &e) {
+		return Changes{}, err
+	}
+	return Changes{Reasons: []string{e.Code}}, nil
+}
+
+// differ compares revisions of one document.
+type differ struct {
+	d    *doc
+	last int // the newest section of the oldest signed revision that is asked for
+	// used tells where references to objects that change stand, see scan.
+	used map[int]*usage
+	// extent is, by section, the end of the last object that it introduces.
+	extent []int64
+	opaque int            // an object that cannot be read; 0 = none
+	der    map[place]bool // streams of validation data that were looked at
+}
+
+func (f *differ) at(i int) *doc {
+	return &doc{s: f.d.s, secs: f.d.secs[i:], mem: f.d.mem}
+}
+
+// revision is the index of the newest section of the revision that ends at end; -1 with an error.
+func (f *differ) revision(end int64) (int, error) {
+	i, err := (&history{doc: f.d}).revision(end)
+	if err == nil && i < 0 {
+		err = errf(CodeNotARevision, "no revision ends at %d", end)
+	}
+	if err != nil {
+		return -1, err
+	}
+	return i, nil
+}
+
+// maxReasons is how many reasons are kept of one comparison.
+const maxReasons = 16
+
+// comparison holds one signed revision against all later ones.
+type comparison struct {
+	f      *differ
+	old    *doc
+	i      int // newest section of the signed revision
+	end    int64
+	rights rights
+	form   *formMap // of the signed revision, when it was asked for
+	// changed are the objects that a later revision defines otherwise, by number.
+	changed map[int]*redefined
+
+	level     ChangeLevel
+	forbidden bool
+	reasons   []string
+}
+
+// redefined is an object as the signed revision has it and as a later one has it; entryNone stands for absent.
+type redefined struct {
+	was, is entry
+	same    bool // the values are equal
+	known   bool // same was computed
+}
+
+// against gives the changes since the revision with section i.
+func (f *differ) against(i int, end int64) (Changes, error) {
+	c := &comparison{f: f, old: f.at(i), i: i, end: end, level: ChangesNone, changed: make(map[int]*redefined)}
+	if err := c.whole(); err != nil {
+		return Changes{}, err
+	}
+	if i > 0 {
+		if f.opaque > 0 {
+			return Changes{Reasons: []string{"unreadable_object " + strconv.Itoa(f.opaque)}}, nil
+		}
+		if err := c.readRights(); err != nil {
+			return Changes{}, err
+		}
+	}
+	for k := i - 1; k >= 0 && c.level < ChangesOther; k-- {
+		if err := c.take(k); err != nil {
+			return Changes{}, err
+		}
+		if err := c.judge(k); err != nil {
+			return Changes{}, err
+		}
+	}
+	allowed := c.rights.allowed()
+	if c.level > allowed && c.level < ChangesOther {
+		c.refuse("not_allowed_by_certification", 0)
+	}
+	return Changes{Level: c.level, Permitted: !c.forbidden && c.level <= allowed, Reasons: c.reasons}, nil
+}
+
+// change notes an allowed change of a level.
+func (c *comparison) change(l ChangeLevel) { c.level = max(c.level, l) }
+
+// refuse notes a change that is of a known kind and forbidden.
+func (c *comparison) refuse(code string, num int) {
+	c.forbidden = true
+	if num > 0 {
+		code += " " + strconv.Itoa(num)
+	}
+	if len(c.reasons) < maxReasons && !slices.Contains(c.reasons, code) {
+		c.reasons = append(c.reasons, code)
+	}
+}
+
+// other notes a change that is not on the list.
+func (c *comparison) other(code string, num int) {
+	c.change(ChangesOther)
+	c.refuse(code, num)
+}
+
+// whole asks whether the signed revision is whole in the signed bytes, and whether behind the last revision is nothing.
+//
+// A section, an object or a stream that begins in the signed bytes can go on behind them, or stand there altogether: then
+// the signed revision means something else than what was signed.
+func (c *comparison) whole() error {
+	s := c.f.d.s
+	size, err := c.f.d.secs[c.i].trailer.direct("Size")
+	if err != nil {
+		return err
+	}
+	for j := c.i; j < len(c.f.d.secs); j++ {
+		sec := c.f.d.secs[j]
+		for _, x := range []*section{sec, sec.hybrid} {
+			if x == nil {
+				continue
+			}
+			if x.end() > c.end {
+				c.other("section_not_signed", 0)
+			}
+			// What is at or above /Size does not exist (7.5.5); a later revision would make it appear.
+			if int64(x.highest) >= size.num() {
+				c.other("object_above_size", x.highest)
+			}
+		}
+		if j < len(c.f.extent) && c.f.extent[j] > c.end {
+			c.other("object_not_signed", 0)
+		}
+	}
+	if _, err := s.tail(s.size, true); err != nil {
+		if !soft(err) {
+			return err
+		}
+		c.other("bytes_behind_eof", 0)
+	}
+	if c.i > 0 {
+		return nil
+	}
+	return c.behind()
+}
+
+// behind wants nothing but white space between the end of the newest revision and of the file.
+func (c *comparison) behind() error {
+	rest := c.f.d.s.size - c.end
+	b, err := c.f.d.s.at(c.end, int(min(rest, cursorChunk)))
+	if err != nil {
+		return err
+	}
+	if rest > cursorChunk || slices.ContainsFunc(b, func(x byte) bool { return !isSpace(x) }) {
+		c.other("bytes_behind_eof", 0)
+	}
+	return nil
+}
+
+// end is the place behind the last byte that the section was read from.
+func (sec *section) end() int64 {
+	if sec.stream != nil {
+		return sec.stream.o.data + sec.stream.n
+	}
+	return sec.trailer.o.off + int64(len(sec.trailer.o.buf))
+}
+
+// take brings changed from the revision k+1 to k.
+func (c *comparison) take(k int) error {
+	now := c.f.at(k)
+	return c.f.d.s.rowsAt(c.f.d.secs[k], func(num int, _ entry) error {
+		if c.f.used[num] == nil {
+			return nil // the same in all revisions, see scan
+		}
+		was, err := c.old.find(num)
+		if err != nil {
+			return err
+		}
+		is, err := now.find(num)
+		if err != nil {
+			return err
+		}
+		was, is = was.there(), is.there()
+		if was == is {
+			delete(c.changed, num)
+		} else if r := c.changed[num]; r == nil || r.is != is {
+			c.changed[num] = &redefined{was: was, is: is}
+		}
+		return nil
+	})
+}
+
+// there makes one of all the ways to say that there is no object.
+func (e entry) there() entry {
+	if e.kind < entryOffset {
+		return entry{}
+	}
+	return e
+}
+
+// generation is the one that a reference must have.
+func (e entry) generation() int {
+	if e.kind == entryOffset {
+		return e.gen
+	}
+	return 0
 }

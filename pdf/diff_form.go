@@ -1,0 +1,396 @@
+package pdf
+
+import (
+	"slices"
+	"strconv"
+)
+
+// formMap is the form of the signed revision: every qualified name, and what the objects are that change later.
+type formMap struct {
+	names map[string]bool
+	sigs  []field // signature fields that have a value
+	infos map[int]fieldInfo
+	looks map[int]look // appearances that change later, see formReader.look
+}
+
+// fieldInfo is the role of an object in the form.
+type fieldInfo struct {
+	name   string
+	typ    string // FT, inherited too
+	flags  int64  // Ff, inherited too
+	signed bool   // a signature field with a value
+	widget bool   // a widget that is no field of its own
+	parent bool   // it has kids that are fields
+}
+
+// look is an appearance that is an object of its own.
+type look struct {
+	field fieldInfo
+	from  int    // the object that refers to it
+	key   string // the path in from
+	dict  bool   // the appearance dictionary, else a stream
+}
+
+// oldForm reads the form of the signed revision once.
+func (c *comparison) oldForm() (*formMap, error) {
+	if c.form != nil {
+		return c.form, nil
+	}
+	f := &formMap{names: make(map[string]bool), infos: make(map[int]fieldInfo), looks: make(map[int]look)}
+	cat, err := c.old.catalog()
+	if err != nil {
+		return nil, err
+	}
+	form, err := c.old.want(cat, "AcroForm", kDict)
+	if err != nil {
+		return nil, err
+	}
+	array, err := c.old.want(form, "Fields", kArray)
+	if err != nil {
+		return nil, err
+	}
+	w := &formReader{c: c, f: f, seen: make(map[int]bool)}
+	for i := 0; array.kind() == kArray && i < len(array.n.kids); i++ {
+		if err := w.field(array.kid(i), formNode{}, 0); err != nil {
+			return nil, err
+		}
+	}
+	c.form = f
+	return f, nil
+}
+
+// formNode is what a field hands down to its kids.
+type formNode struct {
+	fieldInfo
+	value val
+}
+
+type formReader struct {
+	c    *comparison
+	f    *formMap
+	seen map[int]bool
+}
+
+// field visits a field, its kids, and their widgets.
+func (w *formReader) field(v val, in formNode, depth int) error {
+	d := w.c.old
+	if depth > d.s.max.Depth {
+		return errf(CodeTooDeep, "the fields nest too deep")
+	}
+	num := 0
+	if v.kind() == kRef {
+		if num = int(v.n.num); w.seen[num] {
+			return errf(CodeBadStructure, "object %d is twice in the field tree", num)
+		}
+		w.seen[num] = true
+	}
+	v, err := d.deref(v)
+	if err != nil || v.kind() != kDict {
+		return err
+	}
+	if in, err = w.inherit(v, in, depth); err != nil {
+		return err
+	}
+	kids, err := d.want(v, "Kids", kArray)
+	if err != nil {
+		return err
+	}
+	in.parent = false
+	for i := 0; kids.kind() == kArray && i < len(kids.n.kids); i++ {
+		k, err := d.deref(kids.kid(i))
+		if err != nil {
+			return err
+		}
+		t, err := k.direct("T")
+		if err != nil {
+			return err
+		}
+		below := in
+		if below.widget = t.kind() == kNull; !below.widget {
+			in.parent = true
+		}
+		if err := w.field(kids.kid(i), below, depth+1); err != nil {
+			return err
+		}
+	}
+	w.note(num, in)
+	if in.typ == "Sig" && in.signed && !in.widget && !in.parent {
+		w.f.sigs = append(w.f.sigs, field{name: in.name, dict: v, value: in.value})
+	}
+	return w.looks(v, num, in.fieldInfo)
+}
+
+func (w *formReader) note(num int, in formNode) {
+	if num > 0 && w.c.f.used[num] != nil {
+		w.f.infos[num] = in.fieldInfo
+	}
+}
+
+func (w *formReader) inherit(v val, in formNode, depth int) (formNode, error) {
+	d := w.c.old
+	if t, err := d.get(v, "T"); err != nil {
+		return in, err
+	} else if textual(t.kind()) {
+		part := text(t.bytes())
+		if depth > 0 {
+			part = in.name + "." + part
+		}
+		in.name = part
+		w.f.names[part] = true
+	}
+	if t, err := d.get(v, "FT"); err != nil {
+		return in, err
+	} else if t.kind() == kName {
+		in.typ = t.name()
+	}
+	if n, err := d.intOf(v, "Ff"); err != nil {
+		return in, err
+	} else if n >= 0 {
+		in.flags = n
+	}
+	if x, err := d.get(v, "V"); err != nil {
+		return in, err
+	} else if x.kind() != kNull {
+		in.value, in.signed = x, in.typ == "Sig"
+	}
+	return in, nil
+}
+
+// looks notes the appearance dictionary of a widget and the streams in it that change later. When the dictionary is an object
+// of its own, its streams are not noted: something else could have the same dictionary, which nobody looked for.
+func (w *formReader) looks(v val, num int, info fieldInfo) error {
+	ap, err := v.direct("AP")
+	if err != nil || num == 0 {
+		return err
+	}
+	if ap.kind() == kRef {
+		w.look(ap, look{field: info, from: num, key: "AP", dict: true})
+		return nil
+	}
+	for _, key := range []string{"N", "R", "D"} {
+		s, err := ap.direct(key)
+		if err != nil {
+			return err
+		}
+		w.look(s, look{field: info, from: num, key: "AP." + key})
+	}
+	return nil
+}
+
+func (w *formReader) look(ref val, l look) {
+	if ref.kind() == kRef && w.c.f.used[int(ref.n.num)] != nil {
+		w.f.looks[int(ref.n.num)] = l
+	}
+}
+
+// fields: the fields that were there stay; new ones are for signatures.
+func (p *pairing) fields(x, y val) error {
+	a, b, err := p.role(x, y, "Fields")
+	if err != nil {
+		return err
+	}
+	if b.kind() != kArray || a.kind() != kArray && a.kind() != kNull {
+		return p.unchanged("fields", y.o.num, a, b)
+	}
+	old := make(map[int64]bool)
+	for i := 0; a.kind() == kArray && i < len(a.n.kids); i++ {
+		if k := a.kid(i); k.kind() == kRef {
+			old[k.n.num] = true
+		} else if k.kind() != kNull {
+			p.other("fields", y.o.num) // a field that is no object of its own cannot be told from another
+		}
+	}
+	if err := p.s.work(len(old) + len(b.n.kids)); err != nil {
+		return err
+	}
+	for i := range b.n.kids {
+		k := b.kid(i)
+		switch {
+		case k.kind() == kRef && old[k.n.num]:
+			delete(old, k.n.num)
+		case k.kind() == kRef && p.fresh(int(k.n.num)):
+			if err := p.newField(k); err != nil {
+				return err
+			}
+		default:
+			p.other("fields", y.o.num)
+		}
+	}
+	if len(old) > 0 {
+		p.other("field_removed", y.o.num)
+	}
+	return nil
+}
+
+// fieldKeys are what a new signature field or its widget may have: nothing that acts, and no other kind of content than its
+// appearance.
+var fieldKeys = []string{"Type", "Subtype", "FT", "T", "TU", "TM", "V", "F", "Ff", "Rect", "P", "AP", "AS", "MK", "DA", "Q", "BS",
+	"Border", "Lock", "SV", "NM", "M", "C", "H", "Kids", "Parent", "CreationDate", "StructParent"}
+
+// newField is a field that the form has now.
+func (p *pairing) newField(ref val) error {
+	num := int(ref.n.num)
+	if p.seen[num] {
+		p.other("fields", num)
+		return nil
+	}
+	p.seen[num] = true
+	o, err := p.now.load(num, int(ref.n.gen))
+	if err != nil {
+		return err
+	}
+	e, err := p.s.keyed(o.val())
+	if err != nil {
+		return err
+	}
+	name := ""
+	if textual(e["T"].kind()) {
+		name = text(e["T"].bytes())
+	}
+	form, err := p.oldForm()
+	if err != nil {
+		return err
+	}
+	switch {
+	case e["FT"].name() != "Sig" || e["Parent"].kind() != kNull:
+		p.other("field", num)
+		return nil
+	case name == "" || form.names[name]:
+		// Two fields of one name are one field, with one value.
+		p.other("field_name", num)
+		return nil
+	}
+	visible, err := p.newWidget(num, e)
+	if err != nil {
+		return err
+	}
+	if kids, err := p.now.deref(e["Kids"]); err != nil {
+		return err
+	} else if kids.kind() == kArray {
+		for i := range kids.n.kids {
+			more, err := p.newKid(kids.kid(i))
+			if err != nil {
+				return err
+			}
+			visible = visible || more
+		}
+	}
+	return p.newValue(num, e["V"], visible)
+}
+
+// newKid is a widget of a new field.
+func (p *pairing) newKid(k val) (bool, error) {
+	if k.kind() != kRef || !p.fresh(int(k.n.num)) {
+		p.other("widget", 0)
+		return false, nil
+	}
+	num := int(k.n.num)
+	o, err := p.now.load(num, int(k.n.gen))
+	if err != nil {
+		return false, err
+	}
+	e, err := p.s.keyed(o.val())
+	if err != nil {
+		return false, err
+	}
+	for _, key := range []string{"T", "FT", "V", "Kids"} {
+		if e[key].kind() != kNull {
+			p.other("widget", num)
+		}
+	}
+	return p.newWidget(num, e)
+}
+
+// newWidget holds a new field or widget to its keys, and says whether it shows.
+func (p *pairing) newWidget(num int, e map[string]val) (bool, error) {
+	for key := range e {
+		if !slices.Contains(fieldKeys, key) {
+			p.other("field_key", num)
+		}
+	}
+	if e["Subtype"].kind() == kNull {
+		return false, nil
+	}
+	if e["Subtype"].name() != "Widget" {
+		p.other("widget", num)
+	}
+	p.widgets[num] = 0
+	flags, err := p.now.deref(e["F"])
+	if err != nil {
+		return false, err
+	}
+	const hidden = 2
+	rect, err := p.now.rectangle(e["Rect"])
+	if err != nil {
+		return false, err
+	}
+	return flags.num()&hidden == 0 && rect[0] != rect[2] && rect[1] != rect[3], nil
+}
+
+// newValue is what a field got as its signature. A signature that shows says that it was made; so it must be there.
+func (p *pairing) newValue(num int, v val, visible bool) error {
+	level := ChangesFormFilling
+	if v.kind() == kNull {
+		if visible {
+			p.other("visible_field_not_signed", num)
+		}
+		p.change(level)
+		return nil
+	}
+	typ, err := p.signatureValue(num, v)
+	if err != nil {
+		return err
+	}
+	if typ == "DocTimeStamp" && !visible {
+		level = ChangesLTA
+	}
+	p.change(level)
+	if visible && p.rights.certified() {
+		// It could hide what was certified, and what is below cannot be told without drawing the page.
+		p.refuse("visible_field_on_certified", num)
+	}
+	return nil
+}
+
+// signatureValue wants a signature dictionary that is a new object, and gives its type.
+func (p *pairing) signatureValue(num int, v val) (string, error) {
+	if v.kind() != kRef || !p.fresh(int(v.n.num)) {
+		p.other("signature_value", num)
+		return "", nil
+	}
+	o, err := p.now.load(int(v.n.num), int(v.n.gen))
+	if err != nil {
+		return "", err
+	}
+	e, err := p.s.keyed(o.val())
+	if err != nil {
+		return "", err
+	}
+	typ := e["Type"].name()
+	if o.data > 0 || typ != "" && typ != "Sig" && typ != "DocTimeStamp" || e["ByteRange"].kind() != kArray || e["Contents"].kind() != kHex {
+		p.other("signature_value", o.num)
+	}
+	return typ, nil
+}
+
+// rectangle reads four numbers (7.9.5); anything else is one that shows.
+func (d *doc) rectangle(v val) ([4]float64, error) {
+	all := [4]float64{0, 0, 1, 1}
+	w, err := d.deref(v)
+	if err != nil || w.kind() != kArray || len(w.n.kids) != 4 {
+		return all, err
+	}
+	var r [4]float64
+	for i := range r {
+		k, err := d.deref(w.kid(i))
+		if err != nil {
+			return all, err
+		}
+		n, err := strconv.ParseFloat(string(k.raw()), 64)
+		if err != nil {
+			return all, nil
+		}
+		r[i] = n
+	}
+	return r, nil
+}

@@ -1,0 +1,105 @@
+package pdf
+
+// rights are what the signatures of a signed revision, and of those before it, allow to change.
+type rights struct {
+	p     int // the strictest level of DocMDP or of a lock; 0 = none says
+	locks []fieldLock
+}
+
+// certified: a signature says how far the document may change.
+func (r rights) certified() bool { return r.p > 0 }
+
+// allowed is the highest level of change. Without certification signatures and forms may come, and nothing else: a plain
+// signature is over the document as it was.
+func (r rights) allowed() ChangeLevel {
+	switch r.p {
+	case 1:
+		return ChangesLTA
+	case 3:
+		return ChangesAnnotations
+	}
+	return ChangesFormFilling
+}
+
+func (r rights) locked(name string) bool {
+	for _, l := range r.locks {
+		if l.locks(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// limit takes one more level of permission, 1 to 3.
+func (r *rights) limit(p int64) {
+	if p >= 1 && p <= 3 && (r.p == 0 || int(p) < r.p) {
+		r.p = int(p)
+	}
+}
+
+// readRights asks the signatures of the signed revision. A lock in a field that is signed counts, also when its signature
+// did not take it over.
+func (c *comparison) readRights() error {
+	form, err := c.oldForm()
+	if err != nil {
+		return err
+	}
+	cat, err := c.old.catalog()
+	if err != nil {
+		return err
+	}
+	perms, err := c.old.get(cat, "Perms")
+	if err != nil {
+		return err
+	}
+	certified, err := c.old.get(perms, "DocMDP")
+	if err != nil {
+		return err
+	}
+	signed := []val{certified}
+	for _, s := range form.sigs {
+		signed = append(signed, s.value)
+		lock, err := c.old.get(s.dict, "Lock")
+		if err != nil {
+			return err
+		}
+		if err = c.lock(lock); err != nil {
+			return err
+		}
+	}
+	for _, v := range signed {
+		p, err := c.old.docMDP(v)
+		if err != nil {
+			return err
+		}
+		c.rights.limit(int64(p))
+		err = c.old.references(v, func(method string, params val) error {
+			if method != "FieldMDP" {
+				return nil
+			}
+			return c.lock(params)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lock takes over /Action, /Fields and /P of a lock or of the parameters of FieldMDP.
+func (c *comparison) lock(v val) error {
+	if v.kind() != kDict {
+		return nil
+	}
+	l, err := c.old.lockOf(v)
+	if err != nil {
+		return err
+	}
+	p, err := c.old.intOf(v, "P")
+	if err != nil {
+		return err
+	}
+	c.rights.limit(p)
+	c.rights.locks = append(c.rights.locks, l)
+	return nil
+}

@@ -1,0 +1,347 @@
+package pdf
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+)
+
+// use is a place from which an object is referred to.
+type use struct {
+	path string // keys from the outermost dictionary of from to the reference, joined by dots
+	elem bool   // it is an element of an array
+	from int    // number of the object that holds it; 0 = a trailer, -1 = several
+	// sec is the oldest section that introduces such an object: the revisions up to that one have the use, or had it.
+	sec int
+}
+
+// usage are the uses of an object that some later revision defines otherwise.
+type usage struct {
+	uses []use
+	full bool // there are more than were kept
+}
+
+const (
+	maxChanged = 1 << 17 // objects that later revisions define
+	maxFrom    = 12      // uses kept with their object
+	maxUses    = 36      // uses kept at all
+)
+
+// scan reads every object once that a revision asked for or a later one has, and notes in used where the objects that
+// change are referred to. So an object that is reached by several ways is seen, and a reference to an object that does not
+// exist yet. What is kept grows with the changes, not with the document.
+func (f *differ) scan() error {
+	if err := f.targets(); err != nil {
+		return err
+	}
+	f.extent = make([]int64, len(f.d.secs))
+	w := &scanner{f: f, done: make(map[int]bool)}
+	for j := len(f.d.secs) - 1; j >= 0; j-- {
+		w.sec = j
+		if j >= f.last {
+			w.view = f.at(f.last)
+		} else {
+			w.view, w.done = f.at(j), make(map[int]bool)
+		}
+		sec := f.d.secs[j]
+		if err := w.refs(sec.trailer, 0, false); err != nil {
+			return err
+		}
+		if err := f.d.s.rowsAt(sec, w.row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// targets are the objects that later sections define otherwise than the oldest signed revision.
+func (f *differ) targets() error {
+	f.used = make(map[int]*usage)
+	base := f.at(f.last)
+	for j := range f.last {
+		err := f.d.s.rowsAt(f.d.secs[j], func(num int, e entry) error {
+			if f.used[num] != nil {
+				return nil
+			}
+			was, err := base.find(num)
+			if err != nil || was.there() == e.there() {
+				return err
+			}
+			if f.used[num] = new(usage); len(f.used) > maxChanged {
+				return errf(CodeTooManyObjects, "more than %d objects change", maxChanged)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowsAt gives the rows of a section, and of the stream of a hybrid one, in one pass; object 0 is left out.
+func (s *source) rowsAt(sec *section, f func(num int, e entry) error) error {
+	one := func(num int, e entry, err error) error {
+		if err == nil {
+			err = s.work(1)
+		}
+		if err != nil || num == 0 {
+			return err
+		}
+		return f(num, e)
+	}
+	var err error
+	if sec.stream != nil {
+		err = s.streamRows(sec, one)
+	} else {
+		err = s.tableRows(sec, one)
+	}
+	if err != nil || sec.hybrid == nil {
+		return err
+	}
+	return s.streamRows(sec.hybrid, one)
+}
+
+func (s *source) tableRows(sec *section, f func(num int, e entry, err error) error) error {
+	for _, sp := range sec.spans {
+		c := &cursor{s: s, off: sp.pos}
+		for i := range sp.count {
+			b, err := c.fill(rowLen)
+			if err != nil {
+				return err
+			}
+			off, _ := parseInt(b[:10])
+			gen, _ := parseInt(b[11:16])
+			e := entry{kind: entryOffset, off: off, gen: int(gen)}
+			if b[17] == 'f' {
+				e = entry{kind: entryFree}
+			}
+			if err = f(sp.first+i, e, nil); err != nil {
+				return err
+			}
+			c.i += rowLen
+		}
+	}
+	return nil
+}
+
+func (s *source) streamRows(sec *section, f func(num int, e entry, err error) error) error {
+	r := sec.stream
+	in := io.Reader(nil)
+	if r.data == nil {
+		var err error
+		if in, err = s.openStream(r.o, r.n, r.f); err != nil {
+			return err
+		}
+		in = &buffered{r: in}
+	}
+	spans := slices.Clone(sec.spans)
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.pos, b.pos) })
+	buf := make([]byte, r.width())
+	for _, sp := range spans {
+		for i := range sp.count {
+			row := buf
+			if in == nil {
+				at := (int(sp.pos) + i) * len(buf)
+				row = r.data[at : at+len(buf)]
+			} else if _, err := io.ReadFull(in, buf); err != nil {
+				return streamError(err, r.o.num)
+			}
+			e, err := r.decode(row)
+			if err = f(sp.first+i, e, err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// scanner reads the objects that one section introduces.
+type scanner struct {
+	f     *differ
+	sec   int
+	view  *doc         // the revision in which the objects of sec are looked at
+	done  map[int]bool // object streams of view that were read
+	chunk []byte       // of the file
+	at    int64        // of chunk[0]
+	keys  []val        // to the value that is looked at
+}
+
+func (w *scanner) row(num int, e entry) error {
+	if e.kind < entryOffset {
+		return nil
+	}
+	if now, err := w.view.find(num); err != nil || now != e {
+		return err // overridden before it was signed
+	}
+	var err error
+	if e.kind == entryStream {
+		err = w.stream(int(e.off))
+	} else {
+		err = w.offset(num, e)
+	}
+	if err != nil && soft(err) {
+		w.f.opaque = max(1, num)
+		return nil
+	}
+	return err
+}
+
+// offset reads an object of its own.
+func (w *scanner) offset(num int, e entry) error {
+	o, err := w.object(e.off)
+	if err != nil {
+		return err
+	}
+	if o.num != num || o.gen != e.gen {
+		return errf(CodeBrokenXref, "object %d is not where it is said to be", num)
+	}
+	end := e.off + int64(o.root.end)
+	if o.data > 0 {
+		n, err := w.view.intOf(o.val(), "Length")
+		if err != nil {
+			return err
+		}
+		if n < 0 || n > w.f.d.s.size {
+			return errf(CodeBadStream, "object %d has no length", num)
+		}
+		end = o.data + n
+	}
+	w.f.extent[w.sec] = max(w.f.extent[w.sec], end)
+	return w.refs(o.val(), num, false)
+}
+
+// stream reads the objects of object stream stm that are in force, all at once: so none is decompressed twice.
+func (w *scanner) stream(stm int) error {
+	if w.done[stm] {
+		return nil
+	}
+	w.done[stm] = true
+	os, err := w.view.objStream(stm)
+	if err != nil {
+		return err
+	}
+	for idx, num := range os.nums {
+		e, err := w.view.find(num)
+		if err != nil {
+			return err
+		}
+		if (e != entry{kind: entryStream, off: int64(stm), gen: idx}) {
+			continue
+		}
+		p := w.f.d.s.parser(os.data, false)
+		p.pos = os.first + os.offs[idx]
+		root, err := w.f.d.s.value(p)
+		if err != nil {
+			return err
+		}
+		if err := w.refs((&object{num: num, off: -1, buf: os.data, root: root}).val(), num, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// object reads like source.objectAt, from a chunk of the file that serves neighbours too.
+func (w *scanner) object(off int64) (*object, error) {
+	s := w.f.d.s
+	for range 2 {
+		if in := off - w.at; in >= 0 && in < int64(len(w.chunk)) {
+			buf := w.chunk[in:]
+			o, err := parseObject(s, buf, off)
+			if !errors.Is(err, errShort) {
+				return o, err
+			}
+		}
+		n := 4 << 10
+		if next := w.at + int64(len(w.chunk)); off > w.at && off < next+cursorChunk {
+			n = cursorChunk
+		}
+		var err error
+		if w.chunk, err = s.at(off, n); err != nil {
+			return nil, err
+		}
+		w.at = off
+	}
+	return s.objectAt(off, 0)
+}
+
+func parseObject(s *source, buf []byte, off int64) (*object, error) {
+	p := s.parser(buf, off+int64(len(buf)) < s.size)
+	num, gen, err := p.header()
+	if err != nil {
+		return nil, err
+	}
+	o := &object{num: num, gen: gen, off: off, buf: buf}
+	if o.root, err = s.value(p); err != nil {
+		return nil, err
+	}
+	end, err := p.ending(o.root.kind == kDict)
+	if end > 0 {
+		o.data = off + int64(end)
+	}
+	return o, err
+}
+
+// refs notes the references in v, which stands in object from.
+func (w *scanner) refs(v val, from int, elem bool) error {
+	switch v.kind() {
+	case kRef:
+		if u := w.f.used[int(v.n.num)]; u != nil {
+			u.add(use{path: w.path(), elem: elem, from: from, sec: w.sec})
+		}
+	case kArray:
+		for i := range v.n.kids {
+			if err := w.refs(v.kid(i), from, true); err != nil {
+				return err
+			}
+		}
+	case kDict:
+		for i := 1; i < len(v.n.kids); i += 2 {
+			w.keys = append(w.keys, v.kid(i-1))
+			if err := w.refs(v.kid(i), from, false); err != nil {
+				return err
+			}
+			w.keys = w.keys[:len(w.keys)-1]
+		}
+	}
+	return nil
+}
+
+func (w *scanner) path() string {
+	var s strings.Builder
+	for i, k := range w.keys {
+		if i > 0 {
+			s.WriteByte('.')
+		}
+		// A name can hold a dot; two keys must not look like three.
+		s.WriteString(strings.ReplaceAll(k.name(), ".", "#"))
+	}
+	return strings.Clone(s.String())
+}
+
+func (u *usage) add(n use) {
+	for i := range u.uses {
+		o := &u.uses[i]
+		if o.path != n.path || o.elem != n.elem {
+			continue
+		}
+		if o.from != n.from && len(u.uses) >= maxFrom {
+			o.from = -1
+		}
+		if o.from == n.from || o.from < 0 {
+			o.sec = max(o.sec, n.sec)
+			return
+		}
+	}
+	if len(u.uses) == maxUses {
+		u.full = true
+		return
+	}
+	if len(u.uses) >= maxFrom {
+		n.from = -1
+	}
+	u.uses = append(u.uses, n)
+}
