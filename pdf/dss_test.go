@@ -47,26 +47,34 @@ func values(texts string) (out [][]byte) {
 	return out
 }
 
-// TestForeignStores: wherever the DSS dictionary of others and its arrays are, what is there stays and is used.
-func TestForeignStores(t *testing.T) {
-	const vri = "/VRI<</0123456789ABCDEF0123456789ABCDEF01234567<</Type/VRI/Cert 11 0 R/TU(D:2026)>>>>"
-	indirect := storeOf("10 0 R", item{10, "<</Type/DSS/Certs 11 0 R" + vri + "/OCSPs[]/CRLs null>>"}, item{11, "[20 0 R 21 0 R 22 0 R]"})
-	direct := storeOf("<</Certs[20 0 R %last\n 21 0 R 22 0 R 20 0 R null 99 0 R]"+vri+">>", item{11, "[20 0 R]"})
+const foreignVRI = "/VRI<</0123456789ABCDEF0123456789ABCDEF01234567<</Type/VRI/Cert 11 0 R/TU(D:2026)>>>>"
+
+// foreignStore is a document with a store, and what of it must stand in the update.
+type foreignStore struct {
+	doc  []byte
+	keep string
+}
+
+func foreignStores() map[string]foreignStore {
+	indirect := storeOf("10 0 R", item{10, "<</Type/DSS/Certs 11 0 R" + foreignVRI + "/OCSPs[]/CRLs null>>"}, item{11, "[20 0 R 21 0 R 22 0 R]"})
+	direct := storeOf("<</Certs[20 0 R %last\n 21 0 R 22 0 R 20 0 R null 99 0 R]"+foreignVRI+">>", item{11, "[20 0 R]"})
 	part := newFile(spec{version: "1.5"})
 	it := indirect.items()
 	part.put(it[1:]...)
 	part.hybrid(30, it[0], item{31, "null"})
-	for name, c := range map[string]struct {
-		doc  []byte
-		keep string
-	}{
+	return map[string]foreignStore{
 		"indirect":        {classic(indirect), "[20 0 R 21 0 R 22 0 R "},
 		"direct":          {classic(direct), "[20 0 R %last\n 21 0 R 22 0 R 20 0 R null 99 0 R "},
 		"object streams":  {packed(indirect, true), "[20 0 R 21 0 R 22 0 R "},
 		"packed catalog":  {packed(direct, false), "[20 0 R %last\n"},
 		"hybrid":          {part.Bytes(), "[20 0 R 21 0 R 22 0 R "},
 		"null dictionary": {classic(storeOf("null")), "/Certs["},
-	} {
+	}
+}
+
+// TestForeignStores: wherever the DSS dictionary of others and its arrays are, what is there stays and is used.
+func TestForeignStores(t *testing.T) {
+	for name, c := range foreignStores() {
 		t.Run(name, func(t *testing.T) {
 			checkQPDF(t, c.doc)
 			had := storedIn(t, c.doc)
@@ -77,7 +85,7 @@ func TestForeignStores(t *testing.T) {
 			if !strings.Contains(up, c.keep) {
 				t.Errorf("no %q in\n%s", c.keep, up)
 			}
-			if !strings.HasPrefix(c.keep, "/Certs[") && strings.Count(up, vri) != 1 {
+			if !strings.HasPrefix(c.keep, "/Certs[") && strings.Count(up, foreignVRI) != 1 {
 				t.Errorf("/VRI is not as it was in\n%s", up)
 			}
 			if strings.Contains(up, "\n11 0 obj") || strings.Contains(up, "\n20 0 obj") {

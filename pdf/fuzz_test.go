@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -29,6 +30,12 @@ func testdataFiles() map[string][]byte {
 	}
 	for _, c := range attacks() {
 		add("signed", c.name, c.pdf)
+	}
+	for name, c := range badStores() {
+		add("dss", strings.ReplaceAll(name, " ", "-"), c.doc)
+	}
+	for name, c := range foreignStores() {
+		add("dss", strings.ReplaceAll(name, " ", "-"), c.doc)
 	}
 	return out
 }
@@ -129,6 +136,80 @@ func FuzzDocument(f *testing.F) {
 		}
 		if err == nil && errBefore == nil && len(after) < len(before)+1 {
 			t.Errorf("%d signatures, before %d", len(after), len(before))
+		}
+	})
+}
+
+// FuzzAddDSS: whatever the bytes are, the answer is typed, within the budget, and a store that took a value has it, once,
+// with all that it had before, in a document whose signatures are the same.
+func FuzzAddDSS(f *testing.F) {
+	seeds, _ := filepath.Glob("testdata/*/*.pdf")
+	if len(seeds) < 80 {
+		f.Fatal("the seeds are not where they were")
+	}
+	for i, name := range seeds {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b, []byte{'a' + byte(i%26)})
+	}
+	f.Fuzz(func(t *testing.T, doc, content []byte) {
+		if len(doc) > 128<<10 || len(content) > 127 {
+			return
+		}
+		size := int64(len(doc))
+		c := &countingReader{b: doc}
+		had, errHad := Stored(c, size, fuzzBudget)
+		typed(t, errHad)
+		m := Material{Certificates: [][]byte{value("z")}, CRLs: [][]byte{value(string(content)), value("z"), value(string(content))}}
+		up, err := AddDSS(c, size, m, fuzzBudget)
+		typed(t, err)
+		if c.n > 3*fuzzBudget.Bytes {
+			t.Errorf("%d bytes read", c.n)
+		}
+		if err != nil || up == nil {
+			return
+		}
+		whole := append(bytes.Clone(doc), up...)
+		r, total := bytes.NewReader(whole), int64(len(whole))
+		has, err := Stored(r, total, Budget{})
+		if err != nil || errHad == nil && (len(has.Certificates) > len(had.Certificates)+1 || len(has.CRLs) > len(had.CRLs)+2 || len(has.OCSPs) != len(had.OCSPs)) {
+			t.Errorf("the store was %q and is %q: %v", had, has, err)
+		}
+		if again, err := AddDSS(r, total, m, Budget{}); again != nil || err != nil {
+			t.Errorf("added again: %v", err)
+		}
+		before, errBefore := Signatures(bytes.NewReader(doc), size, Budget{})
+		after, err := Signatures(r, total, Budget{})
+		if errBefore == nil && (err != nil || len(after) != len(before)) {
+			t.Errorf("%d signatures became %d: %v", len(before), len(after), err)
+		}
+	})
+}
+
+// FuzzByteRangeDigests: any ranges are refused, or hashed as they stand in one reading.
+func FuzzByteRangeDigests(f *testing.F) {
+	f.Add([]byte("0123456789abcdef"), int64(3), int64(5), int64(11), int64(7), int64(7), int64(9))
+	f.Add([]byte("0123456789abcdef"), int64(16), int64(16), int64(0), int64(-1), int64(1<<62), int64(1<<62))
+	f.Fuzz(func(t *testing.T, doc []byte, a1, b1, n1, a2, b2, n2 int64) {
+		c := &countingReader{b: doc}
+		wants := []RangeWant{want(5, a1, b1, n1), want(6, a2, b2, n2), want(5, a2, b2, n2)}
+		got, err := ByteRangeDigests(c, int64(len(doc)), wants)
+		typed(t, err)
+		if c.n > int64(len(doc)) {
+			t.Errorf("%d bytes read of %d", c.n, len(doc))
+		}
+		if err != nil {
+			return
+		}
+		for i, w := range wants {
+			h, r := w.Hash.New(), w.Signature.ByteRange
+			h.Write(doc[:r[1]])
+			h.Write(doc[r[2] : r[2]+r[3]])
+			if !bytes.Equal(h.Sum(nil), got[i]) {
+				t.Errorf("another digest of %v", r)
+			}
 		}
 	})
 }
