@@ -201,6 +201,8 @@ type ocspExtensions struct {
 	certHash      certHash
 }
 
+var errUnknownCritical = malformed("a critical extension is not known")
+
 // readOCSPExtensions reads Extensions (RFC 5280 §4.1). None stands twice; a
 // critical one that we do not know is refused (RFC 6960 §4.4).
 func readOCSPExtensions(der cryptobyte.String) (ocspExtensions, error) {
@@ -241,7 +243,7 @@ func readOCSPExtensions(der cryptobyte.String) (ocspExtensions, error) {
 				return found, malformed("certHash")
 			}
 		case critical:
-			return found, malformed("a critical extension is not known")
+			return found, errUnknownCritical
 		}
 	}
 	return found, nil

@@ -134,7 +134,7 @@ func (r *OCSPResponse) readData(der cryptobyte.String) error {
 	}
 	extensions, err := readTaggedExtensions(&data, 1)
 	if err != nil || !data.Empty() {
-		return fmt.Errorf("%w: its extensions", errOCSPResponse)
+		return badExtensions(err)
 	}
 	r.Nonce = extensions.nonce
 	return nil
@@ -158,10 +158,18 @@ func readSingle(list *cryptobyte.String) (SingleStatus, error) {
 	}
 	extensions, err := readTaggedExtensions(&one, 1)
 	if err != nil || !one.Empty() {
-		return s, fmt.Errorf("%w: its extensions", errOCSPResponse)
+		return s, badExtensions(err)
 	}
 	s.ArchiveCutoff, s.certHash = extensions.archiveCutoff, extensions.certHash
 	return s, nil
+}
+
+// badExtensions says why extensions are refused; nil: there is more behind them.
+func badExtensions(err error) error {
+	if errors.Is(err, errUnknownCritical) {
+		return refused(FromOCSP, StatusCritical, "a critical extension is not known")
+	}
+	return fmt.Errorf("%w: its extensions", errOCSPResponse)
 }
 
 func (s *SingleStatus) readState(one *cryptobyte.String) bool {
