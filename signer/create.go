@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -43,8 +44,9 @@ type Upload interface {
 }
 
 // Create takes an order: it streams the documents to disk while hashing them, looks at the structure of
-// each at once, and stores the request in state created. Nothing is kept of a refused order, so its
-// idempotency key stays free. A key that was used for another order is ErrKeyReused.
+// each at once, and stores the request in state created; up may be nil for an order of digests or of finished documents.
+// Nothing is kept of a refused order, so its idempotency key stays free. A key that was used for another order is
+// ErrKeyReused; ErrHeld: another open request makes the next revision of one of the documents.
 func (s *Service) Create(ctx context.Context, client string, o Order, up Upload) (*Request, error) {
 	rec, err := s.newRecord(client, o)
 	if err != nil {
@@ -55,20 +57,30 @@ func (s *Service) Create(ctx context.Context, client string, o Order, up Upload)
 			return r, err
 		}
 	}
+	var mine []Document // whose blobs came with this call
 	kept := false
 	defer func() {
 		if !kept {
-			s.drop(rec.Documents)
+			s.drop(mine)
 		}
 	}()
-	if err := s.receive(ctx, rec, up); err != nil {
+	switch {
+	case len(o.Digests) > 0:
+		err = s.takeDigests(rec, o)
+	case len(o.Continues) > 0:
+		err = s.takeContinued(ctx, rec, o)
+	default:
+		err = s.receive(ctx, rec, up, o.Exclusive)
+		mine = rec.Documents
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := s.ordered(rec); err != nil {
 		return nil, err
 	}
 	if o.IdempotencyKey != "" {
-		digest, err := fingerprint(o, rec.Documents)
+		digest, err := fingerprint(o, mine)
 		if err != nil {
 			return nil, err
 		}
@@ -76,37 +88,62 @@ func (s *Service) Create(ctx context.Context, client string, o Order, up Upload)
 	}
 	err = s.dep.Requests.Insert(ctx, rec)
 	if errors.Is(err, ErrKeyTaken) {
-		return s.lost(ctx, rec, o)
+		return s.lost(ctx, rec, o, mine)
 	}
-	if err != nil {
-		// Unknown whether it was stored: the blobs stay, the sweep at the next start decides.
-		kept = true
-		return nil, fmt.Errorf("store request: %w", err)
+	if held, ok := errors.AsType[*HeldError](err); ok {
+		return nil, heldBy(held)
 	}
 	kept = true
+	if err != nil {
+		// Unknown whether it was stored: the blobs stay, the sweep at the next start decides.
+		return nil, fmt.Errorf("store request: %w", err)
+	}
 	s.jobs.wakeUp() // its end may be nearer than what Run waits for
 	return view(rec), nil
+}
+
+// check finds what is wrong with an order before anything is read.
+func (s *Service) check(client string, o Order) error {
+	cades, hashes := o.Format == CAdES, len(o.Digests) > 0
+	switch {
+	case levelOf(o.Level) == 0:
+		return ErrLevel
+	case o.Level == LevelBB && s.oneTime(client):
+		return ErrLevelOnce
+	case o.Format != PAdES && !cades,
+		o.Packaging != "" && !cades,
+		o.Packaging != "" && o.Packaging != Detached && o.Packaging != Attached,
+		o.Packaging == Attached && hashes:
+		return ErrFormat
+	case hashes && !cades && o.Level == LevelLTA:
+		return ErrLevelHash
+	case hashes && len(o.Continues) > 0:
+		return ErrDigest.with("digests and finished documents cannot be ordered together")
+	case len(o.Continues) > 0 && cades:
+		return ErrContinues.with("the next revision is one of a PDF; with cades send the file")
+	case len(o.Visible) > 0:
+		return ErrAppearance.with("visible signatures are not made yet")
+	case !language(o.Language):
+		return ErrLanguage
+	case o.Reference != "" && !visibleASCII(o.Reference, maxReference):
+		return ErrReference
+	case o.RedirectURL != "" && !redirectAllowed(o.RedirectURL):
+		return ErrRedirect
+	case o.Lifetime < minLifetime || o.Lifetime > s.cfg.MaxLifetime:
+		return ErrLifetime
+	case o.IdempotencyKey != "" && !visibleASCII(o.IdempotencyKey, maxKey):
+		return ErrKey
+	}
+	return nil
 }
 
 func (s *Service) newRecord(client string, o Order) (*Record, error) {
 	setDefault(&o.Level, defaultLevel)
 	setDefault(&o.Language, defaultLanguage)
 	setDefault(&o.Lifetime, s.cfg.Lifetime)
-	switch {
-	case levelOf(o.Level) == 0:
-		return nil, ErrLevel
-	case o.Level == "B-B" && s.oneTime(client):
-		return nil, ErrLevelOnce
-	case !language(o.Language):
-		return nil, ErrLanguage
-	case o.Reference != "" && !visibleASCII(o.Reference, maxReference):
-		return nil, ErrReference
-	case o.RedirectURL != "" && !redirectAllowed(o.RedirectURL):
-		return nil, ErrRedirect
-	case o.Lifetime < minLifetime || o.Lifetime > s.cfg.MaxLifetime:
-		return nil, ErrLifetime
-	case o.IdempotencyKey != "" && !visibleASCII(o.IdempotencyKey, maxKey):
-		return nil, ErrKey
+	setDefault(&o.Format, PAdES)
+	if err := s.check(client, o); err != nil {
+		return nil, err
 	}
 	now := s.now()
 	token := make([]byte, 32)
@@ -123,7 +160,14 @@ func (s *Service) newRecord(client string, o Order) (*Record, error) {
 		CreatedAt: now, ExpiresAt: now.Add(o.Lifetime),
 	}
 	rec.NextAt = rec.ExpiresAt
-	rec.Progress.SignedOrder, rec.Progress.OneTime = o.SignedOrder, s.oneTime(client)
+	p := &rec.Progress
+	p.SignedOrder, p.OneTime, p.Hashes, p.Visible = o.SignedOrder, s.oneTime(client), len(o.Digests) > 0, o.Visible
+	if o.Format == CAdES {
+		p.Format = CAdES
+		if o.Packaging == Attached {
+			p.Packaging = Attached
+		}
+	}
 	ev, err := s.event(Created)
 	if err != nil {
 		return nil, err
@@ -132,10 +176,11 @@ func (s *Service) newRecord(client string, o Order) (*Record, error) {
 	return rec, nil
 }
 
-// receive stores every document of up and fills rec.Documents, also when it fails half way.
-func (s *Service) receive(ctx context.Context, rec *Record, up Upload) error {
+// receive stores every document of up and fills rec.Documents, also when it fails half way. exclusive: the next revision
+// of each is held for rec; of documents that hold a signature already it always is.
+func (s *Service) receive(ctx context.Context, rec *Record, up Upload, exclusive bool) error {
 	room := s.cfg.MaxRequestBytes
-	for {
+	for up != nil {
 		name, r, err := up.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			break
@@ -146,28 +191,50 @@ func (s *Service) receive(ctx context.Context, rec *Record, up Upload) error {
 		if len(rec.Documents) == s.cfg.MaxDocuments {
 			return ErrManyDocuments
 		}
-		doc, err := newDocument(name, len(rec.Documents)+1)
+		doc, err := s.store(ctx, name, r, len(rec.Documents)+1, room)
 		if err != nil {
 			return err
 		}
-		blob, err := s.dep.Blobs.Put(ctx, r, min(room, s.cfg.MaxDocumentBytes))
-		if err != nil {
-			return putError(err, room < s.cfg.MaxDocumentBytes)
-		}
-		room -= blob.Size
-		doc.Blob, doc.Size, doc.SHA256 = blob.Name, blob.Size, blob.SHA256
+		room -= doc.Size
 		rec.Documents = append(rec.Documents, doc)
 		if twice(rec.Documents) {
 			return ErrTwice.with(fmt.Sprintf("document %d was sent before", len(rec.Documents)))
 		}
-		if err := s.inspect(ctx, doc); err != nil {
+		signed, err := s.inspect(ctx, rec, &doc)
+		if err != nil {
 			return numbered(err, len(rec.Documents))
+		}
+		if signed || exclusive {
+			rec.hold(doc.SHA256)
 		}
 	}
 	if len(rec.Documents) == 0 {
 		return ErrNoDocument
 	}
 	return nil
+}
+
+// store takes one document in, of at most room bytes. What is learned while it streams by need not be read again.
+func (s *Service) store(ctx context.Context, name string, r io.Reader, n int, room int64) (Document, error) {
+	doc, err := newDocument(name, n)
+	if err != nil {
+		return doc, err
+	}
+	h := pdf.NewPrefixHasher(crypto.SHA256)
+	blob, err := s.dep.Blobs.Put(ctx, io.TeeReader(r, h), min(room, s.cfg.MaxDocumentBytes))
+	if err != nil {
+		return doc, putError(err, room < s.cfg.MaxDocumentBytes)
+	}
+	doc.Blob, doc.Size, doc.SHA256 = blob.Name, blob.Size, h.SHA256()
+	prefix, err := h.Prefix()
+	if err == nil {
+		doc.Prefix, err = json.Marshal(prefix)
+	}
+	if err != nil {
+		s.drop([]Document{doc})
+		return doc, fmt.Errorf("state of the hash: %w", err)
+	}
+	return doc, nil
 }
 
 // ordered says early that a signed order will be refused. It proves nothing: the keys are the SAM's knowledge.
@@ -180,11 +247,13 @@ func (s *Service) ordered(rec *Record) error {
 		err = o.At(s.now())
 	}
 	if err == nil {
-		files := make([][]byte, len(rec.Documents))
+		hash, digests := crypto.SHA256, make([][]byte, len(rec.Documents))
 		for i, d := range rec.Documents {
-			files[i] = d.SHA256
+			if digests[i] = d.SHA256; rec.Progress.Hashes {
+				digests[i], hash = d.Digest, digestAlgorithms[d.DigestAlgorithm]
+			}
 		}
-		err = o.Covers(crypto.SHA256, files)
+		err = o.Covers(hash, digests)
 	}
 	if err != nil {
 		return ErrOrder.with(strings.TrimPrefix(err.Error(), "order: "))
@@ -196,20 +265,32 @@ func (s *Service) ordered(rec *Record) error {
 // the SAM signs each once.
 func twice(docs []Document) bool {
 	last := len(docs) - 1
-	return slices.ContainsFunc(docs[:last], func(d Document) bool { return bytes.Equal(d.SHA256, docs[last].SHA256) })
+	return slices.ContainsFunc(docs[:last], func(d Document) bool {
+		return bytes.Equal(d.SHA256, docs[last].SHA256) && bytes.Equal(d.Digest, docs[last].Digest)
+	})
 }
 
 // inspect reads the structure of a document, so that one that cannot be signed is refused at once and not
-// when the person has confirmed.
-func (s *Service) inspect(ctx context.Context, d Document) error {
-	f, err := s.dep.Blobs.Open(ctx, d.Blob)
+// when the person has confirmed; and it says whether the document holds a signature already.
+func (s *Service) inspect(ctx context.Context, rec *Record, d *Document) (signed bool, err error) {
+	if rec.Progress.Format == CAdES {
+		if d.Size == 0 {
+			return false, ErrEmpty
+		}
+		return false, nil // any file can be signed beside it
+	}
+	f, err := s.openBase(ctx, d)
 	if err != nil {
-		return fmt.Errorf("open document: %w", err)
+		return false, err
 	}
 	defer f.Close()
 	// The reserve only has to be a possible one here; the real one needs the certificate.
 	err = pdf.Check(f, d.Size, pdf.Options{SignatureTime: s.now(), Reserve: 16 << 10, Hash: crypto.SHA256, Budget: s.cfg.PDF})
-	return pdfError(err)
+	if err != nil {
+		return false, pdfError(err)
+	}
+	found, err := pdf.Signatures(f, d.Size, s.cfg.PDF)
+	return err != nil || len(found) > 0, nil // in doubt it is one to be careful with
 }
 
 // numbered says which document is meant, by its place: its name is not for errors.

@@ -189,7 +189,7 @@ func TestOrdersThatCannotBeTaken(t *testing.T) {
 		"the same twice":  {signer.Order{}, upload(good, good), signer.ErrTwice},
 		"three documents": {signer.Order{}, upload(good, onePage("%\n"), onePage("%%\n")), signer.ErrManyDocuments},
 		"too much":        {signer.Order{}, upload(good, append(bytes.Clone(good), make([]byte, 2000)...)), signer.ErrRequestSize},
-		"level":           {signer.Order{Level: "B-LTA"}, upload(good), signer.ErrLevel},
+		"level":           {signer.Order{Level: "B-X"}, upload(good), signer.ErrLevel},
 		"language":        {signer.Order{Language: "fr"}, upload(good), signer.ErrLanguage},
 		"reference":       {signer.Order{Reference: "a b"}, upload(good), signer.ErrReference},
 		"javascript":      {signer.Order{RedirectURL: "javascript:alert(1)"}, upload(good), signer.ErrRedirect},

@@ -47,6 +47,7 @@ func (e *Error) because(cause error) *Error {
 var (
 	// The order.
 	ErrUnknown        = &Error{Code: "not_found", Detail: "there is no such signature request", Hint: "check the id, and that this API key made the request"}
+	ErrEmpty          = &Error{Code: "document_empty", Detail: "the document has 0 bytes", Hint: "send the whole file"}
 	ErrNoDocument     = &Error{Code: "no_documents", Detail: "the request has no document", Hint: "send at least one PDF"}
 	ErrManyDocuments  = &Error{Code: "too_many_documents", Detail: "the request has too many documents", Hint: "make several requests"}
 	ErrDocumentSize   = &Error{Code: "document_too_large", Detail: "a document is larger than this service takes", Hint: "send a smaller file, or divide it"}
@@ -73,6 +74,7 @@ var (
 	ErrOrder          = &Error{Code: "signed_order_invalid", Detail: "the signed order is not one, is not in force, or is not of these documents", Hint: "make it with tekend order sign over the files that you send, in their order"}
 	ErrStorage        = &Error{Code: "storage_full", Detail: "there is no room for the documents", Hint: "try again later", Retryable: true}
 	ErrDocumentAbsent = &Error{Code: "document_not_found", Detail: "the request has no document with this number", Hint: "documents are numbered from 1"}
+	ErrNotHere        = &Error{Code: "document_not_found", Detail: "only the digest of this document was ordered; the document is not here", Hint: "GET it with Accept: application/json for the parts of the signature"}
 	ErrNotFinished    = &Error{Code: "not_finished", Detail: "the document is not signed yet", Hint: "wait until the request is finished: GET the request with ?wait=30s"}
 	ErrEvidenceSoon   = &Error{Code: "evidence_not_ready", Detail: "the record of the signature is not sealed yet", Hint: "ask again in two seconds", Retryable: true}
 
@@ -151,6 +153,7 @@ var samErrors = map[string]*Error{
 	sam.CodeCredentialUnknown:  ErrCertificate,
 	sam.CodeSuspended:          ErrSuspended,
 	sam.CodeAttributesRefused:  ErrRefused,
+	sam.CodeHashOrdersRefused:  ErrHashesRefused,
 	sam.CodeTimeStampRequired:  ErrTSA,
 	sam.CodeBurnt:              ErrOutcome,
 	sam.CodeNotAuthorized:      ErrSessionOver,

@@ -4,45 +4,89 @@ import (
 	"context"
 	"crypto"
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
+	"tekend/certs"
 	"tekend/cms"
 	"tekend/pdf"
-	"tekend/validate"
+	"tekend/revocation"
+	"tekend/tsa"
 )
 
-// finish is step 7. Every part is repeatable and none needs the key: time-stamp, assemble, embed, check
-// our own product. What does not pass is not released.
+// finish is step 7: time-stamp, proof of the certificates, time-stamp over everything, assemble, check our own product.
+// Every part is repeatable and none needs the key. What a partner gave is durable before the next partner is asked, so that
+// an outage or a crash repeats nothing that was had. What does not pass at the ordered level is not released.
 func (s *Service) finish(ctx context.Context, rec *Record) error {
+	who, err := rec.party()
+	if err != nil {
+		return err
+	}
+	for _, part := range []func(context.Context, *Record, *party) error{s.stamp, s.prove, s.archive} {
+		next := *rec
+		next.Documents = slices.Clone(rec.Documents)
+		if err := part(ctx, &next, who); err != nil {
+			return s.keepParts(ctx, rec, &next, err)
+		}
+		if !worked(rec, &next) {
+			continue
+		}
+		// Up to B-T nobody else is asked: the time-stamp is stored with the product.
+		if levelOf(rec.Level) > levelOf(LevelBT) {
+			if err := s.put(ctx, Change{Was: rec.State, Now: &next, Works: true}); err != nil {
+				return err
+			}
+		}
+		*rec = next
+	}
 	next := *rec
 	next.Documents = slices.Clone(rec.Documents)
-	err := s.finishDocuments(ctx, &next)
-	if err == nil {
-		next.State = Finished
-		next.Progress.Notice = nil
-		return s.advance(ctx, rec, Change{Now: &next, Works: true})
+	for i := range next.Documents {
+		if err := s.complete(ctx, rec, &next.Documents[i], who); err != nil {
+			return s.keepParts(ctx, rec, &next, err)
+		}
 	}
+	next.State = Finished
+	next.Progress.Notice = nil
+	return s.advance(ctx, rec, Change{Now: &next, Works: true})
+}
+
+// late says how a request fails that waited too long, by what it waited for.
+var late = map[string]*Error{
+	ErrTSA.Code:        ErrStampLate,
+	ErrRevocation.Code: ErrRevocLate,
+}
+
+// keepParts decides what an error of a part means. Parts that came already are kept for the next try.
+func (s *Service) keepParts(ctx context.Context, rec, next *Record, err error) error {
 	var own *Error
 	if errors.As(err, &own) && !own.Retryable {
 		return err
 	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if !s.now().Before(rec.Progress.SignedAt.Add(s.cfg.FinishWithin)) {
 		s.cfg.Log.Error("not finished before the deadline", "request", rec.ID, "err", err)
-		return ErrStampLate
+		if own != nil && late[own.Code] != nil {
+			return late[own.Code]
+		}
+		return ErrLevelLate
 	}
-	if newStamps(rec, &next) {
-		// Time-stamps that came already are kept for the next try.
-		if e := s.put(ctx, Change{Was: rec.State, Now: &next, Works: true}); e != nil {
+	if worked(rec, next) {
+		if e := s.put(ctx, Change{Was: rec.State, Now: next, Works: true}); e != nil {
 			return e
 		}
-		*rec = next
+		*rec = *next
 	}
 	return err
 }
 
-func newStamps(old, now *Record) bool {
+// worked says whether a part has added to a document's work: each time it does, it makes a new Work.
+func worked(old, now *Record) bool {
 	for i := range now.Documents {
 		if now.Documents[i].Work != old.Documents[i].Work {
 			return true
@@ -51,85 +95,281 @@ func newStamps(old, now *Record) bool {
 	return false
 }
 
-func (s *Service) finishDocuments(ctx context.Context, rec *Record) error {
-	for i := range rec.Documents {
-		if err := s.finishDocument(ctx, rec, &rec.Documents[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// made says that a document is ready for release.
+func (w *Work) made() bool { return w.Update != nil || w.CMS != nil || w.Before != nil }
 
-func (s *Service) finishDocument(ctx context.Context, rec *Record, d *Document) error {
-	w := *d.Work
-	if w.Update != nil {
+// stamp gives each signature value its time-stamp.
+func (s *Service) stamp(ctx context.Context, rec *Record, who *party) error {
+	if rec.Level == LevelBB {
 		return nil
 	}
-	leaf, chain, err := parseChain(rec.Progress.Chain)
-	if err != nil {
-		return err
-	}
-	if rec.Level != "B-B" && w.TimeStamp == nil {
-		if s.now().After(leaf.NotAfter) {
+	for i := range rec.Documents {
+		d := &rec.Documents[i]
+		if d.Work.TimeStamp != nil {
+			continue
+		}
+		if s.now().After(who.leaf.NotAfter) {
 			return errStampedLate
 		}
-		digest := sha256.Sum256(w.Value)
-		t, err := s.dep.Stamper.Stamp(ctx, digest[:], crypto.SHA256)
+		digest := sha256.Sum256(d.Work.Value)
+		t, err := s.askStamp(ctx, rec, digest[:], crypto.SHA256)
 		if err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			s.cfg.Log.Warn("time-stamp", "request", rec.ID, "err", err)
-			return ErrTSA
+			return err
 		}
-		if t.GenTime.After(leaf.NotAfter) {
+		if t.GenTime.After(who.leaf.NotAfter) {
 			return errStampedLate
 		}
+		w := *d.Work
 		w.TimeStamp = t.Raw
-		kept := w
-		d.Work = &kept
+		d.Work = &w
 	}
-	der, err := cms.Assemble(cms.Parts{
-		SignedAttrs: w.SignedAttrs, Value: w.Value, Certificate: leaf, Chain: chain, TimeStampToken: w.TimeStamp,
-	})
-	if err != nil {
-		s.cfg.Log.Error("assemble", "request", rec.ID, "err", err)
-		return ErrOwnCheck.with("the signature value does not fit the certificate")
-	}
-	if w.Update, err = w.Prepared.Embed(der); err != nil {
-		return pdfError(err)
-	}
-	if err := s.checkProduct(ctx, rec, d, &w); err != nil {
-		return err
-	}
-	d.Work = &w
 	return nil
 }
 
-// checkProduct validates the whole signed document as anybody else would. Earlier signatures in it are
-// their makers' matter; ours must be TOTAL_PASSED, at the level asked for, over the whole file.
-func (s *Service) checkProduct(ctx context.Context, rec *Record, d *Document, w *Work) error {
-	f, err := s.dep.Blobs.Open(ctx, d.Blob)
+func (s *Service) askStamp(ctx context.Context, rec *Record, digest []byte, h crypto.Hash) (*tsa.Token, error) {
+	t, err := s.dep.Stamper.Stamp(ctx, digest, h)
 	if err != nil {
-		return fmt.Errorf("open document: %w", err)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		s.cfg.Log.Warn("time-stamp", "request", rec.ID, "err", err)
+		return nil, ErrTSA
 	}
-	defer f.Close()
-	r := pdf.Reader(f, d.Size, w.Update)
-	report, err := validate.PDF(ctx, r, r.Size(), validate.Options{Roots: s.dep.Roots, At: s.now(), NoRevocation: true})
+	return t, nil
+}
+
+// prove makes sure that the signer's certificate was still good when its last time-stamp was there, and from B-LT on
+// collects what proves it to others. All time-stamps are there already, so that one answer serves all documents.
+func (s *Service) prove(ctx context.Context, rec *Record, who *party) error {
+	waiting := func(d Document) bool { return !d.Work.made() && d.Work.Material == nil }
+	if !slices.ContainsFunc(rec.Documents, waiting) {
+		return nil
+	}
+	path, err := certs.BuildPath(who.leaf, who.chain, s.dep.Roots, s.now(), certs.Signing)
 	if err != nil {
-		return fmt.Errorf("check our product: %w", err)
+		return ErrCertificate.because(err)
 	}
-	for _, sig := range report.Signatures {
-		if sig.FieldName != w.Prepared.FieldName {
+	since := rec.Progress.SignedAt
+	needs := []revocation.Need{{Path: path}}
+	for _, d := range rec.Documents {
+		if d.Work.TimeStamp == nil {
 			continue
 		}
-		if sig.Indication == validate.TotalPassed && sig.Level == rec.Level && sig.CoversWholeFile && !sig.LaterChanges {
-			return nil
+		t, unit, err := s.unitPath(d.Work.TimeStamp)
+		if err != nil {
+			return err
 		}
-		s.cfg.Log.Error("own product refused", "request", rec.ID, "document", d.ID,
-			"indication", fmt.Sprint(sig.Indication), "sub", sig.SubIndication, "level", sig.Level, "reasons", sig.Reasons)
-		return ErrOwnCheck
+		if t.After(since) {
+			since = t
+		}
+		if !slices.ContainsFunc(needs, func(n revocation.Need) bool { return n.Path[0].Equal(unit[0]) }) {
+			needs = append(needs, revocation.Need{Path: unit})
+		}
 	}
-	s.cfg.Log.Error("own product has no signature of ours", "request", rec.ID, "document", d.ID)
-	return ErrOwnCheck
+	needs[0].Since = since
+	lasting := levelOf(rec.Level) > levelOf(LevelBT)
+	if !lasting {
+		since = since.Truncate(time.Second) // nobody else sees this answer: it need not show that it is the later one of a second
+	}
+	if err := s.stillGood(ctx, rec, path, since); err != nil || !lasting {
+		return err
+	}
+	m, err := s.dep.Revocation.Material(ctx, needs)
+	if err != nil {
+		return s.unproven(ctx, rec, err)
+	}
+	for i := range rec.Documents {
+		if d := &rec.Documents[i]; waiting(*d) {
+			w := *d.Work
+			w.Material = &m
+			d.Work = &w
+		}
+	}
+	return nil
+}
+
+// unitPath is the path of the unit that made a token of ours, and genTime.
+func (s *Service) unitPath(token []byte) (time.Time, []*x509.Certificate, error) {
+	t, err := tsa.ParseToken(token)
+	if err != nil {
+		return time.Time{}, nil, fmt.Errorf("our time-stamp: %w", err)
+	}
+	if t.Certificate == nil {
+		return time.Time{}, nil, errors.New("our time-stamp: the unit's certificate is not in it")
+	}
+	path, err := certs.BuildPath(t.Certificate, embedded(token), s.dep.Roots, t.GenTime, certs.TimeStamping)
+	if err != nil {
+		return time.Time{}, nil, fmt.Errorf("our time-stamp: %w", err)
+	}
+	return t.GenTime, path, nil
+}
+
+// embedded gives the certificates in a token.
+func embedded(token []byte) (all []*x509.Certificate) {
+	sd, err := cms.Parse(token, cms.Budget{Bytes: tsa.MaxToken})
+	if err != nil {
+		return nil
+	}
+	for _, raw := range sd.Certificates {
+		if c, err := cms.ReadCertificate(raw); err == nil {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// stillGood ends the request when the certificate was revoked before it could be finished: whoever revoked it did not want
+// that signature any more, or did not make it.
+func (s *Service) stillGood(ctx context.Context, rec *Record, path []*x509.Certificate, since time.Time) error {
+	st, err := s.dep.Revocation.Status(ctx, path[0], path[1], since)
+	switch {
+	case errors.Is(err, revocation.ErrNotNeeded):
+		return nil
+	case err != nil:
+		return s.unproven(ctx, rec, err)
+	case st.State != certs.StatusGood:
+		return ErrCertificate.with("the person's certificate was revoked before the document was finished; the signature is not released")
+	}
+	return nil
+}
+
+func (s *Service) unproven(ctx context.Context, rec *Record, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	s.cfg.Log.Warn("revocation data", "request", rec.ID, "err", err)
+	return ErrRevocation
+}
+
+// archive gives each document of level B-LTA the time-stamp over everything.
+func (s *Service) archive(ctx context.Context, rec *Record, who *party) error {
+	if rec.Level != LevelLTA {
+		return nil
+	}
+	for i := range rec.Documents {
+		d := &rec.Documents[i]
+		if d.Work.made() || d.Work.Archive != nil && d.Work.Archive.Token != nil {
+			continue
+		}
+		w := *d.Work
+		a, hash, err := s.archived(ctx, rec, d, who)
+		if err != nil {
+			return err
+		}
+		t, err := s.askStamp(ctx, rec, a.Imprint, hash)
+		if err != nil {
+			return err
+		}
+		a.Token = t.Raw
+		w.Archive = a
+		d.Work = &w
+	}
+	return nil
+}
+
+// archived fixes the bytes that the time-stamp over everything is for.
+func (s *Service) archived(ctx context.Context, rec *Record, d *Document, who *party) (*Archive, crypto.Hash, error) {
+	if rec.Progress.Format == CAdES {
+		return s.archivedCMS(rec, d, who)
+	}
+	updates, err := s.lifted(ctx, rec, d, who)
+	if err != nil {
+		return nil, 0, err
+	}
+	f, err := s.openBase(ctx, d)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	f.addBytes(updates)
+	room := s.dep.Stamper.LearnedSize()
+	p, err := pdf.Prepare(f, f.size, pdf.Options{
+		TimeStamp: true, Reserve: room + max(room/5, 1024), Hash: crypto.SHA256, Known: d.Work.known(), Budget: s.cfg.PDF,
+	})
+	if err != nil {
+		return nil, 0, pdfError(err)
+	}
+	return &Archive{Updates: updates, Prepared: *p, Imprint: p.Digest}, crypto.SHA256, nil
+}
+
+// known is what was hashed by SHA-256 when the signature was prepared: all that stands before it.
+func (w *Work) known() *pdf.Prefix {
+	k := w.Prepared.Prefix()
+	if k == nil || k.Hash == crypto.SHA256 {
+		return k
+	}
+	return &pdf.Prefix{Size: k.Size, Hash: crypto.SHA256, State: k.SHA256}
+}
+
+// lifted is a PDF's signature as an update, from B-LT on with the DSS dictionary behind it.
+func (s *Service) lifted(ctx context.Context, rec *Record, d *Document, who *party) ([]byte, error) {
+	der, err := s.assemble(rec, d.Work, who)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := d.Work.Prepared.Embed(der)
+	if err != nil {
+		return nil, pdfError(err)
+	}
+	if d.Work.Material == nil {
+		return signed, nil
+	}
+	f, err := s.openBase(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	f.addBytes(signed)
+	store, err := pdf.AddDSS(f, f.size, *d.Work.Material, s.cfg.PDF)
+	if err != nil {
+		return nil, fmt.Errorf("DSS dictionary: %w", err)
+	}
+	return slices.Concat(signed, store), nil
+}
+
+// complete makes the product of one document and has it checked.
+func (s *Service) complete(ctx context.Context, rec *Record, d *Document, who *party) error {
+	if d.Work.made() {
+		return nil
+	}
+	w := *d.Work
+	var err error
+	switch {
+	case rec.Progress.Format == CAdES || rec.Progress.Hashes:
+		err = s.completeCMS(rec, d, &w, who)
+	case w.Archive != nil:
+		var stamp []byte
+		stamp, err = w.Archive.Prepared.Embed(w.Archive.Token)
+		w.Update = slices.Concat(w.Archive.Updates, stamp)
+	default:
+		w.Update, err = s.lifted(ctx, rec, d, who)
+	}
+	if errors.Is(err, &pdf.Error{Code: pdf.CodeCMSTooLarge}) && w.Archive != nil {
+		// The time-stamp is longer than any before. That one is made anew, with the room that is known to be needed now.
+		d.Work = d.Work.without(func(w *Work) { w.Archive = nil })
+		return ErrLevelWait
+	}
+	if err != nil {
+		return pdfError(err)
+	}
+	level, err := s.checkProduct(ctx, rec, d, &w)
+	if err != nil {
+		if errors.Is(err, ErrLevelWait) {
+			// What was collected does not do. It is collected anew.
+			d.Work = d.Work.without(func(w *Work) { w.Material, w.Archive = nil, nil })
+		}
+		return err
+	}
+	w.Archive = nil
+	if !rec.Progress.Hashes {
+		w.Material = nil // it is in the product
+	}
+	d.Work, d.Level = &w, level
+	return nil
+}
+
+func (w *Work) without(f func(*Work)) *Work {
+	less := *w
+	f(&less)
+	return &less
 }

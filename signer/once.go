@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -23,7 +24,8 @@ type Once struct {
 
 // fingerprint is the digest over an order as it was understood: what the client left out is the same as its
 // default (but a life that it left out stays "ours"), and whether it came in parts or as one body does not
-// matter. Its form is part of the database: a new member of an order is added with omitempty.
+// matter. docs are those that were uploaded. Its form is part of the database: a new member of an order is added with
+// omitempty.
 func fingerprint(o Order, docs []Document) ([]byte, error) {
 	type document struct {
 		Name   string `json:"name"`
@@ -38,7 +40,21 @@ func fingerprint(o Order, docs []Document) ([]byte, error) {
 		Lifetime  time.Duration `json:"lifetime"`
 		Documents []document    `json:"documents"`
 		Order     string        `json:"signed_order,omitempty"`
-	}{V: 1, Order: o.SignedOrder, Level: o.Level, Language: o.Language, Reference: o.Reference, Redirect: o.RedirectURL, Lifetime: o.Lifetime}
+
+		Format    string          `json:"format,omitempty"`
+		Packaging string          `json:"packaging,omitempty"`
+		Digests   []OrderedDigest `json:"digests,omitempty"`
+		Continues []Continued     `json:"continues,omitempty"`
+		Exclusive bool            `json:"exclusive,omitempty"`
+		Visible   []Visible       `json:"visible,omitempty"`
+	}{
+		V: 1, Order: o.SignedOrder, Level: o.Level, Language: o.Language, Reference: o.Reference, Redirect: o.RedirectURL,
+		Lifetime: o.Lifetime, Digests: o.Digests, Continues: o.Continues, Exclusive: o.Exclusive, Visible: o.Visible,
+	}
+	if o.Format == CAdES {
+		f.Format, f.Packaging = CAdES, Detached
+		setIf(&f.Packaging, o.Packaging)
+	}
 	setDefault(&f.Level, defaultLevel)
 	setDefault(&f.Language, defaultLanguage)
 	for _, d := range docs {
@@ -60,7 +76,7 @@ func (s *Service) repeat(ctx context.Context, rec *Record, o Order, up Upload) (
 		return nil, err
 	}
 	var docs []Document
-	for {
+	for up != nil && len(o.Digests) == 0 && len(o.Continues) == 0 {
 		name, r, err := up.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			break
@@ -86,12 +102,12 @@ func (s *Service) repeat(ctx context.Context, rec *Record, o Order, up Upload) (
 }
 
 // lost answers an order of which the same key was stored by another call while its documents came in.
-func (s *Service) lost(ctx context.Context, rec *Record, o Order) (*Request, error) {
+func (s *Service) lost(ctx context.Context, rec *Record, o Order, mine []Document) (*Request, error) {
 	first, err := s.dep.Requests.Load(ctx, Lookup{Client: rec.Client, Key: o.IdempotencyKey})
 	if err != nil {
 		return nil, fmt.Errorf("load the request of an idempotency key: %w", err)
 	}
-	return s.sameOrder(rec, first, o, rec.Documents)
+	return s.sameOrder(rec, first, o, mine)
 }
 
 // sameOrder shows the first request as it was when it was made, so that the answer is the same again; Get
@@ -105,6 +121,11 @@ func (s *Service) sameOrder(rec, first *Record, o Order, docs []Document) (*Requ
 		return nil, ErrKeyReused
 	}
 	then := *first
-	then.State, then.Language, then.Progress, then.Events = Created, rec.Language, Progress{}, first.Events[:1]
+	then.State, then.Language, then.Events = Created, rec.Language, first.Events[:1]
+	then.Progress = Progress{Format: rec.Progress.Format, Packaging: rec.Progress.Packaging, Hashes: rec.Progress.Hashes}
+	then.Documents = slices.Clone(first.Documents)
+	for i := range then.Documents {
+		then.Documents[i].Level = ""
+	}
 	return view(&then), nil
 }

@@ -19,10 +19,10 @@ const (
 	LevelBB  = "B-B"
 	LevelBT  = "B-T"
 	LevelBLT = "B-LT"
-	LevelBTA = "B-LTA"
+	LevelLTA = "B-LTA"
 )
 
-var levels = []string{"", LevelBB, LevelBT, LevelBLT, LevelBTA}
+var levels = []string{"", LevelBB, LevelBT, LevelBLT, LevelLTA}
 
 // levelOf makes levels comparable: 1 for B-B to 4 for B-LTA, 0 for what is none.
 func levelOf(name string) int {

@@ -3,7 +3,6 @@ package signer
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -21,20 +20,38 @@ import (
 // old one stays valid until its own end: both mean the same bytes.
 const renewBefore = 3 * time.Minute
 
+// cadesLife is how old signing-time may be when the SAM is asked to confirm; the SAM takes 10 minutes.
+const cadesLife = 5 * time.Minute
+
+// party is who signs, and how.
+type party struct {
+	leaf  *x509.Certificate
+	chain []*x509.Certificate // its issuers
+	alg   cms.Algorithm       // the usual one of the key
+}
+
+// party reads who signs from a request of state identified or later.
+func (r *Record) party() (*party, error) {
+	leaf, chain, err := parseChain(r.Progress.Chain)
+	return &party{leaf: leaf, chain: chain, alg: cms.Algorithm(r.Progress.Algorithm)}, err
+}
+
+// algorithm is how d is signed: with the hash that was ordered, or the usual one of the key.
+func (p *party) algorithm(d *Document) (cms.Algorithm, error) {
+	if d.DigestAlgorithm == "" {
+		return p.alg, nil
+	}
+	return p.alg.WithHash(digestAlgorithms[d.DigestAlgorithm])
+}
+
 // prepareDocuments is step 3: after it every byte that will be signed is fixed.
 func (s *Service) prepareDocuments(ctx context.Context, rec *Record) error {
-	leaf, chain, err := parseChain(rec.Progress.Chain)
+	who, err := rec.party()
 	if err != nil {
 		return err
 	}
-	now := s.now()
-	if err := certs.CheckPath(leaf, chain, s.dep.Roots, now, certs.Signing); err != nil {
-		return ErrCertificate
-	}
-	alg := cms.Algorithm(rec.Progress.Algorithm)
-	room, err := s.reserve(alg, leaf, chain, rec.Level)
-	if err != nil {
-		return err
+	if err := certs.CheckPath(who.leaf, who.chain, s.dep.Roots, s.now(), certs.Signing); err != nil {
+		return ErrCertificate.because(err)
 	}
 	next := *rec
 	next.State = Prepared
@@ -42,56 +59,119 @@ func (s *Service) prepareDocuments(ctx context.Context, rec *Record) error {
 	next.Documents = slices.Clone(rec.Documents)
 	for i := range next.Documents {
 		d := &next.Documents[i]
-		p, err := s.prepareDocument(ctx, d, pdf.Options{SignatureTime: now, Reserve: room, Hash: alg.Hash(), Budget: s.cfg.PDF})
-		if err != nil {
+		if d.Work, err = s.prepareDocument(ctx, rec, d, who); err != nil {
 			return err
 		}
-		attrs, err := alg.SignedAttributes(p.Digest, leaf)
-		if err != nil {
-			return fmt.Errorf("signed attributes: %w", err)
-		}
-		d.Work = &Work{Prepared: *p, SignedAttrs: attrs}
 	}
 	return s.advance(ctx, rec, Change{Now: &next, Works: true})
 }
 
+func (s *Service) prepareDocument(ctx context.Context, rec *Record, d *Document, who *party) (*Work, error) {
+	alg, err := who.algorithm(d)
+	if err != nil {
+		return nil, ErrDigestAlg.because(err)
+	}
+	w, digest := &Work{}, d.Digest
+	switch {
+	case rec.Progress.Hashes:
+	case rec.Progress.Format == CAdES:
+		digest, err = s.sum(ctx, d, alg.Hash())
+	default:
+		w.Prepared, err = s.preparePDF(ctx, rec, d, who)
+		digest = w.Prepared.Digest
+	}
+	if err != nil {
+		return nil, err
+	}
+	w.SignedAttrs, err = s.attributes(rec, alg, digest, who.leaf)
+	return w, err
+}
+
+// attributes are what the key will sign: those of PAdES hold no time, the PDF does.
+func (s *Service) attributes(rec *Record, alg cms.Algorithm, digest []byte, leaf *x509.Certificate) (attrs []byte, err error) {
+	if rec.Progress.Format == CAdES {
+		attrs, err = alg.CAdESAttributes(digest, leaf, s.now(), "")
+	} else {
+		attrs, err = alg.SignedAttributes(digest, leaf)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("signed attributes: %w", err)
+	}
+	return attrs, nil
+}
+
+// renewTimes makes the signed attributes of a CAdES request anew when their signing-time is old, and says whether it did.
+// Nobody has been asked about the new ones.
+func (s *Service) renewTimes(rec *Record) (renewed bool, err error) {
+	if rec.Progress.Format != CAdES {
+		return false, nil
+	}
+	who, err := rec.party()
+	if err != nil {
+		return false, err
+	}
+	rec.Documents = slices.Clone(rec.Documents)
+	for i := range rec.Documents {
+		d := &rec.Documents[i]
+		a, err := cms.ParseSignedAttributes(d.Work.SignedAttrs)
+		if err != nil {
+			return false, fmt.Errorf("our signed attributes: %w", err)
+		}
+		if age := s.now().Sub(a.SigningTime); age >= 0 && age < cadesLife {
+			continue
+		}
+		w := *d.Work
+		alg, err := who.algorithm(d)
+		if err == nil {
+			w.SignedAttrs, err = s.attributes(rec, alg, a.MessageDigest, who.leaf)
+		}
+		if err != nil {
+			return false, err
+		}
+		d.Work, renewed = &w, true
+	}
+	return renewed, nil
+}
+
 // reserve is how many bytes of DER the signature may have (ades §6.5): the exact size with the largest
 // value, the largest time-stamp seen of our TSA, and 20 %, at least 1 kB.
-func (s *Service) reserve(alg cms.Algorithm, leaf *x509.Certificate, chain []*x509.Certificate, level string) (int, error) {
+func (s *Service) reserve(who *party, level string) (int, error) {
 	stamp := 0
-	if level != "B-B" {
+	if level != LevelBB {
 		stamp = s.dep.Stamper.LearnedSize()
 	}
-	n, err := alg.Size(leaf, chain, stamp)
+	n, err := who.alg.Size(who.leaf, who.chain, stamp)
 	if err != nil {
 		return 0, fmt.Errorf("size of the signature: %w", err)
 	}
 	return n + max(n/5, 1024), nil
 }
 
-func (s *Service) prepareDocument(ctx context.Context, d *Document, o pdf.Options) (*pdf.Prepared, error) {
-	f, err := s.dep.Blobs.Open(ctx, d.Blob)
+func (s *Service) preparePDF(ctx context.Context, rec *Record, d *Document, who *party) (pdf.Prepared, error) {
+	room, err := s.reserve(who, rec.Level)
 	if err != nil {
-		return nil, fmt.Errorf("open document: %w", err)
+		return pdf.Prepared{}, err
+	}
+	f, err := s.openBase(ctx, d)
+	if err != nil {
+		return pdf.Prepared{}, err
 	}
 	defer f.Close()
-	p, err := pdf.Prepare(f, d.Size, o)
+	hash := who.alg.Hash()
+	p, err := pdf.Prepare(f, d.Size, pdf.Options{
+		SignatureTime: s.now(), Reserve: room, Hash: hash, Known: d.known(hash), Budget: s.cfg.PDF,
+	})
 	if err != nil {
-		return nil, pdfError(err)
+		return pdf.Prepared{}, pdfError(err)
 	}
 	if !bytes.Equal(p.BaseDigest, d.SHA256) {
-		return nil, ErrDamaged
+		return pdf.Prepared{}, ErrDamaged
 	}
-	return p, nil
+	return *p, nil
 }
 
-// digestName is the alg of a document by the size of its digest: SHA-384 where the key is on P-384.
-func digestName(size int) string {
-	if size == crypto.SHA384.Size() {
-		return consent.SHA384
-	}
-	return consent.SHA256
-}
+// digestNames are the algorithms of documents by the size of their digests.
+var digestNames = map[int]string{32: consent.SHA256, 48: consent.SHA384, 64: consent.SHA512}
 
 // prepared is step 4 and the arrival of itsme's answer (step 5).
 func (s *Service) prepared(ctx context.Context, rec *Record, page bool) (again bool, err error) {
@@ -113,7 +193,8 @@ func (s *Service) lasts(p *Progress) bool {
 	return c.ExpiresAt.Sub(now) >= renewBefore || p.OneTime && p.SessionEnds.Sub(c.ExpiresAt) < renewBefore
 }
 
-// addOrder adds what the provider signed, and what ties each prepared document to the one that was ordered.
+// addOrder adds what the provider signed, and what ties each prepared PDF to the one that was ordered; a digest that is
+// signed as it was ordered needs no tie.
 func addOrder(r *sam.PrepareRequest, rec *Record) error {
 	if rec.Progress.SignedOrder == "" {
 		return nil
@@ -123,6 +204,9 @@ func addOrder(r *sam.PrepareRequest, rec *Record) error {
 		return ErrOrderBad
 	}
 	r.Order, r.Provider = rec.Progress.SignedOrder, o.Iss
+	if rec.Progress.Hashes || rec.Progress.Format == CAdES {
+		return nil
+	}
 	for i := range r.Documents {
 		base := rec.Documents[i].Work.Prepared.Base()
 		r.Documents[i].Base = &base
@@ -130,21 +214,37 @@ func addOrder(r *sam.PrepareRequest, rec *Record) error {
 	return nil
 }
 
-// prepareConfirmation has the SAM make manifest, check code and the address where the person confirms.
-func (s *Service) prepareConfirmation(ctx context.Context, rec *Record) error {
+// question is what the SAM is asked to have confirmed.
+func question(rec *Record) (sam.PrepareRequest, error) {
 	r := sam.PrepareRequest{V: sam.Version, Txn: txn(rec), Credential: rec.Progress.Credential, Language: rec.Language}
 	for _, d := range rec.Documents {
+		a, err := cms.ParseSignedAttributes(d.Work.SignedAttrs)
+		if err != nil {
+			return r, fmt.Errorf("our signed attributes: %w", err)
+		}
 		r.Documents = append(r.Documents, sam.Document{
-			Label: d.Label, Alg: digestName(len(d.Work.Prepared.Digest)), Digest: d.Work.Prepared.Digest, SignedAttrs: d.Work.SignedAttrs,
+			Label: d.Label, Alg: digestNames[len(a.MessageDigest)], Digest: a.MessageDigest, SignedAttrs: d.Work.SignedAttrs,
+			Hash: rec.Progress.Hashes,
 		})
 	}
-	if err := addOrder(&r, rec); err != nil {
+	return r, addOrder(&r, rec)
+}
+
+// prepareConfirmation has the SAM make manifest, check code and the address where the person confirms.
+func (s *Service) prepareConfirmation(ctx context.Context, rec *Record) error {
+	next := *rec
+	renewed, err := s.renewTimes(&next)
+	if err != nil {
+		return err
+	}
+	r, err := question(&next)
+	if err != nil {
 		return err
 	}
 	p, err := s.dep.Preparing.Prepare(ctx, r)
-	next := *rec
 	next.Progress.Tries++
-	c := Change{Now: &next}
+	// An answer to a question about attributes that are no more would sign nothing that we have.
+	c := Change{Now: &next, Works: renewed, Abandon: renewed}
 	switch why := samError(err); {
 	case err == nil && s.now().Before(p.ExpiresAt):
 		next.Progress.Confirmation = &Confirmation{

@@ -137,13 +137,13 @@ type Document struct {
 // Work is what the steps made of a document. Everything that came from a partner stands here before it is used, so that a
 // crash asks nobody twice. Base and updates are joined only while somebody reads.
 type Work struct {
-	Prepared    pdf.Prepared `json:"prepared,omitzero"` // of a PDF
-	SignedAttrs []byte       `json:"signed_attrs"`      // DER SET OF
-	Value       []byte       `json:"value,omitempty"`
-	Algorithm   string       `json:"algorithm,omitempty"`  // of Value, as the SAM names it
-	TimeStamp   []byte       `json:"time_stamp,omitempty"` // over Value, from B-T on
-	Material    *material    `json:"material,omitempty"`   // what proves the certificates, made after TimeStamp; from B-LT on
-	Archive     *Archive     `json:"archive,omitempty"`    // until state finished; of B-LTA
+	Prepared    pdf.Prepared  `json:"prepared,omitzero"` // of a PDF
+	SignedAttrs []byte        `json:"signed_attrs"`      // DER SET OF
+	Value       []byte        `json:"value,omitempty"`
+	Algorithm   string        `json:"algorithm,omitempty"`  // of Value, as the SAM names it
+	TimeStamp   []byte        `json:"time_stamp,omitempty"` // over Value, from B-T on
+	Material    *pdf.Material `json:"material,omitempty"`   // what proves the certificates, made after TimeStamp; from B-LT on
+	Archive     *Archive      `json:"archive,omitempty"`    // until state finished; of B-LTA
 	// In state finished, what was made: for a PDF its final update; for cades and for bare digests the CMS, of an attached
 	// one without the file: Before and After.
 	Update []byte `json:"update,omitempty"`
@@ -206,6 +206,3 @@ type Lookup struct {
 	Works     bool   // load Documents[].Work too
 	Work      int    // load the Work of this document, from 1, and of no other: each is as large as the update of a PDF
 }
-
-// material is pdf.Material.
-type material = struct{ Certificates, OCSPs, CRLs [][]byte }

@@ -22,7 +22,9 @@ import (
 	"time"
 
 	"tekend/ca"
+	"tekend/certs"
 	"tekend/pdf"
+	"tekend/revocation"
 	"tekend/sam"
 	"tekend/tsa"
 )
@@ -43,8 +45,9 @@ var (
 
 // Requests keeps the requests. Implementations are safe for concurrent use and never retry.
 type Requests interface {
-	// Insert stores a new request with its documents, its first event and, if it has one, its Once, durable
-	// when it returns. ErrKeyTaken: the client has used the key of Once before, and nothing was stored.
+	// Insert stores a new request with its documents, its first event, its Holds and, if it has one, its Once,
+	// durable when it returns. ErrKeyTaken: the client has used the key of Once before; *HeldError: one of Holds is
+	// another open request's. Then nothing was stored.
 	Insert(ctx context.Context, r *Record) error
 	// Load returns a request, or ErrNotFound.
 	Load(ctx context.Context, l Lookup) (*Record, error)
@@ -67,11 +70,15 @@ type Signers interface {
 	CredentialOf(ctx context.Context, client, reference string) (string, error)
 }
 
-// Blob is a stored document: an opaque name, size in bytes and SHA-256.
+// HeldError is returned by Insert when another open request holds one of Record.Holds.
+type HeldError struct{ Request string } // its id; "" when it ended just now
+
+func (e *HeldError) Error() string { return "the next revision is held by request " + e.Request }
+
+// Blob is a stored document: an opaque name and the size in bytes.
 type Blob struct {
-	Name   string
-	Size   int64
-	SHA256 []byte
+	Name string
+	Size int64
 }
 
 // BlobFile is an open blob.
@@ -82,7 +89,7 @@ type BlobFile interface {
 
 // Blobs keeps uploaded bytes, unchanged for ever.
 type Blobs interface {
-	// Put streams r to disk while hashing. File and directory are durable when it returns. More than
+	// Put streams r to its end to disk. File and directory are durable when it returns. More than
 	// limit bytes: ErrTooLarge, nothing is kept.
 	Put(ctx context.Context, r io.Reader, limit int64) (Blob, error)
 	Open(ctx context.Context, name string) (BlobFile, error)
@@ -134,6 +141,13 @@ type Stamper interface {
 	LearnedSize() int // bytes of the largest token seen
 }
 
+// Proving tells whether certificates are good, and collects what proves it to others. Errors mean that it could not be
+// had yet. Repeatable. See revocation.Collector, which it is.
+type Proving interface {
+	Status(ctx context.Context, cert, issuer *x509.Certificate, since time.Time) (*certs.Status, error)
+	Material(ctx context.Context, needs []revocation.Need) (pdf.Material, error)
+}
+
 // Config is the signer's part of the front's configuration file.
 type Config struct {
 	// Now is the clock. Required.
@@ -156,8 +170,8 @@ type Config struct {
 	// MaxDocuments limits the documents of one request. Default and highest 250
 	// (sam.MaxDocuments): itsme's text names the first ones and counts the others.
 	MaxDocuments int `yaml:"max_documents"`
-	// FinishWithin is how long we try to get time-stamps after signing. Default 24h; then the request
-	// fails (it is never released at a lower level).
+	// FinishWithin is how long we try to get time-stamps and revocation data after signing. Default 24h; then
+	// the request fails (it is never released at a lower level).
 	FinishWithin time.Duration `yaml:"finish_within"`
 	// StopWithin is how long Run lets steps end that are under way when it is stopped. Default 15s.
 	StopWithin time.Duration `yaml:"stop_within"`
@@ -192,7 +206,9 @@ type Dependencies struct {
 	Revocations Revocations
 	Issuer      Issuer
 	Stamper     Stamper
-	Evidence    Evidencing
+	// Revocation is asked when a document is finished.
+	Revocation Proving
+	Evidence   Evidencing
 	// EvidenceStampers stamp evidence beside Stamper: authorities of others. May be empty.
 	EvidenceStampers []Stamper
 	// Roots are the trust anchors that our own product is checked against.

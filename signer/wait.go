@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"time"
-
-	"tekend/pdf"
 )
 
 const (
@@ -77,23 +75,37 @@ func (s *Service) Wait(ctx context.Context, client, id string, d time.Duration) 
 	}
 }
 
-// Document opens the signed document n (from 1) of a finished request.
+// Document opens what was made of document n (from 1) of a finished request: the signed PDF, or the CAdES signature,
+// which with packaging attached holds the file. ErrNotHere: only its digest was ordered; see Product.
 func (s *Service) Document(ctx context.Context, client, id string, n int) (*Content, error) {
-	rec, err := s.mine(ctx, client, Lookup{ID: id, Work: n})
+	rec, d, err := s.made(ctx, client, id, n)
 	if err != nil {
 		return nil, err
 	}
-	if n < 1 || n > len(rec.Documents) {
-		return nil, ErrDocumentAbsent
+	if rec.Progress.Hashes {
+		return nil, ErrNotHere
 	}
-	if rec.State != Finished {
-		return nil, ErrNotFinished.with("the request is in state " + string(rec.State))
-	}
-	return s.content(ctx, &rec.Documents[n-1])
+	return s.content(ctx, rec, d)
 }
 
-// PageDocument opens document n (from 1) as the person with the page's token may read it: as uploaded,
-// then prepared (exactly what will be signed), then signed.
+// made is document n of a finished request, with its Work.
+func (s *Service) made(ctx context.Context, client, id string, n int) (*Record, *Document, error) {
+	rec, err := s.mine(ctx, client, Lookup{ID: id, Work: n})
+	if err != nil {
+		return nil, nil, err
+	}
+	if n < 1 || n > len(rec.Documents) {
+		return nil, nil, ErrDocumentAbsent
+	}
+	if rec.State != Finished {
+		return nil, nil, ErrNotFinished.with("the request is in state " + string(rec.State))
+	}
+	return rec, &rec.Documents[n-1], nil
+}
+
+// PageDocument opens document n (from 1) as the person with the page's token may read it: a PDF as uploaded,
+// then prepared (exactly what will be signed), then signed; a file of another kind as uploaded. ErrNotHere: only its
+// digest was ordered.
 func (s *Service) PageDocument(ctx context.Context, token string, n int) (*Content, error) {
 	rec, err := s.load(ctx, Lookup{Token: token, Work: n})
 	if err != nil {
@@ -102,20 +114,43 @@ func (s *Service) PageDocument(ctx context.Context, token string, n int) (*Conte
 	if n < 1 || n > len(rec.Documents) {
 		return nil, ErrDocumentAbsent
 	}
-	return s.content(ctx, &rec.Documents[n-1])
+	d := &rec.Documents[n-1]
+	switch {
+	case rec.Progress.Hashes:
+		return nil, ErrNotHere
+	case rec.Progress.Format == CAdES:
+		f, err := s.openBase(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		return f.content(d.Name, typeFile), nil
+	}
+	return s.content(ctx, rec, d)
 }
 
+// Media types of what is given out.
+const (
+	typePDF      = "application/pdf"
+	typeFile     = "application/octet-stream"
+	typeDetached = "application/pkcs7-signature" // RFC 8551 §3.2.1
+	typeAttached = "application/pkcs7-mime"
+)
+
 // content joins base and update while it is read; nothing is copied.
-func (s *Service) content(ctx context.Context, d *Document) (*Content, error) {
-	f, err := s.dep.Blobs.Open(ctx, d.Blob)
-	if err != nil {
-		return nil, fmt.Errorf("open document: %w", err)
+func (s *Service) content(ctx context.Context, rec *Record, d *Document) (*Content, error) {
+	if rec.Progress.Format == CAdES && rec.Progress.Packaging != Attached {
+		return (&segments{Closer: io.NopCloser(nil)}).addBytes(d.Work.CMS).content(d.Name+".p7s", typeDetached), nil
 	}
-	if d.Work == nil {
-		return &Content{Name: d.Name, Size: d.Size, ReadSeeker: io.NewSectionReader(f, 0, d.Size), closer: f}, nil
+	f, err := s.openBase(ctx, d)
+	switch {
+	case err != nil:
+		return nil, err
+	case rec.Progress.Format == CAdES:
+		return f.between(d.Work.Before, d.Work.After).content(d.Name+".p7m", typeAttached), nil
+	case d.Work != nil:
+		f.addBytes(d.Work.last())
 	}
-	r := pdf.Reader(f, d.Size, d.Work.last())
-	return &Content{Name: d.Name, Size: r.Size(), ReadSeeker: r, closer: f}, nil
+	return f.content(d.Name, typePDF), nil
 }
 
 // last is the update as far as the work has come: with the signature, or with its empty space.
@@ -124,4 +159,25 @@ func (w *Work) last() []byte {
 		return w.Update
 	}
 	return w.Prepared.Update
+}
+
+// Product gives what was made of digest n (from 1) of a finished order of digests. ErrDocumentAbsent for an order of
+// documents: see Document.
+func (s *Service) Product(ctx context.Context, client, id string, n int) (*Product, error) {
+	rec, d, err := s.made(ctx, client, id, n)
+	if err != nil {
+		return nil, err
+	}
+	if !rec.Progress.Hashes {
+		return nil, ErrDocumentAbsent.with("this request is of documents, not of digests")
+	}
+	w := d.Work
+	p := &Product{
+		Format: view(rec).Format, Level: d.Level, Algorithm: w.Algorithm, SignedAttrs: w.SignedAttrs, Value: w.Value, CMS: w.CMS,
+		Certificates: rec.Progress.Chain, TimeStamp: w.TimeStamp,
+	}
+	if w.Material != nil {
+		p.OCSPs, p.CRLs, p.Extra = w.Material.OCSPs, w.Material.CRLs, w.Material.Certificates
+	}
+	return p, nil
 }

@@ -60,6 +60,7 @@ type world struct {
 	token *hsm.Token
 	kind  hsm.KeyKind // of people's keys
 	pki   pki
+	net   pkiNet // where certificates say that their status is told
 	itsme string // base URL
 	ahead atomic.Int64
 
@@ -126,6 +127,7 @@ func newWorldOn(t testing.TB, kind hsm.KeyKind, token *hsm.Token) *world {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	w := &world{t: t, dir: dir, token: token, kind: kind}
+	w.startNet()
 	w.ceremony()
 	jwks := listen(t)
 	w.startItsme(jwks.Addr().String())
@@ -172,7 +174,7 @@ func (w *world) ceremony() {
 	root, issuing, unit := w.key("root", hsm.P256), w.key("issuing-ca", hsm.P256), w.key("tsu", hsm.P256)
 	w.key("itsme-ident-sig", hsm.RSA2048)
 	w.key("itsme-confirm-sig", hsm.RSA2048)
-	pub := certs.PublishedBy("http://127.0.0.1:1/pki", "root", "http://127.0.0.1:1/cps")
+	pub := certs.PublishedBy(w.net.url, "root", "http://127.0.0.1:1/cps")
 	order := func(p certs.Profile, name string, key crypto.PublicKey) certs.Order {
 		return certs.Order{
 			Profile: p, PublicKey: key, NotBefore: now.Add(-time.Minute), NotAfter: now.Add(5 * 365 * 24 * time.Hour), Publication: pub,
@@ -302,7 +304,7 @@ func (w *world) startCA() {
 	role, err := authority.New(w.t.Context(), authority.Config{
 		Now: w.now, Log: w.log(), DB: w.path("ca.db"),
 		RootFile: w.path("root.pem"), IssuingCAFile: w.path("issuing.pem"), TSUFile: w.path("tsu.pem"), RootCRLFile: w.path("root.crl"),
-		PublicURL: "http://127.0.0.1:1/pki", CPSURL: "http://127.0.0.1:1/cps", PDS: []certs.PDS{{URL: "https://127.0.0.1:1/pds", Language: "en"}},
+		PublicURL: w.net.url, CPSURL: "http://127.0.0.1:1/cps", PDS: []certs.PDS{{URL: "https://127.0.0.1:1/pds", Language: "en"}},
 		Itsme: it, IdentClient: "IDENT", ConfirmClient: "CONFIRM", DefaultCountry: "BE",
 		TermsVersion: terms, TermsSHA256: base64.RawURLEncoding.EncodeToString(sum[:]),
 	}, authority.Dependencies{Signer: issuing, OCSP: responder, Keys: itsme.NewProvider(it, nil)})
@@ -371,7 +373,7 @@ func (w *world) startFront() {
 	}, signer.Dependencies{
 		Requests: badDisk{st, &w.disk}, Claims: st, Callbacks: st, Signers: st, Blobs: st,
 		Enrolling: samc, Certifying: samc, Preparing: samc, Activation: samc, Uses: samc, Revoking: samc, Revocations: st,
-		Issuer: ca.NewClient(w.ca.socket, 10*time.Second), Stamper: w.stamper, Roots: w.roots,
+		Issuer: ca.NewClient(w.ca.socket, 10*time.Second), Stamper: w.stamper, Roots: w.roots, Revocation: w.collector(),
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	w.front = &front{Service: svc, store: st, stop: stop, ended: make(chan struct{})}

@@ -3,9 +3,7 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"fmt"
-	"hash"
 	"io"
 	"strings"
 	"time"
@@ -47,27 +45,26 @@ func openKeeper(ctx context.Context, cfg Config, shared bool) (keeper, error) {
 	return d, nil
 }
 
-// Put streams r into a new blob while hashing it; it is durable when Put returns. More than limit bytes:
-// signer.ErrTooLarge, nothing is left behind.
+// Put streams r into a new blob; it is durable when Put returns. More than limit bytes: signer.ErrTooLarge, nothing is left
+// behind.
 func (s *Store) Put(ctx context.Context, r io.Reader, limit int64) (signer.Blob, error) {
 	b := signer.Blob{Name: "b" + strings.ToLower(rand.Text())}
-	h := &hashing{ctx: ctx, r: r, h: sha256.New(), limit: limit}
-	if err := s.blobs.put(ctx, b.Name, h); err != nil {
+	c := &counting{ctx: ctx, r: r, limit: limit}
+	if err := s.blobs.put(ctx, b.Name, c); err != nil {
 		return signer.Blob{}, err
 	}
-	b.Size, b.SHA256 = h.n, h.h.Sum(nil)
+	b.Size = c.n
 	return b, nil
 }
 
-// hashing hashes and counts what it reads, and ends when its context does.
-type hashing struct {
+// counting counts what it reads, and ends when its context does.
+type counting struct {
 	ctx      context.Context
 	r        io.Reader
-	h        hash.Hash
 	n, limit int64
 }
 
-func (r *hashing) Read(p []byte) (int, error) {
+func (r *counting) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -76,7 +73,6 @@ func (r *hashing) Read(p []byte) (int, error) {
 	if r.n > r.limit {
 		return 0, signer.ErrTooLarge
 	}
-	r.h.Write(p[:n])
 	return n, err
 }
 

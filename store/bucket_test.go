@@ -115,8 +115,8 @@ func TestBucketKeepsDocumentsUnchanged(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
-		if sum := sha256.Sum256(data); b.Size != int64(size) || !bytes.Equal(b.SHA256, sum[:]) {
-			t.Errorf("%d bytes: told of %d bytes and another digest", size, b.Size)
+		if b.Size != int64(size) {
+			t.Errorf("%d bytes: told of %d bytes", size, b.Size)
 		}
 		f, err := s.Open(t.Context(), b.Name)
 		if err != nil {

@@ -31,9 +31,13 @@ func (s *Store) Insert(ctx context.Context, r *signer.Record) error {
 		if err := addOnce(ctx, tx, r); err != nil {
 			return err
 		}
+		if err := hold(ctx, tx, r); err != nil {
+			return err
+		}
 		for n, d := range r.Documents {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO documents (id, request, n, name, label, size, sha256, blob) VALUES (?,?,?,?,?,?,?,?)`,
-				d.ID, r.ID, n, d.Name, d.Label, d.Size, d.SHA256, d.Blob); err != nil {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO documents (id, request, n, name, label, size, sha256, blob,
+				digest_algorithm, digest, behind, prefix) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`, d.ID, r.ID, n, d.Name, d.Label, d.Size,
+				append([]byte{}, d.SHA256...), d.Blob, d.DigestAlgorithm, d.Digest, d.Behind, d.Prefix); err != nil {
 				return err
 			}
 		}
@@ -44,6 +48,32 @@ func (s *Store) Insert(ctx context.Context, r *signer.Record) error {
 		}
 		return nil
 	})
+}
+
+// hold makes r the only open request of its client over the documents of r.Holds, or returns a *signer.HeldError. The
+// primary key decides between orders that come at once: the second one waits for the first one's transaction.
+func hold(ctx context.Context, tx *sql.Tx, r *signer.Record) error {
+	for _, sum := range r.Holds {
+		res, err := tx.ExecContext(ctx, `INSERT INTO holds (client, sha256, request) VALUES (?,?,?) ON CONFLICT (client, sha256) DO NOTHING`,
+			r.Client, sum, r.ID)
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return err
+		}
+		if n == 1 {
+			continue
+		}
+		held := &signer.HeldError{}
+		err = tx.QueryRowContext(ctx, `SELECT request FROM holds WHERE client = ? AND sha256 = ?`, r.Client, sum).Scan(&held.Request)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) { // no row: it ended just now, the caller may try again
+			return err
+		}
+		return held
+	}
+	return nil
 }
 
 // addOnce takes the client's key for the request, or returns ErrKeyTaken.
@@ -117,6 +147,11 @@ func addAll(ctx context.Context, tx *sql.Tx, c signer.Change, now *signer.Record
 			}
 		}
 	}
+	if now.State.End() {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM holds WHERE request = ?`, now.ID); err != nil {
+			return err
+		}
+	}
 	if c.Abandon {
 		// 1 is long ago, and not "never": no clock that is put back makes the question count again.
 		if _, err := tx.ExecContext(ctx, `UPDATE callbacks SET expires_at = 1 WHERE request = ? AND used = 0`, now.ID); err != nil {
@@ -159,11 +194,12 @@ func addAll(ctx context.Context, tx *sql.Tx, c signer.Change, now *signer.Record
 }
 
 func setWork(ctx context.Context, tx *sql.Tx, r *signer.Record, n int) error {
-	work, err := json.Marshal(r.Documents[n].Work)
+	d := &r.Documents[n]
+	work, err := json.Marshal(d.Work)
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE documents SET work = ? WHERE request = ? AND n = ?`, string(work), r.ID, n)
+	_, err = tx.ExecContext(ctx, `UPDATE documents SET work = ?, level = ? WHERE request = ? AND n = ?`, string(work), d.Level, r.ID, n)
 	return err
 }
 
@@ -242,14 +278,16 @@ func loadRow(ctx context.Context, tx *sql.Tx, l signer.Lookup) (*signer.Record, 
 }
 
 func loadDocuments(ctx context.Context, tx *sql.Tx, r *signer.Record, l signer.Lookup) error {
-	column, args := "NULL", []any{r.ID}
+	columns, args := "NULL, NULL, NULL", []any{r.ID}
 	switch {
 	case l.Works:
-		column = "work"
+		columns = "work, behind, prefix"
 	case l.Work > 0:
-		column, args = "CASE WHEN n = ? THEN work END", []any{l.Work - 1, r.ID}
+		n := l.Work - 1
+		columns, args = "CASE WHEN n = ? THEN work END, CASE WHEN n = ? THEN behind END, CASE WHEN n = ? THEN prefix END", []any{n, n, n, r.ID}
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT id, name, label, size, sha256, blob, `+column+` FROM documents WHERE request = ? ORDER BY n`, args...)
+	rows, err := tx.QueryContext(ctx, `SELECT id, name, label, size, sha256, blob, digest_algorithm, digest, level, `+columns+
+		` FROM documents WHERE request = ? ORDER BY n`, args...)
 	if err != nil {
 		return err
 	}
@@ -257,7 +295,8 @@ func loadDocuments(ctx context.Context, tx *sql.Tx, r *signer.Record, l signer.L
 	for rows.Next() {
 		var d signer.Document
 		var work sql.NullString
-		if err := rows.Scan(&d.ID, &d.Name, &d.Label, &d.Size, &d.SHA256, &d.Blob, &work); err != nil {
+		if err := rows.Scan(&d.ID, &d.Name, &d.Label, &d.Size, &d.SHA256, &d.Blob, &d.DigestAlgorithm, &d.Digest, &d.Level,
+			&work, &d.Behind, &d.Prefix); err != nil {
 			return err
 		}
 		if work.Valid {

@@ -3,7 +3,6 @@ package store_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -382,9 +381,8 @@ func TestBlobs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := sha256.Sum256(content)
-	if b.Size != int64(len(content)) || !bytes.Equal(b.SHA256, sum[:]) {
-		t.Errorf("size %d, digest %x", b.Size, b.SHA256)
+	if b.Size != int64(len(content)) {
+		t.Errorf("size %d", b.Size)
 	}
 	f, err := s.Open(t.Context(), b.Name)
 	if err != nil {

@@ -1,0 +1,12 @@
+-- +goose Up
+-- Who makes the next revision of a document: one open request of a client. The row goes with the request's end.
+CREATE TABLE holds (
+    client  TEXT NOT NULL,
+    sha256  BYTEA NOT NULL,              -- of the document that the next signature stands on
+    request TEXT NOT NULL REFERENCES requests (id),
+    PRIMARY KEY (client, sha256)
+);
+CREATE INDEX holds_request ON holds (request);
+
+-- +goose Down
+DROP TABLE holds;
