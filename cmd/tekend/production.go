@@ -39,6 +39,8 @@ func (c frontConfig) unsafe(file string, uid int) *production.List {
 	rootsUnmarked(l, c.Roots)
 	c.ofSockets(l)
 	c.ofStamps(l)
+	l.Unless(!c.Revocation.AllowPrivate, "revocation.allow_private", "whoever has a certificate made could have this front ask hosts of its own network; take it out")
+	l.Address("revocation.pki_url", c.Revocation.PKIURL, production.Any)
 	l.Unless(c.Policies != "", "policies", "practice statement and terms would be the sandbox's templates; name the folder of yours (tekend policies)")
 	l.Unless(len(c.API.SecurityTxt.Contacts) > 0, "api.security_txt", "nobody could report a weakness (RFC 9116); give contacts and expires")
 	c.ofClients(l, uid)

@@ -76,6 +76,8 @@ func TestAFrontInProductionRefusesEachUnsafeSetting(t *testing.T) {
 		"on loopback":           {"https://sign.acme.be", "https://127.0.0.1:8080", "public_url: it is this machine"},
 		"of a test":             {"https://sign.acme.be", "https://sign.example", "public_url: the name sign.example"},
 		"another address":       {"api: {", "api: {public_url: \"https://localhost\", ", "api.public_url"},
+		"asks private hosts":    {"clients: [", "revocation: {allow_private: true}\nclients: [", "revocation.allow_private: whoever"},
+		"a test's pki":          {"clients: [", "revocation: {pki_url: \"http://sign.example/pki\"}\nclients: [", "revocation.pki_url: the name sign.example"},
 		"sandbox's root":        {"P/root.pem", "P/sandbox.pem", "its name says SANDBOX"},
 		"no sam":                {"sam: [/run/tekend/sam-a/run/sam.sock, /run/tekend/sam-b/run/sam.sock], ", "", "sockets.sam: it is missing"},
 		"no ca":                 {"ca: /run/tekend/ca/run/ca.sock, ", "", "sockets.ca: it is missing"},

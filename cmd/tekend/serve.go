@@ -56,6 +56,8 @@ type frontConfig struct {
 	TSAs []otherTSA `yaml:"tsas"`
 	// EvidenceTSAs stamp evidence bundles beside our own authority. Default none.
 	EvidenceTSAs []otherTSA `yaml:"evidence_tsas"`
+	// Revocation is how revocation data is had.
+	Revocation revocationConfig `yaml:"revocation"`
 	// Clients are the service providers.
 	Clients []clientConfig `yaml:"clients"`
 	Store   store.Config   `yaml:"store"`
@@ -228,6 +230,10 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
+	proving, err := newCollector(cfg, issuer, p.now, log)
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
 	cfg.Signer.Now, cfg.Signer.Log, cfg.Signer.PublicURL = p.now, log, cfg.PublicURL
 	texts, err := loadPolicies(cfg.Policies)
 	if err != nil {
@@ -245,7 +251,7 @@ func newFront(p *program, path string, log *slog.Logger) (*front, error) {
 		Requests: st, Claims: st, Callbacks: st, Signers: st, Blobs: st,
 		Enrolling: f.sam, Certifying: f.sam, Preparing: f.sam, Activation: f.sam, Uses: f.sam,
 		Revoking: f.sam, Revocations: st,
-		Issuer: issuer, Stamper: stamper, Evidence: f.sam, EvidenceStampers: others, Roots: roots,
+		Issuer: issuer, Stamper: stamper, Revocation: proving, Evidence: f.sam, EvidenceStampers: others, Roots: roots,
 	})
 	names, err := f.addClients(p.ctx)
 	if err != nil {
