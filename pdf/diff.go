@@ -164,9 +164,6 @@ func (f *differ) against(i int, end int64) (Changes, error) {
 		return Changes{}, err
 	}
 	if i > 0 {
-		if f.opaque > 0 {
-			return Changes{Reasons: []string{"unreadable_object " + strconv.Itoa(f.opaque)}}, nil
-		}
 		if err := c.readRights(); err != nil {
 			return Changes{}, err
 		}
@@ -178,6 +175,10 @@ func (f *differ) against(i int, end int64) (Changes, error) {
 		if err := c.judge(k); err != nil {
 			return Changes{}, err
 		}
+	}
+	if i > 0 && f.opaque > 0 && c.level < ChangesOther {
+		// What it refers to is not known, so neither is whether something changed by it.
+		return Changes{Reasons: []string{"unreadable_object " + strconv.Itoa(f.opaque)}}, nil
 	}
 	allowed := c.rights.allowed()
 	if c.level > allowed && c.level < ChangesOther {

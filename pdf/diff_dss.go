@@ -28,7 +28,7 @@ func (p *pairing) dss(a, b val) error {
 			return p.streams(x, y, key)
 		case key == "VRI":
 			return p.vri(x, y)
-		case key == "Type" && v.kind() == kNull && w.name() == "DSS":
+		case key == "Type" && (w.kind() == kNull || w.name() == "DSS"):
 			return nil
 		}
 		return p.unchanged("dss_key", y.o.num, v, w)

@@ -10,6 +10,7 @@ type formMap struct {
 	names map[string]bool
 	sigs  []field // signature fields that have a value
 	infos map[int]fieldInfo
+	text  bool         // there are fields that are not for signatures
 	looks map[int]look // appearances that change later, see formReader.look
 }
 
@@ -114,6 +115,9 @@ func (w *formReader) field(v val, in formNode, depth int) error {
 		}
 	}
 	w.note(num, in)
+	if in.typ != "Sig" && !in.parent {
+		w.f.text = true
+	}
 	if in.typ == "Sig" && in.signed && !in.widget && !in.parent {
 		w.f.sigs = append(w.f.sigs, field{name: in.name, dict: v, value: in.value})
 	}
@@ -224,7 +228,7 @@ func (p *pairing) fields(x, y val) error {
 
 // fieldKeys are what a new signature field or its widget may have: nothing that acts, and no other kind of content than its
 // appearance.
-var fieldKeys = []string{"Type", "Subtype", "FT", "T", "TU", "TM", "V", "F", "Ff", "Rect", "P", "AP", "AS", "MK", "DA", "Q", "BS",
+var fieldKeys = []string{"Type", "Subtype", "FT", "T", "TU", "TM", "V", "F", "Ff", "Rect", "P", "AP", "AS", "MK", "DA", "Q", "DR", "BS",
 	"Border", "Lock", "SV", "NM", "M", "C", "H", "Kids", "Parent", "CreationDate", "StructParent"}
 
 // newField is a field that the form has now.

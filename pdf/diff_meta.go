@@ -1,9 +1,11 @@
 package pdf
 
 import (
+	"bytes"
 	"encoding/xml"
 	"errors"
 	"io"
+	"slices"
 )
 
 // extensions: developer extensions (7.12) are names, versions and numbers.
@@ -159,4 +161,78 @@ func wellFormed(r io.Reader, max Budget) error {
 			return errf(CodeBadStream, "a document type")
 		}
 	}
+}
+
+// defaults: what fields of text look like when a reader draws them anew (12.7.3): resources, font and colour, alignment. It
+// says nothing in a form for signatures alone. Beside other fields, only what programs add by default may come, which shows
+// characters as what they are.
+func (p *pairing) defaults(key string, v, w val, num int) error {
+	same, err := p.s.equal(v, w)
+	if err != nil || same {
+		return err
+	}
+	form, err := p.oldForm()
+	if err != nil {
+		return err
+	}
+	p.change(ChangesFormFilling)
+	switch {
+	case !form.text:
+		return nil
+	case key == "DA" && v.kind() == kNull && string(bytes.TrimSpace(w.bytes())) == "/Helv 0 Tf 0 g":
+		return nil
+	case key != "DR":
+		p.other("form_key", num)
+		return nil
+	}
+	x, err := p.old.deref(v)
+	if err != nil {
+		return err
+	}
+	y, err := p.now.deref(w)
+	if err != nil {
+		return err
+	}
+	return p.keys(x, y, func(kind string, a, b val) error {
+		if kind != "Font" {
+			return p.unchanged("form_key", num, a, b)
+		}
+		if a, err = p.old.deref(a); err != nil {
+			return err
+		}
+		if b, err = p.now.deref(b); err != nil {
+			return err
+		}
+		return p.keys(a, b, func(_ string, f, g val) error {
+			if f.kind() == kNull {
+				plain, err := p.standardFont(g)
+				if err != nil || plain {
+					return err
+				}
+			}
+			return p.unchanged("form_key", num, f, g)
+		})
+	})
+}
+
+// standardFont: one of the fonts that every reader has (9.6.2.2), with nothing of its own.
+func (p *pairing) standardFont(v val) (bool, error) {
+	if v.kind() == kRef && !p.fresh(int(v.n.num)) {
+		return false, nil
+	}
+	f, err := p.now.deref(v)
+	if err != nil {
+		return false, err
+	}
+	e, err := p.s.keyed(f)
+	if err != nil {
+		return false, err
+	}
+	for key, w := range e {
+		if w.kind() != kName || !slices.Contains([]string{"Type", "Subtype", "BaseFont", "Encoding", "Name"}, key) {
+			return false, nil
+		}
+	}
+	base := e["BaseFont"].name()
+	return e["Subtype"].name() == "Type1" && (base == "Helvetica" || base == "ZapfDingbats"), nil
 }

@@ -129,6 +129,9 @@ func (p *pairing) place(x, y val, ok func(use) bool) (val, val, error) {
 		return w, w, err
 	}
 	if y.kind() != kRef {
+		if x.kind() == kRef {
+			p.explain(int(x.n.num), ok)
+		}
 		return w, y, nil
 	}
 	num := int(y.n.num)
@@ -141,6 +144,10 @@ func (p *pairing) place(x, y val, ok func(use) bool) (val, val, error) {
 		p.explain(num, ok)
 	case !p.fresh(num):
 		p.other("old_object_reused", num)
+	}
+	if !same && x.kind() == kRef {
+		p.explain(int(x.n.num), ok) // the place where it stood is left
+		p.change(ChangesLTA)
 	}
 	o, err := p.now.load(num, int(y.n.gen))
 	if err != nil {
@@ -188,7 +195,7 @@ func (p *pairing) unchanged(code string, num int, x, y val) error {
 var sectionOnly = map[string]bool{"Size": true, "Prev": true, "XRefStm": true, "Type": true, "W": true, "Index": true,
 	"Length": true, "Filter": true, "DecodeParms": true}
 
-// trailers: the same root; information may change, the second half of the identifier too, and keys of one's own may go.
+// trailers: the same root; information and identifier may change, and keys of one's own may go.
 func (p *pairing) trailers() error {
 	a, b := p.old.secs[0].trailer, p.now.secs[0].trailer
 	return p.keys(a, b, func(key string, x, y val) error {
@@ -199,28 +206,11 @@ func (p *pairing) trailers() error {
 			return p.unchanged("root", 0, x, y)
 		case key == "Info":
 			return p.info(x, y)
-		case key == "ID":
-			return p.identifier(x, y)
-		case y.kind() == kNull:
+		case key == "ID" || y.kind() == kNull:
 			return nil
 		}
 		return p.unchanged("trailer_key", 0, x, y)
 	})
-}
-
-// identifier: the first element, when there is one, stays.
-func (p *pairing) identifier(x, y val) error {
-	w, err := p.old.deref(x)
-	if err != nil {
-		return err
-	}
-	if y, err = p.now.deref(y); err != nil {
-		return err
-	}
-	if w.kind() == kArray && y.kind() == kArray && len(w.n.kids) > 0 && len(y.n.kids) > 0 {
-		return p.unchanged("identifier", 0, w.kid(0), y.kid(0))
-	}
-	return nil
 }
 
 // info: the document information dictionary (14.3.3) shows on no page.
@@ -293,9 +283,10 @@ func (p *pairing) acroForm(a, b val) error {
 		case "SigFlags":
 			return p.sigFlags(v, w)
 		case "DR", "DA", "Q":
-			if made {
-				return nil // there is no old field that could look otherwise
+			if !made {
+				return p.defaults(key, v, w, y.o.num)
 			}
+			return nil // there is no old field that could look otherwise
 		case "NeedAppearances":
 			if v.kind() == kNull && string(w.raw()) == "false" {
 				return nil

@@ -210,6 +210,11 @@ func (w *scanner) offset(num int, e entry) error {
 		end = o.data + n
 	}
 	w.f.extent[w.sec] = max(w.f.extent[w.sec], end)
+	if typ, err := o.val().direct("Type"); err != nil {
+		return err
+	} else if o.data > 0 && typ.name() == "XRef" {
+		num = 0 // its dictionary is a trailer, also that of a hybrid section's stream
+	}
 	return w.refs(o.val(), num, false)
 }
 
