@@ -13,8 +13,8 @@ import (
 // BundleVersion stands in every evidence bundle.
 const BundleVersion = "tekend-evidence/1"
 
-// MaxBundle bounds a bundle, in bytes: MaxDocs documents with RSA-3072 values, the
-// proofs of 502 rows in a log of a million, and a few time-stamps are below 1.5 MB.
+// MaxBundle bounds a bundle, in bytes: MaxDocs documents with CAdES attributes and RSA-3072 values,
+// the proofs of 502 rows in a log of a million, and a few time-stamps are below 1.7 MB.
 const MaxBundle = 4 << 20
 
 // Bundle is the evidence of one confirmation and of the signatures made with
@@ -55,7 +55,7 @@ const TimeOfKeys = "2006-01-02T15:04:05.000000Z"
 // Position is one document with its signature.
 type Position struct {
 	Label      string `json:"label"`      // as in the manifest
-	Digest     []byte `json:"digest"`     // of the document, 32 bytes
+	Digest     []byte `json:"digest"`     // of the document, by the manifest's alg
 	Attributes []byte `json:"attributes"` // DER SET OF signed attributes: what was hashed and signed
 	Algorithm  string `json:"algorithm"`  // of the value, as in package sam
 	Value      []byte `json:"value"`

@@ -20,7 +20,11 @@ func (j *job) text() error {
 	if j.m.Template.Text != j.b.Text {
 		return fault(StepText, "it is not that of the manifest")
 	}
-	if err := layout(j.b.Text, j.m.Docs, j.code); err != nil {
+	provider := ""
+	if j.b.Order != nil {
+		provider = j.b.Order.Provider
+	}
+	if err := layout(j.b.Text, j.m.Docs, j.code, provider); err != nil {
 		return fault(StepText, "%w", err)
 	}
 	return nil
@@ -30,11 +34,19 @@ var digits = regexp.MustCompile(`[0-9]+`)
 
 // layout reads a text in the layout of consent.SignText, in any language:
 //
-//	<b>heading with n</b><br>1. label … <br>k. label [<br><i>words with n-k</i>]<br>words: <b>check code</b>
-func layout(text string, docs []consent.Doc, code string) error {
+//	<b>heading with n</b>[<br><i>words about hashes</i>]<br>1. label … <br>k. label [<br><i>words with n-k</i>]<br>words: <b>check code</b>
+//
+// provider is who signed the order, "" for nobody.
+func layout(text string, docs []consent.Doc, code, provider string) error {
 	heading, rest, ok := words(text, "<b>", "</b>")
 	if !ok || number(heading) != len(docs) {
 		return fmt.Errorf("the heading does not say %d", len(docs))
+	}
+	if docs[0].Origin == consent.OriginHash { // of all, or of none: consent.DecodeManifest
+		var line string
+		if line, rest, ok = words(rest, "<br><i>", "</i>"); !ok || !supplied(line, provider) {
+			return fmt.Errorf("it does not say, or not of the right provider, that hashes were supplied")
+		}
 	}
 	shown := 0
 	for shown < len(docs) {
@@ -58,6 +70,16 @@ func layout(text string, docs []consent.Doc, code string) error {
 		return fmt.Errorf("it does not end with the check code")
 	}
 	return nil
+}
+
+// supplied: the line about hashes names the provider who signed the order, with
+// "; " behind the name, and without one it names nobody and has no semicolon.
+func supplied(line, provider string) bool {
+	before, after, found := strings.Cut(line, "; ")
+	if provider == "" {
+		return !strings.Contains(line, ";")
+	}
+	return found && !strings.Contains(after, ";") && strings.HasSuffix(before, " "+provider)
 }
 
 // words cuts off what stands between two marks and holds no markup.

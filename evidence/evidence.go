@@ -32,7 +32,7 @@ const (
 	StepCertificates = "certificates" // a path to a root that you trust
 	StepValues       = "values"       // each value verifies with the certificate
 	StepTimeStamps   = "time_stamps"  // over the whole bundle, after the signatures
-	StepDocument     = "document"     // a signed file carries exactly one of these signatures
+	StepDocument     = "document"     // a file is one of the contents, or a PDF with exactly one of these signatures
 )
 
 // Fault is why a bundle, or a document beside it, is refused.
@@ -86,6 +86,7 @@ type Report struct {
 	Witnesses   int            `json:"witnesses"`
 	Positions   int            `json:"positions"`
 	Provider    string         `json:"provider,omitempty"` // who signed the order
+	Hashes      bool           `json:"hashes,omitempty"`   // only digests were ordered; the service did not see the documents
 	Compared    map[string]int `json:"compared"`           // file → position, from 0, of documents that were compared
 	Proven      []string       `json:"proven"`             // in plain words
 	Trusted     []string       `json:"trusted"`            // what the proof rests on
@@ -147,6 +148,7 @@ func (j *job) manifest() error {
 	}
 	j.m, j.nonce = m, consent.Nonce(j.b.Manifest)
 	j.rep.Nonce, j.rep.CheckCode, j.rep.Positions = j.nonce, j.code, len(m.Docs)
+	j.rep.Hashes = m.Docs[0].Origin == consent.OriginHash
 	return nil
 }
 
@@ -171,11 +173,12 @@ func (j *job) certificates() error {
 	return nil
 }
 
-// Documents compares a signed PDF with the bundle of the report: it must carry,
-// as a signature over a whole revision of the file, exactly one of the values.
-// It gives the position (from 0); a refusal is a *Fault.
+// Documents compares a file with the bundle of the report: it is, byte for byte,
+// the content that one of the signatures is of (CAdES), or a PDF that carries, as
+// a signature over a whole revision of it, exactly one of the values. It gives
+// the position (from 0); a refusal is a *Fault.
 func (r *Report) Documents(name string, f io.ReaderAt, size int64) (int, error) {
-	n, err := matchPDF(r.bundle, f, size)
+	n, err := match(r.bundle, f, size)
 	if err != nil {
 		return 0, err
 	}

@@ -84,6 +84,49 @@ func TestWhatIsProvenAndWhatRestsOnTrust(t *testing.T) {
 	}
 }
 
+// hashes is a bundle of two hashes that a provider ordered, with CAdES attributes, and what its verifier trusts.
+func hashes(t testing.TB) ([]byte, evidence.Trust) {
+	t.Helper()
+	own := evidence.Trust{Roots: x509.NewCertPool()}
+	if !own.Roots.AppendCertsFromPEM(read(t, "hashes/root.pem")) {
+		t.Fatal("no root")
+	}
+	at, err := time.Parse(time.RFC3339, text(t, "hashes/now"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.At = at.Add(time.Minute)
+	return read(t, "hashes/bundle.json"), own
+}
+
+// TestHashes: a bundle of hashes says that nobody saw the documents, and whoever has them compares them.
+func TestHashes(t *testing.T) {
+	bundle, own := hashes(t)
+	rep, err := evidence.Verify(t.Context(), bundle, own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !rep.Hashes || rep.Provider != "acme" || !strings.Contains(rep.Text, "<i>Hashes supplied by acme; the documents were not seen here</i>") {
+		t.Errorf("%+v", rep)
+	}
+	if !has(rep.Proven, "only hashes were supplied") || !has(rep.Trusted, "did not see the documents") || has(rep.Trusted, "with nothing but a signature added") {
+		t.Errorf("%q %q", rep.Proven, rep.Trusted)
+	}
+	for n, content := range []string{"one, document 0", "one, document 1"} {
+		if got, err := rep.Documents(content, strings.NewReader(content), int64(len(content))); err != nil || got != n {
+			t.Errorf("%q is document %d: %v", content, got, err)
+		}
+	}
+	for _, content := range []string{"one, document 0", "one, document 2", ""} {
+		if _, err := rep.Documents("again", strings.NewReader(content), int64(len(content))); step(err) != evidence.StepDocument {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+	if plain, err := evidence.Verify(t.Context(), read(t, "bundle.json"), trust(t)); err != nil || plain.Hashes || has(plain.Proven, "hashes") {
+		t.Errorf("documents: %+v %v", plain, err)
+	}
+}
+
 // TestTrustOfOnesOwn: what the verifier has from elsewhere must fit, and is
 // then no more a matter of trust in the service.
 func TestTrustOfOnesOwn(t *testing.T) {
@@ -202,8 +245,10 @@ func TestDocumentsThatAreNoneOfIts(t *testing.T) {
 }
 
 func FuzzVerify(f *testing.F) {
-	f.Add(read(f, "bundle.json"))
 	good := read(f, "bundle.json")
+	f.Add(good)
+	other, _ := hashes(f)
+	f.Add(other) // under a root that is not trusted here
 	own := trust(f)
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if rep, err := evidence.Verify(t.Context(), in, own); (err == nil) != bytes.Equal(in, good) || (rep == nil) != (err != nil) {

@@ -25,7 +25,7 @@ func TestLayout(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := layout(text, docs(n), code); err != nil {
+			if err := layout(text, docs(n), code, ""); err != nil {
 				t.Errorf("%s, %d documents: %v", lang, n, err)
 			}
 			if shortened := strings.Contains(text, "<i>"); shortened != (n == 250) {
@@ -65,7 +65,66 @@ func TestLayout(t *testing.T) {
 		if c.text == two && c.n == 2 || c.text == text {
 			t.Errorf("%s: nothing was changed", name)
 		}
-		if err := layout(c.text, docs(c.n), code); err == nil {
+		if err := layout(c.text, docs(c.n), code, ""); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// TestLayoutOfHashes: the line stands there for hashes and only for them, and names the provider who signed the order or
+// nobody.
+func TestLayoutOfHashes(t *testing.T) {
+	docs := func(n int, origin string) (all []consent.Doc) {
+		for range n {
+			all = append(all, consent.Doc{Alg: consent.SHA256, Label: "Contract.pdf", Doc: "-Rp06_Fue80qHDfXfPDJ8eaczUsCPxGYA_1t7JLGaGQ", Origin: origin})
+		}
+		return all
+	}
+	const code = "vgth-m427-t84p-pws4"
+	for _, lang := range []string{"en", "nl"} {
+		for _, n := range []int{1, 2, 250} {
+			for _, provider := range []string{"", "acme", "a.b:c", "x2"} {
+				text, err := consent.SignText(lang, docs(n, consent.OriginHash), code, provider)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := layout(text, docs(n, consent.OriginHash), code, provider); err != nil {
+					t.Errorf("%s, %d hashes of %q: %v", lang, n, provider, err)
+				}
+				for name, other := range map[string]struct {
+					docs     []consent.Doc
+					provider string
+				}{
+					"of documents": {docs(n, ""), provider}, "of another provider": {docs(n, consent.OriginHash), "other"},
+					"of a longer name": {docs(n, consent.OriginHash), "x" + provider + "y"}, "of part of the name": {docs(n, consent.OriginHash), provider[min(1, len(provider)):] + "z"},
+				} {
+					if err := layout(text, other.docs, code, other.provider); err == nil {
+						t.Errorf("%s, %d hashes of %q were read as %s", lang, n, provider, name)
+					}
+				}
+				plain, err := consent.SignText(lang, docs(n, ""), code, provider)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := layout(plain, docs(n, consent.OriginHash), code, provider); err == nil {
+					t.Errorf("%s, %d: hashes without their line", lang, n)
+				}
+			}
+		}
+	}
+	text, err := consent.SignText("en", docs(2, consent.OriginHash), code, "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := text[strings.Index(text, "<br><i>"):strings.Index(text, "<br>1.")]
+	for name, bad := range map[string]string{
+		"line twice": strings.Replace(text, line, line+line, 1), "line at the end": strings.Replace(text, line, "", 1) + line,
+		"line behind a label": strings.Replace(strings.Replace(text, line, "", 1), "<br>2.", line+"<br>2.", 1),
+		"bold":                strings.NewReplacer("<i>", "<b>", "</i>", "</b>").Replace(text), "plain": strings.NewReplacer("<i>", "", "</i>", "").Replace(text),
+		"empty": strings.Replace(text, line, "<br><i></i>", 1), "two providers": strings.Replace(text, "; the", "; other; the", 1),
+		"markup in it": strings.Replace(text, "acme", "<b>acme</b>", 1),
+	} {
+		if err := layout(bad, docs(2, consent.OriginHash), code, "acme"); err == nil || bad == text {
 			t.Errorf("%s: accepted", name)
 		}
 	}

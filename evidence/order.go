@@ -29,13 +29,13 @@ func (j *job) order() error {
 	if len(got.Documents) != len(j.m.Docs) {
 		return fault(StepOrder, "it is of %d documents, not of %d", len(got.Documents), len(j.m.Docs))
 	}
-	j.rep.Provider, j.same = o.Provider, true
-	for i, d := range got.Documents {
-		want := d.SHA256
-		if j.m.Docs[i].Alg == consent.SHA384 {
-			want = d.SHA384
-		}
-		j.same = j.same && want == j.m.Docs[i].Doc
+	digests := make([][]byte, len(j.b.Positions))
+	for i, p := range j.b.Positions {
+		digests[i] = p.Digest // of the manifest: attributes looks at it
+	}
+	j.rep.Provider, j.same = o.Provider, got.Covers(hashes[j.m.Docs[0].Alg], digests) == nil
+	if j.m.Docs[0].Origin == consent.OriginHash && !j.same {
+		return fault(StepOrder, "it is of other hashes")
 	}
 	return nil
 }

@@ -76,7 +76,10 @@ func (j *job) wants() []want {
 		}},
 	}
 	prepared := all[0].detail
-	prepared["provider"], prepared["order"], prepared["order_keys"] = "", "", ""
+	prepared["provider"], prepared["order"], prepared["order_keys"], prepared["hashes"] = "", "", "", ""
+	if j.m.Docs[0].Origin == consent.OriginHash {
+		prepared["hashes"] = n
+	}
 	if o := j.b.Order; o != nil {
 		prepared["provider"], prepared["order"], prepared["order_keys"] = o.Provider, digestOf([]byte(o.JWS)), digestOf(o.KeySet)
 	}

@@ -6,6 +6,8 @@ import (
 	_ "crypto/sha256" // for hash
 	_ "crypto/sha512"
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -17,7 +19,9 @@ import (
 )
 
 // hashes are the digest algorithms by their names in manifests.
-var hashes = map[string]crypto.Hash{consent.SHA256: crypto.SHA256, consent.SHA384: crypto.SHA384}
+var hashes = map[string]crypto.Hash{
+	consent.SHA256: crypto.SHA256, consent.SHA384: crypto.SHA384, consent.SHA512: crypto.SHA512,
+}
 
 // attributes: each document's label and digest are those of the manifest; its
 // signed attributes hash to the manifest's dtbs and are of this document and
@@ -55,6 +59,28 @@ func (j *job) attributes() error {
 		if string(a.Algorithm) != p.Algorithm {
 			return fault(StepAttributes, "document %d: the signed attributes name another algorithm", i+1)
 		}
+		if err := j.claims(a); err != nil {
+			return fault(StepAttributes, "document %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// maxMimeType bounds the media type in CAdES attributes, in characters.
+const maxMimeType = 80
+
+// claims: what CAdES attributes state beyond PAdES ones: a time near that of the
+// question, at which the certificate was valid, and a media type.
+func (j *job) claims(a cms.Attributes) error {
+	switch {
+	case a.SigningTime.IsZero():
+		return nil
+	case a.SigningTime.Sub(j.rows[0].At).Abs() > maxLife+callTime:
+		return errors.New("the signed attributes state another time than that of the question")
+	case a.SigningTime.Before(j.certs[0].NotBefore) || a.SigningTime.After(j.certs[0].NotAfter):
+		return errors.New("the signed attributes state a time at which the certificate is not valid")
+	case len(a.MimeType) > maxMimeType:
+		return errors.New("the media type is too long")
 	}
 	return nil
 }
@@ -118,16 +144,31 @@ func (j *job) stamped(t *tsa.Token) {
 	}
 }
 
-// matchPDF finds the position whose value stands in a signature of the file,
-// and holds the file's bytes to it.
-func matchPDF(b *consent.Bundle, f io.ReaderAt, size int64) (int, error) {
-	sigs, err := pdf.Signatures(f, size, pdf.DefaultBudget())
-	if err != nil {
-		return 0, fault(StepDocument, "it cannot be read: %w", err)
-	}
+// match finds the position of a file: of one that is the content that was
+// signed, byte for byte, or of a PDF that carries the signature.
+func match(b *consent.Bundle, f io.ReaderAt, size int64) (int, error) {
 	m, err := consent.DecodeManifest(b.Manifest)
 	if err != nil {
 		return 0, fault(StepManifest, "%w", err)
+	}
+	h := hashes[m.Docs[0].Alg] // one for all: consent.DecodeManifest
+	w := h.New()
+	if _, err := io.Copy(w, io.NewSectionReader(f, 0, size)); err != nil {
+		return 0, fmt.Errorf("evidence: read the document: %w", err)
+	}
+	whole := w.Sum(nil)
+	if n := slices.IndexFunc(b.Positions, func(p consent.Position) bool { return bytes.Equal(p.Digest, whole) }); n >= 0 {
+		return n, nil
+	}
+	return matchPDF(b, h, f, size)
+}
+
+// matchPDF finds the position whose value stands in a signature of the file,
+// and holds the file's bytes to it.
+func matchPDF(b *consent.Bundle, h crypto.Hash, f io.ReaderAt, size int64) (int, error) {
+	sigs, err := pdf.Signatures(f, size, pdf.DefaultBudget())
+	if err != nil {
+		return 0, fault(StepDocument, "it is none of the contents that were signed, and no PDF that can be read: %w", err)
 	}
 	for _, s := range sigs {
 		sd, err := cms.Parse(s.CMS, cms.DefaultBudget())
@@ -139,7 +180,7 @@ func matchPDF(b *consent.Bundle, f io.ReaderAt, size int64) (int, error) {
 		if n < 0 {
 			continue
 		}
-		digest, err := pdf.ByteRangeDigest(f, size, s, hashes[m.Docs[n].Alg])
+		digest, err := pdf.ByteRangeDigest(f, size, s, h)
 		switch {
 		case err != nil || !bytes.Equal(digest, b.Positions[n].Digest) || !bytes.Equal(si.SignedAttrs, b.Positions[n].Attributes):
 			return 0, fault(StepDocument, "it has the signature of document %d, but not the bytes that were signed", n+1)

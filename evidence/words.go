@@ -33,11 +33,15 @@ func (j *job) conclude() {
 	if r.Provider != "" {
 		r.Proven = append(r.Proven, fmt.Sprintf("provider %q signed, with a key that the bundle holds, an order of %s", r.Provider, documents))
 		r.Trusted = append(r.Trusted, "that this key is the provider's rests on the operators, who registered it")
-		if !j.same {
+		if !r.Hashes && !j.same {
 			r.Trusted = append(r.Trusted, "that the documents are the files of that order, with nothing but a signature added, was compared by the signature activation module; compare the digests in the order with the files")
 		}
 	} else {
 		r.Trusted = append(r.Trusted, "the provider did not sign its order: that it ordered these documents rests on the service's front")
+	}
+	if r.Hashes {
+		r.Proven = append(r.Proven, "the person was told that only hashes were supplied and that the documents were not seen")
+		r.Trusted = append(r.Trusted, "which documents have these hashes rests on who supplied them: the service did not see the documents. Compare the hashes with the files, or give the files here")
 	}
 	if j.trust.ItsmeKeys == nil {
 		r.Trusted = append(r.Trusted, "itsme's key set is as the service says that it fetched it from "+j.b.IssuerKeys.URL+" at "+j.b.IssuerKeys.At+": trust in the service, unless you give itsme's keys from another source (--itsme-keys)")

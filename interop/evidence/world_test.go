@@ -14,7 +14,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -288,31 +287,54 @@ func (w *world) enrol(person string) sam.Credential {
 	return *st.Credential
 }
 
-// sign has n documents confirmed and signed and gives the confirmation's nonce. Of every three, one is in Dutch; of
-// every four, one was ordered with the provider's signature.
+// variant is how the i-th confirmation is ordered: the hash of its family in turn, every second one with CAdES attributes
+// and only hashes, every fourth one with the provider's signature, of every three one in Dutch.
+type variant struct {
+	alg              cms.Algorithm
+	name, language   string // of the digest algorithm
+	cades, hash, own bool   // own: ordered without the provider's signature
+}
+
+func variantOf(c sam.Credential, i int) (variant, error) {
+	h := []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512}[i%3]
+	alg, err := cms.Algorithm(c.Algorithm).WithHash(h)
+	return variant{
+		alg: alg, name: map[crypto.Hash]string{crypto.SHA256: consent.SHA256, crypto.SHA384: consent.SHA384, crypto.SHA512: consent.SHA512}[h],
+		language: []string{"en", "nl", "en"}[i%3], cades: i%2 == 0, hash: i%2 == 0, own: i%4 != 0,
+	}, err
+}
+
+// document is one of them, with its digest in an order.
+func (v variant) document(label string, text []byte, leaf *x509.Certificate) (d sam.Document, o order.Document, err error) {
+	w := v.alg.Hash().New()
+	w.Write(text)
+	d = sam.Document{Label: label, Alg: v.name, Digest: w.Sum(nil), Hash: v.hash}
+	if v.cades {
+		d.SignedAttrs, err = v.alg.CAdESAttributes(d.Digest, leaf, time.Now(), []string{"", "application/pdf"}[len(label)%2])
+	} else {
+		d.SignedAttrs, err = v.alg.SignedAttributes(d.Digest, leaf)
+	}
+	if err == nil {
+		o, err = order.NewDigest(v.alg.Hash(), d.Digest)
+	}
+	return d, o, err
+}
+
+// sign has n documents confirmed and signed and gives the confirmation's nonce.
 func (w *world) sign(c sam.Credential, name string, n, i int) string {
 	w.t.Helper()
 	ctx := w.t.Context()
 	leaf := got(x509.ParseCertificate(c.Chain[0]))(w.t)
-	alg := cms.Algorithm(c.Algorithm)
-	r := sam.PrepareRequest{V: 1, Txn: name, Credential: c.ID, Language: []string{"en", "nl", "en"}[i%3]}
+	v := got(variantOf(c, i))(w.t)
+	r := sam.PrepareRequest{V: 1, Txn: name, Credential: c.ID, Language: v.language}
 	var all []int
 	var ordered []order.Document
 	for i := range n {
-		text := fmt.Appendf(nil, "%s, document %d", name, i)
-		short, long := sha256.Sum256(text), sha512.Sum384(text)
-		ordered = append(ordered, order.NewDocument(short[:], long[:]))
-		digest, digestName := short[:], consent.SHA256
-		if alg.Hash() == crypto.SHA384 {
-			digest, digestName = long[:], consent.SHA384
-		}
-		r.Documents = append(r.Documents, sam.Document{
-			Label: fmt.Sprintf("Contract \"%d\" & bijlage ééñ %s.pdf", i+1, name), Alg: digestName, Digest: digest,
-			SignedAttrs: got(alg.SignedAttributes(digest, leaf))(w.t),
-		})
-		all = append(all, i)
+		d, o, err := v.document(fmt.Sprintf("Contract \"%d\" & bijlage ééñ %s.pdf", i+1, name), fmt.Appendf(nil, "%s, document %d", name, i), leaf)
+		must(w.t, err)
+		r.Documents, ordered, all = append(r.Documents, d), append(ordered, o), append(all, i)
 	}
-	if i%4 == 0 {
+	if !v.own {
 		r.Provider = "acme"
 		r.Order = got(order.Sign(order.New(r.Provider, ordered, time.Now(), time.Hour), w.provider))(w.t)
 	}

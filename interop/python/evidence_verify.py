@@ -5,19 +5,20 @@ Prints a line a bundle: file, ok or refused, reason. Exit code 1 when one was re
 import argparse, base64, datetime, hashlib, json, re, struct, sys
 from urllib.parse import urlsplit
 
-from asn1crypto import cms, tsp  # noqa: F401 - tsp teaches cms the TSTInfo
+from asn1crypto import cms, core, tsp  # noqa: F401 - tsp teaches cms the TSTInfo
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 
 CLAIM = "http://itsme.services/v2/claim/"
-PKCS1, S256, S384, SIZES = padding.PKCS1v15(), hashes.SHA256(), hashes.SHA384(), {"SHA-256": 32, "SHA-384": 48}
-SCHEMES = {  # §4.4: alg, kind of key, curve, name of the algorithm in ASN.1, what verify() wants
-    "ecdsa-with-SHA256": ("SHA-256", ec.EllipticCurvePublicKey, "secp256r1", "sha256_ecdsa", (ec.ECDSA(S256),)),
-    "ecdsa-with-SHA384": ("SHA-384", ec.EllipticCurvePublicKey, "secp384r1", "sha384_ecdsa", (ec.ECDSA(S384),)),
-    "sha256WithRSAEncryption": ("SHA-256", rsa.RSAPublicKey, None, "sha256_rsa", (PKCS1, S256)),
-    "RSASSA-PSS-SHA256": ("SHA-256", rsa.RSAPublicKey, None, "rsassa_pss", (padding.PSS(padding.MGF1(S256), 32), S256)),
-}
+PKCS1, S256, SIZES = padding.PKCS1v15(), hashes.SHA256(), {"SHA-256": 32, "SHA-384": 48, "SHA-512": 64}
+SCHEMES = {}  # §4.4: alg, kind of key, name of the algorithm in ASN.1, what verify() wants
+for n, h in ((256, S256), (384, hashes.SHA384()), (512, hashes.SHA512())):
+    SCHEMES[f"ecdsa-with-SHA{n}"] = (f"SHA-{n}", ec.EllipticCurvePublicKey, f"sha{n}_ecdsa", (ec.ECDSA(h),))
+    SCHEMES[f"sha{n}WithRSAEncryption"] = (f"SHA-{n}", rsa.RSAPublicKey, f"sha{n}_rsa", (PKCS1, h))
+    SCHEMES[f"RSASSA-PSS-SHA{n}"] = (f"SHA-{n}", rsa.RSAPublicKey, "rsassa_pss", (padding.PSS(padding.MGF1(h), n // 8), h))
+PADES = ["cms_algorithm_protection", "content_type", "message_digest", "signing_certificate_v2"]
+MIME = "0.4.0.1733.2.1"  # mime-type, which asn1crypto does not know by name
 
 def need(ok, why):
     if not ok: raise ValueError(why)
@@ -64,7 +65,7 @@ def jws(compact, key_set, order=False):
 
 # §4.1
 def manifest(b):
-    m = read_canonical(b64(b["manifest"]), 96 << 10)
+    m = read_canonical(b64(b["manifest"]), 120 << 10)
     members(m, "v op txn iss client_id service redirect_uri acr sub code_challenge salt template docs root cred iat exp" + " policy" * ("policy" in m))
     if "policy" in m: un_b64u(m["policy"], 32)
     need(all(isinstance(m[x], str) and m[x] for x in "txn iss client_id service redirect_uri acr sub".split()), "a text is empty")
@@ -72,8 +73,9 @@ def manifest(b):
     un_b64u(m["code_challenge"], 32), un_b64u(m["salt"], 32), members(m["cred"], "id cert_sha256")
     need(1 <= len(m["docs"]) <= 250 and len(b["positions"]) == len(m["docs"]), "number of documents")
     for d in m["docs"]:
-        members(d, "alg doc dtbs label")
-        need(d["alg"] == m["docs"][0]["alg"], "two digest algorithms")
+        members(d, "alg doc dtbs label" + " origin" * ("origin" in d))
+        need(d["alg"] == m["docs"][0]["alg"] and d.get("origin") == m["docs"][0].get("origin"), "two digest algorithms or origins")
+        need(d.get("origin", "hash") == "hash", "origin")
         un_b64u(d["doc"], SIZES[d["alg"]]), un_b64u(d["dtbs"], SIZES[d["alg"]])
     shown = canonical([{k: d[k] for k in ("alg", "doc", "label")} for d in m["docs"]])
     need(m["root"] == D(b"itsme-bind/1 root\0" + shown), "root")
@@ -81,14 +83,18 @@ def manifest(b):
     need(type(m["iat"]) is type(m["exp"]) is int and 0 < m["iat"] < m["exp"] <= m["iat"] + 600, "iat and exp")
     bits = int.from_bytes(un_b64u(m["root"], 32), "big") >> 176
     code = "".join("0123456789abcdefghjkmnpqrstvwxyz"[bits >> s & 31] for s in range(75, -1, -5))
-    layout(b["text"], [d["label"] for d in m["docs"]], "-".join(re.findall("....", code)))
+    layout(b["text"], m["docs"], "-".join(re.findall("....", code)), b["order"]["provider"] if "order" in b else None)
     return m, D(b"itsme-bind/1 nonce\0" + b64(b["manifest"]))
-def layout(text, labels, code):
+def layout(text, docs, code, provider):
+    labels = [d["label"] for d in docs]
     def words(pattern, number):
         got = re.match(pattern, text)
         need(got and (number is None or re.findall("[0-9]+", got[1]) == [str(number)]), "the text has another layout or number")
         return text[got.end():]
     text, k = words("<b>([^<>&]+)</b>", len(labels)), 0
+    if "origin" in docs[0]:
+        by = "[^<>&;]+" if provider is None else f"[^<>&;]* {re.escape(provider)}; [^<>&;]*"
+        text = words(f"<br><i>({by})</i>", None)
     while k < len(labels) and text.startswith(f"<br>{k + 1}. {labels[k]}<br>"):
         k, text = k + 1, text[len(f"<br>{k + 1}. {labels[k]}"):]
     need(k >= 1, "the text names no document")
@@ -180,6 +186,7 @@ def record(b, m, nonce, trust):
             ("confirmation.authorized", {"positions": str(n), "token": D(b["token"]), "kid": D(kid), "keys": D(b64(keys["body"])), "keys_url": keys["url"], "keys_at": keys["at"]})]
     o = b.get("order")
     want[0][1].update({"provider": o["provider"], "order": D(o["jws"]), "order_keys": D(b64(o["key_set"]))} if o else dict.fromkeys(("provider", "order", "order_keys")))
+    want[0][1]["hashes"] = str(n) if "origin" in m["docs"][0] else None
     for i, d in enumerate(m["docs"]):
         want.append(("key.intent", {"position": str(i), "dtbs": d["dtbs"]}))
         want.append(("key.used", {"position": str(i), "value": D(b64(b["positions"][i]["value"]))}))
@@ -194,11 +201,14 @@ def record(b, m, nonce, trust):
     return rows
 
 # §4.5
-def order(o, n, rows):
+def order(o, docs, rows):
     members(o, "provider jws key_set")
     header, p = jws(o["jws"], b64(o["key_set"]), order=True)
     members(header, "alg kid typ"), members(p, "v iss jti iat exp documents")
-    need(header["typ"] == "tekend-order+jws" and [p["v"], p["iss"], len(p["documents"])] == [1, o["provider"], n], "the order")
+    need(header["typ"] == "tekend-order+jws" and [p["v"], p["iss"], len(p["documents"])] == [1, o["provider"], len(docs)], "the order")
+    for d, p_d in zip(docs, p["documents"]):
+        need(p_d and set(p_d) <= {"sha256", "sha384", "sha512"}, "digests of the order")
+        need("origin" not in d or p_d.get(d["alg"].lower().replace("-", "")) == d["doc"], "an order of other hashes")
     need(p["iat"] - 60 <= rows[0]["at"] / 1e6 < p["exp"], "time of the order")
 
 # §4.4
@@ -215,18 +225,24 @@ def path(chain, roots, at, bag=None):
         issuer.verify_directly_issued_by(cert)
         if cert in roots and (bag is not None or depth == len(chain) - 1): return
     raise ValueError("no path to a root")
-def signatures(b, m, certs, roots, used):
+def claims(got, cert, prepared):
+    at = got["signing_time"][0].native
+    need(abs(at.timestamp() - prepared) <= 660 and cert.not_valid_before_utc <= at <= cert.not_valid_after_utc, "signing-time")
+    if MIME in got:
+        text = core.UTF8String.load(got[MIME][0].dump(), strict=True).native
+        need(len(text) <= 80 and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*", text), "mime-type")
+def signatures(b, m, certs, roots, used, prepared):
     key = certs[0].public_key()
     for d, p in zip(m["docs"], b["positions"]):
         members(p, "label digest attributes algorithm value")
         der = b64(p["attributes"])
         need(p["label"] == d["label"] and b64u(b64(p["digest"])) == d["doc"] and b64u(H(der, d["alg"])) == d["dtbs"], "position and document")
-        alg, kind, curve, name, how = SCHEMES[p["algorithm"]]
-        need(alg == d["alg"] and isinstance(key, kind) and (curve is None or key.curve.name == curve), "algorithm and key")
+        alg, kind, name, how = SCHEMES[p["algorithm"]]
+        need(alg == d["alg"] and isinstance(key, kind) and (kind is rsa.RSAPublicKey or key.curve.name in ("secp256r1", "secp384r1")), "algorithm and key")
         key.verify(b64(p["value"]), der, *how)
         got = {a["type"].native: a["values"] for a in cms.CMSAttributes.load(der, strict=True) if len(a["values"]) == 1}
-        need(sorted(got) == ["cms_algorithm_protection", "content_type", "message_digest", "signing_certificate_v2"]
-             and len(cms.CMSAttributes.load(der)) == 4, "signed attributes")
+        need(sorted(got) in (PADES, sorted(PADES + ["signing_time"]), sorted(PADES + ["signing_time", MIME])) and len(cms.CMSAttributes.load(der)) == len(got), "signed attributes")
+        if "signing_time" in got: claims(got, certs[0], prepared)
         need(got["content_type"][0].native == "data" and got["message_digest"][0].native == b64(p["digest"]), "message-digest")
         ess, guard = got["signing_certificate_v2"][0]["certs"], got["cms_algorithm_protection"][0]
         need(len(ess) == 1 and ess[0]["hash_algorithm"]["algorithm"].native == "sha256" and un_b64u(m["cred"]["cert_sha256"]) == ess[0]["cert_hash"].native
@@ -261,6 +277,7 @@ def time_stamp(der, imprint, roots, used, now):
 def documents(files, b):
     left = {b64(p["digest"]): p for p in b["positions"]}  # each file has its own position
     for data in files:
+        if any(left.pop(H(data, a), None) for a in SIZES): continue  # the content itself, of CAdES
         one, two, three, four = map(int, re.findall(rb"/ByteRange\s*\[\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s*\]", data)[-1])
         need(one == 0 and three + four == len(data) and data[two:two + 1] + data[three - 1:three] == b"<>", "not the whole file is covered")
         p = left.pop(next(d for a in SIZES if (d := H(data[:two] + data[three:], a)) in left))
@@ -275,9 +292,9 @@ def verify(data, trust, roots, own_keys, files):
     rows = record(b, m, nonce, trust)
     request(b, m, nonce)
     token(b, m, nonce, rows, own_keys)
-    if "order" in b: order(b["order"], len(m["docs"]), rows)
+    if "order" in b: order(b["order"], m["docs"], rows)
     used = datetime.datetime.fromtimestamp(max(r["at"] for r in rows[3::2]) / 1e6, datetime.timezone.utc)
-    signatures(b, m, [x509.load_der_x509_certificate(b64(c)) for c in b["certificates"]], roots, used)
+    signatures(b, m, [x509.load_der_x509_certificate(b64(c)) for c in b["certificates"]], roots, used, rows[0]["at"] / 1e6)
     imprint = H(canonical({k: v for k, v in b.items() if k != "time_stamps"}))
     for t in b["time_stamps"]: time_stamp(b64(t), imprint, roots, used, now)
     documents(files, b)
