@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -122,7 +123,7 @@ func (d *doc) store(cat val) (val, error) {
 
 // strike takes what the store has from what the arrays lack.
 func (d *doc) strike(dss val, arrays []*storeArray) error {
-	left := storeLimits{entries: maxStoreEntries}
+	left := maxStoreEntries
 	for _, a := range arrays {
 		err := d.eachStored(dss, a.key, &left, func(in io.Reader) error {
 			if len(a.lacks) == 0 {
@@ -139,6 +140,43 @@ func (d *doc) strike(dss val, arrays []*storeArray) error {
 			return err
 		}
 		a.order = slices.DeleteFunc(a.order, func(sum [sha256.Size]byte) bool { return a.lacks[sum] == nil })
+	}
+	return nil
+}
+
+// eachStored calls f with each stream of one array of the dictionary, decoded,
+// each object once; left is how many entries may still be looked at. Streams that do not decode count as read to where they do
+// not: f must do nothing before it has read to the end.
+func (d *doc) eachStored(dss val, key string, left *int, f func(io.Reader) error) error {
+	array, err := d.want(dss, key, kArray)
+	if err != nil || array.kind() == kNull {
+		return err
+	}
+	if *left -= len(array.n.kids); *left < 0 {
+		return errf(CodeTooManyObjects, "more than %d entries in the DSS dictionary", maxStoreEntries)
+	}
+	seen := make(map[int]bool)
+	for i := range array.n.kids {
+		ref := array.kid(i)
+		if ref.kind() != kRef || seen[int(ref.n.num)] {
+			continue
+		}
+		seen[int(ref.n.num)] = true
+		o, err := d.load(int(ref.n.num), int(ref.n.gen))
+		if err != nil {
+			return err
+		}
+		if o.data == 0 {
+			continue
+		}
+		in, err := d.decoded(o)
+		if err == nil {
+			err = f(in)
+		}
+		if err = streamError(err, o.num); err != nil && !errors.Is(err, &Error{Code: CodeBadStream}) &&
+			!errors.Is(err, &Error{Code: CodeUnsupportedFilter}) {
+			return err
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package pdf
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -31,9 +32,18 @@ func mustAdd(t *testing.T, doc []byte, m Material) []byte {
 	return append(bytes.Clone(doc), up...)
 }
 
+// newestStore is the DSS dictionary of the newest revision.
+func newestStore(r io.ReaderAt, size int64, b Budget) (Material, error) {
+	list, _, err := ValidationData(r, size, []int64{size}, b)
+	if err != nil {
+		return Material{}, err
+	}
+	return list[0], nil
+}
+
 func storedIn(t *testing.T, doc []byte) Material {
 	t.Helper()
-	m, err := Stored(bytes.NewReader(doc), int64(len(doc)), Budget{})
+	m, err := newestStore(bytes.NewReader(doc), int64(len(doc)), Budget{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,19 +202,40 @@ func TestAddDSSRefuses(t *testing.T) {
 	if _, err := AddDSS(bytes.NewReader(good), int64(len(good)), Material{Certificates: values("abcd")}, small); code(err) != CodeTooManyObjects {
 		t.Errorf("no numbers left: %v", err)
 	}
-	if _, err := Stored(bytes.NewReader(good), int64(len(good)), Budget{}); err != nil {
-		t.Error(err)
+}
+
+// TestValidationDataOfEachRevision: what the store was when it was signed, and that only revisions have one.
+func TestValidationDataOfEachRevision(t *testing.T) {
+	doc := classic(spec{})
+	one := mustAdd(t, doc, Material{Certificates: values("a")})
+	two := mustAdd(t, one, Material{Certificates: values("ab"), CRLs: values("c")})
+	r, size := bytes.NewReader(two), int64(len(two))
+	list, bad, err := ValidationData(r, size, []int64{int64(len(one)), size, int64(len(doc))}, Budget{})
+	if err != nil || bad != 0 || len(list) != 3 {
+		t.Fatal(list, bad, err)
+	}
+	for i, want := range []Material{{Certificates: values("a")}, {Certificates: values("ab"), CRLs: values("c")}, {}} {
+		if !slices.EqualFunc(list[i].Certificates, want.Certificates, bytes.Equal) || !slices.EqualFunc(list[i].CRLs, want.CRLs, bytes.Equal) || len(list[i].OCSPs) > 0 {
+			t.Errorf("number %d: %q", i, list[i])
+		}
+	}
+	if _, _, err := ValidationData(r, size, []int64{int64(len(one)) - 9}, Budget{}); code(err) != CodeTruncated {
+		t.Errorf("a place where no revision ends: %v", err)
+	}
+	broken := classic(storeOf("<</Certs[23 0 R 20 0 R null]>>"))
+	if list, bad, err := ValidationData(bytes.NewReader(broken), int64(len(broken)), []int64{int64(len(broken))}, Budget{}); err != nil || bad != 2 || len(list[0].Certificates) != 1 {
+		t.Error(list, bad, err)
 	}
 }
 
-// TestStoredIsBounded: the values come into memory, so that there is a limit to all of them together.
-func TestStoredIsBounded(t *testing.T) {
+// TestStoreIsBounded: the values come into memory, so that there is a limit to all of them together.
+func TestStoreIsBounded(t *testing.T) {
 	var more []item
-	for i := range 9 {
-		more = append(more, item{30 + i, streamBody("/Filter/FlateDecode", deflate(strings.Repeat("x", 8<<20)))})
+	for i := range 13 {
+		more = append(more, item{30 + i, streamBody("/Filter/FlateDecode", deflate(fmt.Sprint(i, strings.Repeat("x", 8<<20))))})
 	}
-	doc := classic(storeOf("<</CRLs["+refList(30, 9)+"]>>", more...))
-	if _, err := Stored(bytes.NewReader(doc), int64(len(doc)), Budget{}); code(err) != CodeDecompressionBomb {
+	doc := classic(storeOf("<</CRLs["+refList(30, 13)+"]>>", more...))
+	if _, err := newestStore(bytes.NewReader(doc), int64(len(doc)), Budget{}); code(err) != CodeDecompressionBomb {
 		t.Error(err)
 	}
 }

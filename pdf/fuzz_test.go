@@ -160,7 +160,7 @@ func FuzzAddDSS(f *testing.F) {
 		}
 		size := int64(len(doc))
 		c := &countingReader{b: doc}
-		had, errHad := Stored(c, size, fuzzBudget)
+		had, errHad := newestStore(c, size, fuzzBudget)
 		typed(t, errHad)
 		m := Material{Certificates: [][]byte{value("z")}, CRLs: [][]byte{value(string(content)), value("z"), value(string(content))}}
 		up, err := AddDSS(c, size, m, fuzzBudget)
@@ -173,7 +173,7 @@ func FuzzAddDSS(f *testing.F) {
 		}
 		whole := append(bytes.Clone(doc), up...)
 		r, total := bytes.NewReader(whole), int64(len(whole))
-		has, err := Stored(r, total, Budget{})
+		has, err := newestStore(r, total, Budget{})
 		if err != nil || errHad == nil && (len(has.Certificates) > len(had.Certificates)+1 || len(has.CRLs) > len(had.CRLs)+2 || len(has.OCSPs) != len(had.OCSPs)) {
 			t.Errorf("the store was %q and is %q: %v", had, has, err)
 		}

@@ -82,11 +82,11 @@ func stamp() pdf.Options { return pdf.Options{TimeStamp: true, Reserve: 100} }
 func stored(t testing.TB, doc []byte) pdf.Material {
 	t.Helper()
 	r, size := at(t, doc)
-	m, err := pdf.Stored(r, size, pdf.Budget{})
-	if err != nil {
-		t.Fatal(err)
+	list, bad, err := pdf.ValidationData(r, size, []int64{size}, pdf.Budget{})
+	if err != nil || bad > 0 {
+		t.Fatal(bad, err)
 	}
-	return m
+	return list[0]
 }
 
 func sameValues(a, b [][]byte) bool { return slices.EqualFunc(a, b, bytes.Equal) }

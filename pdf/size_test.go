@@ -169,7 +169,7 @@ func TestOffsetsBeyondTenDigits(t *testing.T) {
 		if err != nil || len(sigs) != 2 || sigs[0].Coverage != CoverageRevision || sigs[1].Coverage != CoverageFile || sigs[0].ContentsStart < c.size {
 			t.Errorf("%d: %+v %v", c.size, sigs, err)
 		}
-		m, err := Stored(r, r.Size(), Budget{})
+		m, err := newestStore(r, r.Size(), Budget{})
 		if err != nil || len(m.Certificates) != 2 || len(m.OCSPs) != 1 || len(m.CRLs) != 1 {
 			t.Errorf("%d: %v", c.size, err)
 		}
