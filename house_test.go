@@ -25,7 +25,7 @@ var floors = map[string]int{
 	"cmd/tekend": 5, "cmd/tekend-trusted": 5, "cmd/tekend-witness": 5,
 	"api":   4,
 	"store": 3, "sam/activation": 3, "certs/authority": 3, "tsa/authority": 3,
-	"signer": 2, "evidence": 2,
+	"signer": 2, "evidence": 2, "client": 2,
 	"validate": 1, "tsa": 1, "sam": 1, "ca": 1, "itsme": 1, "itsme/sandbox": 1, "audit": 1, "fence": 1, "clock/ntp": 1, "revocation": 1,
 	"consent": 0, "certs": 0, "cms": 0, "pdf": 0, "itsme/token": 0, "db": 0, "hsm": 0, "strictjson": 0, "strictyaml": 0, "wire": 0, "witness": 0, "foureyes": 0, "clock": 0, "order": 0, "policy": 0, "production": 0,
 }
@@ -54,6 +54,7 @@ var never = map[string][]string{
 	"tsa/authority":   {"hsm", "sam", "itsme"},
 	"store":           {"hsm", "itsme", "pdf", "cms"},
 	"evidence":        {"signer", "sam", "itsme", "hsm"},
+	"client":          {"signer", "evidence", "sam", "ca", "itsme", "audit", "db", "hsm"},
 }
 
 // onlyFor names the sole importers of the key packages.

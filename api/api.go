@@ -35,6 +35,11 @@ type Orders interface {
 	SigningURL(r *signer.Request) string
 }
 
+// Hashing gives what was made for orders of digests; *signer.Service is the one implementation.
+type Hashing interface {
+	Product(ctx context.Context, client, id string, n int) (*signer.Product, error)
+}
+
 // Pages is what the signer does; *signer.Service is the one implementation. The token of the page is the authority.
 type Pages interface {
 	Page(ctx context.Context, token string) (*signer.Page, error)
@@ -79,6 +84,7 @@ type Holders interface {
 type Signer interface {
 	Holders
 	Orders
+	Hashing
 	Evidencing
 	Pages
 	Questions

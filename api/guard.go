@@ -22,10 +22,11 @@ import (
 
 // Limits of bodies, in bytes.
 const (
-	maxJSON  = 64 << 10 // no message of ours needs 2 KiB; strict reading costs memory in proportion
-	maxForm  = 4 << 10  // two short fields
-	maxQuery = 64 << 10 // a time-stamp request has 100 bytes, and as many extensions as its maker likes
-	maxKey   = 256      // an API key
+	maxJSON  = 64 << 10  // no message of ours but an order needs 2 KiB; strict reading costs memory in proportion
+	maxOrder = 256 << 10 // 250 digests with names of 255 bytes have 110 KB, and the same in a signed order 64 KiB
+	maxForm  = 4 << 10   // two short fields
+	maxQuery = 64 << 10  // a time-stamp request has 100 bytes, and as many extensions as its maker likes
+	maxKey   = 256       // an API key
 )
 
 // guard holds a request to the contract before generated code reads it: key, parameters, origin, type and size of the
@@ -183,7 +184,7 @@ func (s *server) body(c *gin.Context, cl *call) error {
 		c.Header("Accept", strings.Join(cl.op.mediaTypes(), ", ")) // RFC 9110 §15.5.16
 		return err
 	}
-	limit := s.bodyLimit(media)
+	limit := s.bodyLimit(media, cl.op)
 	if r.ContentLength > limit && media != ocspQuery && media != stampQuery { // whose protocols have answers of their own
 		return errBody
 	}
@@ -192,16 +193,19 @@ func (s *server) body(c *gin.Context, cl *call) error {
 	r.Body = cl.stream
 	switch media {
 	case "application/json":
-		return replay(r, func(b []byte) error { return checkJSON(b, schema) })
+		return replay(r, func(b []byte) error { return checkJSON(b, limit, schema) })
 	case "application/x-www-form-urlencoded":
 		return replay(r, func(b []byte) error { return checkForm(b, schema) })
 	}
 	return nil
 }
 
-func (s *server) bodyLimit(media string) int64 {
+func (s *server) bodyLimit(media string, op *operation) int64 {
 	switch media {
 	case "application/json":
+		if op.id == "createSignatureRequest" {
+			return maxOrder
+		}
 		return maxJSON
 	case "application/x-www-form-urlencoded":
 		return maxForm
@@ -256,9 +260,9 @@ func replay(r *http.Request, look func([]byte) error) error {
 	return nil
 }
 
-func checkJSON(b []byte, schema *openapi3.SchemaRef) error {
+func checkJSON(b []byte, limit int64, schema *openapi3.SchemaRef) error {
 	var v any
-	if err := strictjson.Decode(b, maxJSON, &v); err != nil {
+	if err := strictjson.Decode(b, int(limit), &v); err != nil {
 		return jsonError(err, "")
 	}
 	if issues := check(schema, v); issues != nil {

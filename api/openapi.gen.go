@@ -48,6 +48,27 @@ func (e CredentialState) Valid() bool {
 	}
 }
 
+// Defines values for DigestAlgorithm.
+const (
+	SHA256 DigestAlgorithm = "SHA-256"
+	SHA384 DigestAlgorithm = "SHA-384"
+	SHA512 DigestAlgorithm = "SHA-512"
+)
+
+// Valid indicates whether the value is a known member of the DigestAlgorithm enum.
+func (e DigestAlgorithm) Valid() bool {
+	switch e {
+	case SHA256:
+		return true
+	case SHA384:
+		return true
+	case SHA512:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EvidenceV.
 const (
 	TekendEvidence1 EvidenceV = "tekend-evidence/1"
@@ -57,6 +78,24 @@ const (
 func (e EvidenceV) Valid() bool {
 	switch e {
 	case TekendEvidence1:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Format.
+const (
+	Cades Format = "cades"
+	Pades Format = "pades"
+)
+
+// Valid indicates whether the value is a known member of the Format enum.
+func (e Format) Valid() bool {
+	switch e {
+	case Cades:
+		return true
+	case Pades:
 		return true
 	default:
 		return false
@@ -128,8 +167,10 @@ func (e Language) Valid() bool {
 
 // Defines values for Level.
 const (
-	BB Level = "B-B"
-	BT Level = "B-T"
+	BB   Level = "B-B"
+	BLT  Level = "B-LT"
+	BLTA Level = "B-LTA"
+	BT   Level = "B-T"
 )
 
 // Valid indicates whether the value is a known member of the Level enum.
@@ -137,7 +178,29 @@ func (e Level) Valid() bool {
 	switch e {
 	case BB:
 		return true
+	case BLT:
+		return true
+	case BLTA:
+		return true
 	case BT:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Packaging.
+const (
+	Attached Packaging = "attached"
+	Detached Packaging = "detached"
+)
+
+// Valid indicates whether the value is a known member of the Packaging enum.
+func (e Packaging) Valid() bool {
+	switch e {
+	case Attached:
+		return true
+	case Detached:
 		return true
 	default:
 		return false
@@ -324,6 +387,33 @@ func (e GetPageDocumentParamsDownload) Valid() bool {
 	}
 }
 
+// Defines values for CreateSignatureRequestParamsExclusive.
+const (
+	False CreateSignatureRequestParamsExclusive = "false"
+	True  CreateSignatureRequestParamsExclusive = "true"
+)
+
+// Valid indicates whether the value is a known member of the CreateSignatureRequestParamsExclusive enum.
+func (e CreateSignatureRequestParamsExclusive) Valid() bool {
+	switch e {
+	case False:
+		return true
+	case True:
+		return true
+	default:
+		return false
+	}
+}
+
+// Continued defines model for Continued.
+type Continued struct {
+	// Document The number of its document.
+	Document int `json:"document"`
+
+	// Request A finished request of yours.
+	Request string `json:"request"`
+}
+
 // Credential defines model for Credential.
 type Credential struct {
 	Id        string    `json:"id"`
@@ -349,12 +439,36 @@ type CredentialList struct {
 	Credentials []Credential `json:"credentials"`
 }
 
-// Document defines model for Document.
+// Digest defines model for Digest.
+type Digest struct {
+	// Algorithm The same for all digests of an order.
+	Algorithm DigestAlgorithm `json:"algorithm"`
+
+	// Digest In base64. With PAdES that of the bytes in /ByteRange of the prepared document, with CAdES that of the document.
+	Digest []byte `json:"digest"`
+
+	// Name What the signer and the itsme app call the document. Without it the service makes one up. A client that must not
+	// tell the document's name gives a neutral one.
+	Name *string `json:"name,omitempty"`
+}
+
+// DigestAlgorithm The same for all digests of an order.
+type DigestAlgorithm string
+
+// Document Of a document that was ordered by its digest there is neither size nor sha256.
 type Document struct {
-	Id string `json:"id"`
+	// Digest As ordered.
+	Digest *[]byte `json:"digest,omitempty"`
+
+	// DigestAlgorithm Of `digest`, as ordered.
+	DigestAlgorithm *string `json:"digest_algorithm,omitempty"`
+	Id              string  `json:"id"`
 
 	// Label The name as the itsme app shows it.
 	Label string `json:"label"`
+
+	// Level That the signed document has by our own check, from state finished on; never below the one ordered.
+	Level *Level `json:"level,omitempty"`
 
 	// N Number in the path of the document.
 	N int `json:"n"`
@@ -363,10 +477,10 @@ type Document struct {
 	Name string `json:"name"`
 
 	// Sha256 Hex, of the bytes as uploaded.
-	Sha256 string `json:"sha256"`
+	Sha256 *string `json:"sha256,omitempty"`
 
 	// Size Bytes as uploaded.
-	Size int64 `json:"size"`
+	Size *int64 `json:"size,omitempty"`
 }
 
 // Event defines model for Event.
@@ -413,6 +527,9 @@ type Evidence struct {
 // EvidenceV defines model for Evidence.V.
 type EvidenceV string
 
+// Format `pades`: a signature in a PDF. `cades`: a CMS signature over anything.
+type Format string
+
 // Health defines model for Health.
 type Health struct {
 	// Reason Why it is not UP, for operators: which roles are not ready; their own reasons are in the log.
@@ -441,7 +558,9 @@ type IssueIn string
 // Language Language of the text in the itsme app and of the page, unless the person chooses another one.
 type Language string
 
-// Level PAdES baseline level (EN 319 142-1).
+// Level Baseline level (EN 319 142-1, EN 319 122-1). B-T, the default, adds a time-stamp; B-LT what others need to validate
+// without a network; B-LTA a time-stamp over all of that. Nothing below the level that was ordered is released. Digests
+// for PAdES go to B-LT: the time-stamp of B-LTA is over the whole file, which is not here.
 type Level string
 
 // Lifetime How long the request waits for the person, an ISO 8601 duration of days, hours, minutes, seconds.
@@ -451,6 +570,9 @@ type Lifetime = string
 
 // Nothing defines model for Nothing.
 type Nothing = map[string]interface{}
+
+// Packaging Of CAdES. A signature beside the document, or around it.
+type Packaging string
 
 // Policy defines model for Policy.
 type Policy struct {
@@ -498,6 +620,47 @@ type Problem struct {
 
 	// Type `urn:tekend:problem:<code>`
 	Type string `json:"type"`
+}
+
+// Product A signature over a digest, with everything for a client that embeds it and raises it itself. Binary members are DER in
+// base64.
+type Product struct {
+	// Algorithm Of the value, e.g. `ecdsa-with-SHA256`; docs/names.md lists them.
+	Algorithm string `json:"algorithm"`
+
+	// Certificates The signer's first.
+	Certificates [][]byte `json:"certificates"`
+
+	// Cms Everything in one ContentInfo: for /Contents of a PDF, or a detached CAdES signature.
+	Cms []byte `json:"cms"`
+
+	// Crls From B-LT on.
+	Crls [][]byte `json:"crls"`
+
+	// Digest As ordered; the signed attributes hold it.
+	Digest          []byte `json:"digest"`
+	DigestAlgorithm string `json:"digest_algorithm"`
+
+	// ExtraCertificates That a validation needs beside those in the CMS, from B-LT on: of OCSP responders and their issuers.
+	ExtraCertificates *[][]byte `json:"extra_certificates,omitempty"`
+
+	// Format `pades`: a signature in a PDF. `cades`: a CMS signature over anything.
+	Format Format `json:"format"`
+
+	// Level That the parts suffice for.
+	Level Level `json:"level"`
+
+	// Ocsps OCSP responses (RFC 6960), from B-LT on.
+	Ocsps [][]byte `json:"ocsps"`
+
+	// SignedAttributes The SET OF with tag 0x31, whose digest was signed (RFC 5652 §5.4).
+	SignedAttributes []byte `json:"signed_attributes"`
+
+	// TimeStamp The signature time-stamp, from B-T on.
+	TimeStamp *[]byte `json:"time_stamp,omitempty"`
+
+	// Value The signature value.
+	Value []byte `json:"value"`
 }
 
 // Reason defines model for Reason.
@@ -574,17 +737,23 @@ type SignatureRequest struct {
 	// ExpiresAt When the request ends unless the person has confirmed.
 	ExpiresAt time.Time `json:"expires_at"`
 
+	// Format `pades`: a signature in a PDF. `cades`: a CMS signature over anything.
+	Format Format `json:"format"`
+
 	// Id Examples: sr_019391aa-5c1e-7b2f-a8d1-0c54a1c5b0de
 	Id string `json:"id"`
 
 	// Language Language of the text in the itsme app and of the page, unless the person chooses another one.
 	Language Language `json:"language"`
 
-	// Level PAdES baseline level (EN 319 142-1).
+	// Level That was ordered. What a document has reached stands beside it.
 	Level Level `json:"level"`
 
 	// Notice Why the request waits now.
 	Notice *Reason `json:"notice,omitempty"`
+
+	// Packaging Of CAdES. A signature beside the document, or around it.
+	Packaging *Packaging `json:"packaging,omitempty"`
 
 	// Problem Why the request ended, in declined, expired and failed.
 	Problem     *Reason `json:"problem,omitempty"`
@@ -602,16 +771,37 @@ type SignatureRequest struct {
 
 // SignatureRequestOrder defines model for SignatureRequestOrder.
 type SignatureRequestOrder struct {
+	// Continues Only in an order as application/json, instead of documents and of `digests`: the next signature goes on documents
+	// that were finished here before. While such a request is open no other one can continue the same document (409
+	// problem `revision_held`): of two signatures beside each other only one would stay.
+	Continues *[]Continued `json:"continues,omitempty"`
+
+	// Digests Only in an order as application/json, instead of documents and of `continues`.
+	Digests *[]Digest `json:"digests,omitempty"`
+
+	// Exclusive The uploaded document is the one original, and not a form of which several people sign copies: while the request is
+	// open no other one of yours can sign the same bytes (409 `revision_held`). Documents that hold a signature are
+	// always treated so.
+	Exclusive *bool `json:"exclusive,omitempty"`
+
 	// ExpiresIn How long the request waits for the person, an ISO 8601 duration of days, hours, minutes, seconds.
 	//
 	// Examples: PT24H
 	ExpiresIn *Lifetime `json:"expires_in,omitempty"`
 
+	// Format `pades`: a signature in a PDF. `cades`: a CMS signature over anything.
+	Format *Format `json:"format,omitempty"`
+
 	// Language Language of the text in the itsme app and of the page, unless the person chooses another one.
 	Language *Language `json:"language,omitempty"`
 
-	// Level PAdES baseline level (EN 319 142-1).
+	// Level Baseline level (EN 319 142-1, EN 319 122-1). B-T, the default, adds a time-stamp; B-LT what others need to validate
+	// without a network; B-LTA a time-stamp over all of that. Nothing below the level that was ordered is released. Digests
+	// for PAdES go to B-LT: the time-stamp of B-LTA is over the whole file, which is not here.
 	Level *Level `json:"level,omitempty"`
+
+	// Packaging Of CAdES. A signature beside the document, or around it.
+	Packaging *Packaging `json:"packaging,omitempty"`
 
 	// RedirectUrl Where the page leads the person afterwards: an absolute https URL without user name or fragment (http only to
 	// loopback, in the sandbox). `signature_request=<id>` is added to its query.
@@ -884,12 +1074,24 @@ type CreateSignatureRequestParams struct {
 	// ExpiresIn Only with application/pdf.
 	ExpiresIn *Lifetime `form:"expires_in,omitempty" json:"expires_in,omitempty"`
 
+	// Format Only with application/pdf.
+	Format *Format `form:"format,omitempty" json:"format,omitempty"`
+
+	// Packaging Only with application/pdf.
+	Packaging *Packaging `form:"packaging,omitempty" json:"packaging,omitempty"`
+
+	// Exclusive Only with application/pdf.
+	Exclusive *CreateSignatureRequestParamsExclusive `form:"exclusive,omitempty" json:"exclusive,omitempty"`
+
 	// IdempotencyKey Your own name of this order, unique for you, such as a UUID (draft-ietf-httpapi-idempotency-key-header). It is
 	// taken as it is, quotation marks too. The same key with the same order, documents and file names is answered as
 	// the first time, also when the request has gone on meanwhile. With anything else it is a 422 problem
 	// `idempotency_key_reused`. An order that was refused leaves its key free. A key is kept as long as its request.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
+
+// CreateSignatureRequestParamsExclusive defines parameters for CreateSignatureRequest.
+type CreateSignatureRequestParamsExclusive string
 
 // GetSignatureRequestParams defines parameters for GetSignatureRequest.
 type GetSignatureRequestParams struct {
@@ -926,6 +1128,9 @@ type AcceptTermsJSONRequestBody = TermsAcceptance
 
 // AcceptTermsFormdataRequestBody defines body for AcceptTerms for application/x-www-form-urlencoded ContentType.
 type AcceptTermsFormdataRequestBody = TermsAcceptance
+
+// CreateSignatureRequestJSONRequestBody defines body for CreateSignatureRequest for application/json ContentType.
+type CreateSignatureRequestJSONRequestBody = SignatureRequestOrder
 
 // CreateSignatureRequestMultipartRequestBody defines body for CreateSignatureRequest for multipart/form-data ContentType.
 type CreateSignatureRequestMultipartRequestBody CreateSignatureRequestMultipartBody
@@ -1010,13 +1215,13 @@ type ServerInterface interface {
 	// TimeStamp A time-stamp (RFC 3161)
 	// (POST /tsa)
 	TimeStamp(c *gin.Context)
-	// CreateSignatureRequest Ask for signatures on one or more PDF documents
+	// CreateSignatureRequest Ask for signatures on one or more documents, or on their digests
 	// (POST /v1/signature-requests)
 	CreateSignatureRequest(c *gin.Context, params CreateSignatureRequestParams)
 	// GetSignatureRequest The state of a request
 	// (GET /v1/signature-requests/{id})
 	GetSignatureRequest(c *gin.Context, id RequestID, params GetSignatureRequestParams)
-	// GetSignedDocument The signed document
+	// GetSignedDocument The signed document, or its signature
 	// (GET /v1/signature-requests/{id}/documents/{n})
 	GetSignedDocument(c *gin.Context, id RequestID, n DocumentNumber)
 	// GetEvidence The evidence of the signatures
@@ -1906,6 +2111,30 @@ func (siw *ServerInterfaceWrapper) CreateSignatureRequest(c *gin.Context) {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "expires_in", c.Request.URL.Query(), &params.ExpiresIn, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter expires_in: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", c.Request.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter format: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "packaging" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "packaging", c.Request.URL.Query(), &params.Packaging, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter packaging: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "exclusive" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclusive", c.Request.URL.Query(), &params.Exclusive, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter exclusive: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -3441,6 +3670,26 @@ type GetPageDocumentResponseObject interface {
 	VisitGetPageDocumentResponse(w http.ResponseWriter) error
 }
 
+type GetPageDocument200ApplicationoctetStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetPageDocument200ApplicationoctetStreamResponse) VisitGetPageDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
 type GetPageDocument200ApplicationpdfResponse struct {
 	Body          io.Reader
 	ContentLength int64
@@ -3860,6 +4109,7 @@ func (response TimeStampdefaultApplicationProblemPlusJSONResponse) VisitTimeStam
 
 type CreateSignatureRequestRequestObject struct {
 	Params        CreateSignatureRequestParams
+	JSONBody      *CreateSignatureRequestJSONRequestBody
 	Body          io.Reader
 	MultipartBody *multipart.Reader
 }
@@ -3958,6 +4208,20 @@ type GetSignedDocumentResponseObject interface {
 	VisitGetSignedDocumentResponse(w http.ResponseWriter) error
 }
 
+type GetSignedDocument200JSONResponse Product
+
+func (response GetSignedDocument200JSONResponse) VisitGetSignedDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetSignedDocument200ApplicationpdfResponse struct {
 	Body          io.Reader
 	ContentLength int64
@@ -3966,6 +4230,46 @@ type GetSignedDocument200ApplicationpdfResponse struct {
 func (response GetSignedDocument200ApplicationpdfResponse) VisitGetSignedDocumentResponse(w http.ResponseWriter) error {
 
 	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetSignedDocument200Applicationpkcs7MimeResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetSignedDocument200Applicationpkcs7MimeResponse) VisitGetSignedDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pkcs7-mime")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetSignedDocument200Applicationpkcs7SignatureResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetSignedDocument200Applicationpkcs7SignatureResponse) VisitGetSignedDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pkcs7-signature")
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
 	}
@@ -4114,13 +4418,13 @@ type StrictServerInterface interface {
 	// TimeStamp A time-stamp (RFC 3161)
 	// (POST /tsa)
 	TimeStamp(ctx context.Context, request TimeStampRequestObject) (TimeStampResponseObject, error)
-	// CreateSignatureRequest Ask for signatures on one or more PDF documents
+	// CreateSignatureRequest Ask for signatures on one or more documents, or on their digests
 	// (POST /v1/signature-requests)
 	CreateSignatureRequest(ctx context.Context, request CreateSignatureRequestRequestObject) (CreateSignatureRequestResponseObject, error)
 	// GetSignatureRequest The state of a request
 	// (GET /v1/signature-requests/{id})
 	GetSignatureRequest(ctx context.Context, request GetSignatureRequestRequestObject) (GetSignatureRequestResponseObject, error)
-	// GetSignedDocument The signed document
+	// GetSignedDocument The signed document, or its signature
 	// (GET /v1/signature-requests/{id}/documents/{n})
 	GetSignedDocument(ctx context.Context, request GetSignedDocumentRequestObject) (GetSignedDocumentResponseObject, error)
 	// GetEvidence The evidence of the signatures
@@ -5044,6 +5348,27 @@ func (sh *strictHandler) CreateSignatureRequest(ctx *gin.Context, params CreateS
 	var request CreateSignatureRequestRequestObject
 
 	request.Params = params
+	if strings.HasPrefix(ctx.GetHeader("Content-Type"), "application/json") {
+
+		var body CreateSignatureRequestJSONRequestBody
+		var err error
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = ctx.ShouldBindJSON(&body)
+		} else if binding.Validator != nil {
+			// ShouldBindJSON runs the struct validator after decoding; keep that.
+			err = binding.Validator.ValidateStruct(&body)
+		}
+		if err != nil {
+			sh.options.RequestErrorHandlerFunc(ctx, err)
+			return
+		}
+		request.JSONBody = &body
+
+	}
 	if strings.HasPrefix(ctx.GetHeader("Content-Type"), "application/pdf") {
 		request.Body = ctx.Request.Body
 	}

@@ -28,7 +28,7 @@ func (s *server) CreateSignatureRequest(ctx context.Context, in CreateSignatureR
 	if err != nil {
 		return nil, uploadError(err, cl.stream, nil)
 	}
-	order, err := s.order(wish)
+	order, err := s.ordered(wish)
 	if err != nil {
 		return nil, err
 	}
@@ -49,8 +49,11 @@ func (s *server) CreateSignatureRequest(ctx context.Context, in CreateSignatureR
 
 func (s *server) openUpload(cl *call, in CreateSignatureRequestRequestObject) (counted, SignatureRequestOrder, error) {
 	p := in.Params
-	p.IdempotencyKey = nil // goes with both
-	if in.MultipartBody != nil {
+	p.IdempotencyKey = nil // goes with all
+	switch {
+	case in.JSONBody != nil:
+		return noUpload{}, *in.JSONBody, openJSON(p, *in.JSONBody)
+	case in.MultipartBody != nil:
 		if p != (CreateSignatureRequestParams{}) {
 			return nil, SignatureRequestOrder{}, invalid(Issue{In: Query, Reason: "options of a multipart order stand in its part request"})
 		}
@@ -58,9 +61,15 @@ func (s *server) openUpload(cl *call, in CreateSignatureRequestRequestObject) (c
 		if err != nil {
 			return nil, order, err
 		}
-		return up, order, nil
+		up.any = value(order.Format) == signer.CAdES
+		return up, order, uploadsOnly(order, partRequest)
 	}
-	order := SignatureRequestOrder{Level: p.Level, Language: p.Language, RedirectUrl: p.RedirectUrl, ExpiresIn: p.ExpiresIn}
+	order := SignatureRequestOrder{
+		Level: p.Level, Language: p.Language, RedirectUrl: p.RedirectUrl, ExpiresIn: p.ExpiresIn, Format: p.Format, Packaging: p.Packaging,
+	}
+	if p.Exclusive != nil {
+		order.Exclusive = new(*p.Exclusive == "true")
+	}
 	if p.SignerReference != nil {
 		order.Signer = &struct {
 			Reference *Reference `json:"reference,omitempty"`
@@ -69,10 +78,15 @@ func (s *server) openUpload(cl *call, in CreateSignatureRequestRequestObject) (c
 	return &rawUpload{name: cl.fileName, body: in.Body}, order, nil
 }
 
-// order is what the client wishes in the signer's words. Levels, languages and addresses are judged there.
-func (s *server) order(w SignatureRequestOrder) (signer.Order, error) {
+// ordered is what the client wishes in the signer's words. Levels, formats, languages and addresses are judged there.
+func (s *server) ordered(w SignatureRequestOrder) (signer.Order, error) {
 	o := signer.Order{Level: string(value(w.Level)), Language: string(value(w.Language)), RedirectURL: value(w.RedirectUrl)}
-	o.SignedOrder = value(w.SignedOrder)
+	o.Format, o.Packaging, o.Exclusive, o.SignedOrder = string(value(w.Format)), string(value(w.Packaging)), value(w.Exclusive), value(w.SignedOrder)
+	o.Continues = continued(w.Continues)
+	var err error
+	if o.Digests, err = digests(w.Digests); err != nil {
+		return o, err
+	}
 	if w.Signer != nil {
 		o.Reference = value(w.Signer.Reference)
 	}
@@ -142,10 +156,13 @@ func (s *server) GetSignatureRequest(ctx context.Context, in GetSignatureRequest
 	return GetSignatureRequest200JSONResponse(s.signatureRequest(r)), nil
 }
 
-// GetSignedDocument streams a signed document.
+// GetSignedDocument streams what was made of a document, or gives the signature over its digest.
 func (s *server) GetSignedDocument(ctx context.Context, in GetSignedDocumentRequestObject) (GetSignedDocumentResponseObject, error) {
 	ctx, cl := enter(ctx)
 	doc, err := s.dep.Signer.Document(ctx, cl.client, in.Id, in.N)
+	if errors.Is(err, signer.ErrNotHere) {
+		return s.product(ctx, cl, in)
+	}
 	if err != nil {
 		return nil, s.withState(ctx, cl, in.Id, err)
 	}
@@ -177,7 +194,7 @@ func (s *server) withState(ctx context.Context, cl *call, id string, err error) 
 
 func (s *server) signatureRequest(r *signer.Request) SignatureRequest {
 	v := SignatureRequest{
-		Id: r.ID, State: State(r.State), Level: Level(r.Level), Language: Language(r.Language), Documents: documents(r),
+		Id: r.ID, State: State(r.State), Level: Level(r.Level), Format: Format(r.Format), Packaging: optional(Packaging(r.Packaging)), Language: Language(r.Language), Documents: documents(r),
 		SigningUrl: s.dep.Signer.SigningURL(r), RedirectUrl: optional(r.RedirectURL), CheckCode: optional(r.CheckCode),
 		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, Events: []Event{}, Problem: because(r.Failure), Notice: because(r.Notice),
 	}
@@ -195,7 +212,14 @@ func (s *server) signatureRequest(r *signer.Request) SignatureRequest {
 func documents(r *signer.Request) []Document {
 	all := []Document{}
 	for i, d := range r.Documents {
-		all = append(all, Document{N: i + 1, Id: d.ID, Name: d.Name, Label: d.Label, Size: d.Size, Sha256: d.SHA256})
+		v := Document{
+			N: i + 1, Id: d.ID, Name: d.Name, Label: d.Label, Sha256: optional(d.SHA256), Level: optional(Level(d.Level)),
+			Digest: fromHex(d.Digest), DigestAlgorithm: optional(d.DigestAlgorithm),
+		}
+		if d.SHA256 != "" { // of a digest nothing else is known
+			v.Size = &d.Size
+		}
+		all = append(all, v)
 	}
 	return all
 }
@@ -207,7 +231,7 @@ func because(e *signer.Error) *Reason {
 	return &Reason{Code: e.Code, Detail: e.Detail, Hint: optional(e.Hint), Retryable: e.Retryable}
 }
 
-// document is the answer that streams a PDF. It closes what it streams.
+// document is the answer that streams a document or a signature. It closes what it streams.
 type document struct {
 	content    *signer.Content
 	attachment bool
@@ -223,11 +247,18 @@ func (d *document) VisitGetPageDocumentResponse(w http.ResponseWriter) error { r
 func (d *document) write(w http.ResponseWriter) error {
 	defer func() { _ = d.content.Close() }() // only read from
 	h := w.Header()
-	h.Set("Content-Type", "application/pdf")
+	media := d.content.Type
+	pdf := media == mediaPDF
+	if media == "" || extensions[media] == "" && media != mediaAny {
+		media = mediaAny // the type that a sender named is not shown to a browser as if we vouched for it
+	}
+	h.Set("Content-Type", media)
 	h.Set("Content-Length", strconv.FormatInt(d.content.Size, 10))
-	h.Set("Content-Disposition", disposition(d.attachment, d.content.Name))
+	h.Set("Content-Disposition", disposition(d.attachment || !pdf, d.content.Name, media))
 	h.Set("Accept-Ranges", "none") // a part of a signed document proves nothing
-	h.Set("Content-Security-Policy", policyPDF)
+	if pdf {
+		h.Set("Content-Security-Policy", policyPDF)
+	}
 	w.WriteHeader(http.StatusOK)
 	n, err := d.patience.copy(w, d.content)
 	if err == nil && n != d.content.Size {
@@ -236,11 +267,22 @@ func (d *document) write(w http.ResponseWriter) error {
 	return err
 }
 
+const (
+	mediaPDF      = "application/pdf"
+	mediaAny      = "application/octet-stream"
+	mediaDetached = "application/pkcs7-signature"
+	mediaAttached = "application/pkcs7-mime"
+)
+
+// extensions of what we serve (RFC 8551 §3.2.1 for the signatures).
+var extensions = map[string]string{mediaPDF: ".pdf", mediaDetached: ".p7s", mediaAttached: ".p7m"}
+
 // disposition is a Content-Disposition header with the name twice (RFC 6266 §4.3, appendix D): in ASCII for old readers,
-// and in full. The name always ends in .pdf, so that nothing stored from here is run by a click.
-func disposition(attachment bool, name string) string {
-	if !strings.HasSuffix(strings.ToLower(name), ".pdf") {
-		name += ".pdf"
+// and in full. The name always ends as its type says, so that nothing stored from here is run by a click; a document of a
+// type that is not ours goes only to its signer, under the name that it came with.
+func disposition(attachment bool, name, media string) string {
+	if !strings.HasSuffix(strings.ToLower(name), extensions[media]) {
+		name += extensions[media]
 	}
 	kind := "inline"
 	if attachment {

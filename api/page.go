@@ -246,12 +246,15 @@ type signView struct {
 	Ends         time.Time // of the request
 	Signed       bool
 	Proven       bool // this browser may see the signer's certificates
+	Hashes       bool // only digests are here: there is nothing to read
+	Stored       bool // a browser would not show these documents, but store them
 	State        signer.State
 }
 
 type docView struct {
-	N          int
-	Name, Size string
+	N                 int
+	Name, Size        string
+	Algorithm, Digest string // of a document that is not here; the digest in hex, for comparison with what other programs print
 }
 
 type reasonView struct{ Code, Text string }
@@ -268,6 +271,7 @@ func (s *server) signingPage(cl *call, token string, p *signer.Page) (*file, err
 		view: s.pages.view(lang, s.cfg.Sandbox), Step: p.Step, Requester: s.clientName(r.Client), Text: p.Text,
 		Terms: p.TermsVersion, Back: p.ReturnURL, Base: "/sign/" + url.PathEscape(token), Until: p.ExpiresAt, Ends: r.ExpiresAt,
 		Signed: r.State == signer.Finished, Proven: cl.viewer, State: r.State,
+		Hashes: r.Hashes, Stored: r.Format == signer.CAdES,
 	}
 	if linked(p.Step) {
 		v.Link = p.Link
@@ -276,7 +280,11 @@ func (s *server) signingPage(cl *call, token string, p *signer.Page) (*file, err
 		v.CheckCode = strings.Split(p.CheckCode, "-")
 	}
 	for i, d := range r.Documents {
-		v.Documents = append(v.Documents, docView{i + 1, d.Name, size(lang, d.Size)})
+		one := docView{N: i + 1, Name: d.Name, Algorithm: d.DigestAlgorithm, Digest: d.Digest}
+		if !r.Hashes {
+			one.Size = size(lang, d.Size)
+		}
+		v.Documents = append(v.Documents, one)
 	}
 	v.Notice, v.Fail = s.reason(lang, p.Notice), s.reason(lang, p.Failure)
 	v.Title = s.words.say(lang, "title."+p.Step)

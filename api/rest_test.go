@@ -36,7 +36,7 @@ func TestAnOrderInPartsAndTheSameAsOneBody(t *testing.T) {
 		t.Errorf("%d Location %q", a.status, a.header.Get("Location"))
 	}
 	if r.State != "created" || r.Level != "B-T" || r.Language != "nl" || *r.Signer.Reference != "cust-1" || *r.RedirectUrl != "https://acme.example/back?x=1" ||
-		len(r.Documents) != 2 || r.Documents[0].Name != "één.pdf" || r.Documents[1].N != 2 || r.Documents[0].Size != int64(len(pdf)) ||
+		len(r.Documents) != 2 || r.Documents[0].Name != "één.pdf" || r.Documents[1].N != 2 || *r.Documents[0].Size != int64(len(pdf)) ||
 		len(r.Events) != 1 || r.Events[0].Type != "signature_request.created" {
 		t.Errorf("%+v", r)
 	}
@@ -179,10 +179,10 @@ func TestPlainHTTPRedirectsAreForTheSandbox(t *testing.T) {
 func TestTypesThatAreNotTaken(t *testing.T) {
 	d := open(t, nil)
 	pdf := sample(t, "fpdf2.pdf")
-	for _, media := range []string{"", "text/plain", "application/octet-stream", "application/pdfx", "application/json", "multipart/mixed; boundary=x", "application/pdf; =", ";"} {
+	for _, media := range []string{"", "text/plain", "application/octet-stream", "application/pdfx", "multipart/mixed; boundary=x", "application/pdf; =", ";"} {
 		a := d.post(orders, media, pdf)
 		p := a.problem(t, "unsupported_media_type", 415)
-		if *(*p.Issues)[0].Name != "Content-Type" || a.header.Get("Accept") != "application/pdf, multipart/form-data" {
+		if *(*p.Issues)[0].Name != "Content-Type" || a.header.Get("Accept") != "application/json, application/pdf, multipart/form-data" {
 			t.Errorf("%q: %s %q", media, a.body, a.header.Get("Accept"))
 		}
 	}

@@ -167,6 +167,10 @@ func reason(e *openapi3.SchemaError) string {
 		return fmt.Sprintf("must have at least %d characters", s.MinLength)
 	case "maxLength":
 		return fmt.Sprintf("must have at most %d characters", *s.MaxLength)
+	case "minItems":
+		return fmt.Sprintf("must have at least %d members", s.MinItems)
+	case "maxItems":
+		return fmt.Sprintf("must have at most %d members", *s.MaxItems)
 	case "minimum":
 		return fmt.Sprintf("must be at least %v", *s.Min)
 	case "maximum":

@@ -62,6 +62,7 @@ type partsUpload struct {
 	parts *multipart.Reader
 	spec  *contract
 	next  *part // read already
+	any   bool  // documents may be of any type
 	seen  int   // documents handed out
 	err   error // why a part ended early
 }
@@ -156,8 +157,8 @@ func (u *partsUpload) Next(context.Context) (string, io.Reader, error) {
 	}
 	switch p.FormName() {
 	case partDocument:
-		if p.media != "application/pdf" {
-			return "", nil, partMedia(partDocument, "application/pdf")
+		if !u.any && p.media != mediaPDF {
+			return "", nil, partMedia(partDocument, mediaPDF)
 		}
 		u.seen++
 		return p.FileName(), p, nil

@@ -138,13 +138,15 @@ func steps() []string {
 var orderOnly = []string{
 	"no_documents", "document_twice", "too_many_documents", "document_too_large", "request_too_large", "document_name_invalid", "level_not_supported",
 	"reference_invalid", "redirect_url_invalid", "lifetime_invalid", "multipart_invalid", "unauthorized", "idempotency_key_invalid", "idempotency_key_reused", "evidence_not_ready",
-	"signed_order_invalid", "reason_invalid",
+	"signed_order_invalid", "reason_invalid", "revision_held",
+	"appearance_invalid", "visible_with_signed_order", "format_not_supported", "digest_invalid", "digest_algorithm_not_supported", "document_empty", "continues_unknown",
 }
 
 // is422 are refusals of an order or a document, which answers leaves to its default.
 var is422 = []string{
 	"no_documents", "document_twice", "too_many_documents", "document_name_invalid", "level_not_supported", "language_not_supported", "reference_invalid",
 	"redirect_url_invalid", "lifetime_invalid", "cms_too_large", "signed_order_invalid", "reason_invalid",
+	"appearance_invalid", "visible_with_signed_order", "format_not_supported", "digest_invalid", "digest_algorithm_not_supported", "document_empty", "continues_unknown",
 }
 
 // TestEveryCodeHasAStatusAndWords reads the codes out of the sources, so that a new one cannot be forgotten.
@@ -431,11 +433,20 @@ func TestDispositions(t *testing.T) {
 		"ř€😀":          `attachment; filename="___.pdf"; filename*=UTF-8''%C5%99%E2%82%AC%F0%9F%98%80.pdf`,
 		"run.exe":      `attachment; filename="run.exe.pdf"; filename*=UTF-8''run.exe.pdf`,
 	} {
-		if got := disposition(true, name); got != want {
+		if got := disposition(true, name, "application/pdf"); got != want {
 			t.Errorf("%q: %s", name, got)
 		}
 	}
-	if got := disposition(false, "a.pdf"); !strings.HasPrefix(got, "inline; ") {
+	for media, want := range map[string]string{
+		"application/pkcs7-signature": `attachment; filename="a.exe.p7s"; filename*=UTF-8''a.exe.p7s`,
+		"application/pkcs7-mime":      `attachment; filename="a.exe.p7m"; filename*=UTF-8''a.exe.p7m`,
+		"application/octet-stream":    `attachment; filename="a.exe"; filename*=UTF-8''a.exe`,
+	} {
+		if got := disposition(true, "a.exe", media); got != want {
+			t.Errorf("%s: %s", media, got)
+		}
+	}
+	if got := disposition(false, "a.pdf", "application/pdf"); !strings.HasPrefix(got, "inline; ") {
 		t.Error(got)
 	}
 }

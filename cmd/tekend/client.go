@@ -54,6 +54,22 @@ type signatureRequest struct {
 	Level      string   `json:"level"`
 	Problem    *problem `json:"problem"`
 	Notice     *problem `json:"notice"` // why it waits
+	Documents  []struct {
+		Name  string `json:"name"`
+		Level string `json:"level"` // reached
+	} `json:"documents"`
+}
+
+// names are those of its documents. They came from the service, and become names of files.
+func (r *signatureRequest) names() (all []string) {
+	for i, d := range r.Documents {
+		name := filepath.Base(filepath.Clean("/" + d.Name))
+		if name == "/" || oneLine(name) != name {
+			name = fmt.Sprintf("document-%d.pdf", i+1)
+		}
+		all = append(all, name)
+	}
+	return all
 }
 
 // page is the JSON form of the signer's page.
@@ -119,13 +135,18 @@ func asProblem(status int, b []byte) error {
 	if json.Unmarshal(b, &p) != nil || p.Code == "" {
 		return unreachable("the service answered %d", status)
 	}
+	return asExit(status, "%s", p)
+}
+
+// asExit is a refusal of the service with its exit code.
+func asExit(status int, format string, why any) error {
 	switch {
 	case status >= 500 || status == http.StatusTooManyRequests:
-		return unreachable("%s", p)
+		return unreachable(format, why)
 	case status == http.StatusConflict || status == http.StatusGone:
-		return no("%s", p)
+		return no(format, why)
 	}
-	return usage("%s", p)
+	return usage(format, why)
 }
 
 // String is a problem in one line: what happened, what to do, its code.
@@ -148,24 +169,33 @@ func stripURL(err error) error {
 	return err
 }
 
-// create uploads the files as one request.
-func (c *apiClient) create(ctx context.Context, order any, files []string, progress func(string)) (*signatureRequest, error) {
+// upload is what goes to the service: files, or none when they are there.
+type upload struct {
+	files  []string
+	format string
+}
+
+// create makes a request and uploads the files.
+func (c *apiClient) create(ctx context.Context, order any, up upload, progress func(string)) (*signatureRequest, error) {
+	var r signatureRequest
+	if len(up.files) == 0 {
+		return &r, c.post(ctx, c.base+"/v1/signature-requests", order, &r)
+	}
 	body, w := io.Pipe()
 	mw := multipart.NewWriter(w)
-	go func() { _ = w.CloseWithError(writeParts(mw, order, files, progress)) }()
+	go func() { _ = w.CloseWithError(writeParts(mw, order, up, progress)) }()
 	req, err := http.NewRequest(http.MethodPost, c.base+"/v1/signature-requests", body)
 	if err != nil {
 		return nil, usage("server address: %w", err)
 	}
 	req.Header.Set("Content-Type", mw.FormDataContentType())
-	var r signatureRequest
 	if err := c.do(ctx, req, &r); err != nil {
 		return nil, err
 	}
 	return &r, nil
 }
 
-func writeParts(mw *multipart.Writer, order any, files []string, progress func(string)) error {
+func writeParts(mw *multipart.Writer, order any, up upload, progress func(string)) error {
 	h := textproto.MIMEHeader{}
 	h.Set("Content-Disposition", `form-data; name="request"`)
 	h.Set("Content-Type", "application/json")
@@ -176,16 +206,20 @@ func writeParts(mw *multipart.Writer, order any, files []string, progress func(s
 	if err := json.NewEncoder(part).Encode(order); err != nil {
 		return err
 	}
-	for _, path := range files {
+	media := "application/pdf"
+	if up.format == "cades" {
+		media = "application/octet-stream"
+	}
+	for _, path := range up.files {
 		progress("uploading " + filepath.Base(path))
-		if err := writeFile(mw, path); err != nil {
+		if err := writeFile(mw, path, media); err != nil {
 			return err
 		}
 	}
 	return mw.Close()
 }
 
-func writeFile(mw *multipart.Writer, path string) error {
+func writeFile(mw *multipart.Writer, path, media string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return usage("%w", err)
@@ -193,7 +227,7 @@ func writeFile(mw *multipart.Writer, path string) error {
 	defer func() { _ = f.Close() }()
 	h := textproto.MIMEHeader{}
 	h.Set("Content-Disposition", multipart.FileContentDisposition("document", filepath.Base(path)))
-	h.Set("Content-Type", "application/pdf")
+	h.Set("Content-Type", media)
 	part, err := mw.CreatePart(h)
 	if err != nil {
 		return err

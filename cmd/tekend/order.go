@@ -80,15 +80,19 @@ type orderKeyFlags struct {
 // orderLife is how long an order is good that this program signs and sends at once.
 const orderLife = 7 * 24 * time.Hour
 
-// sign signs an order over files, "" when no key is named.
-func (f orderKeyFlags) sign(now time.Time, files []string) (string, error) {
+// sign signs an order over documents, "" when no key is named.
+func (f orderKeyFlags) sign(now time.Time, docs func() ([]orders.Document, error)) (string, error) {
 	if f.OrderKey == "" && f.Provider == "" {
 		return "", nil
 	}
 	if f.OrderKey == "" || f.Provider == "" {
 		return "", usage("--order-key and --provider go together")
 	}
-	return signOrder(f.OrderKey, f.Provider, files, now, orderLife)
+	list, err := docs()
+	if err != nil {
+		return "", usage("%w", err)
+	}
+	return signOrder(f.OrderKey, f.Provider, list, term{now, orderLife})
 }
 
 type orderSignCmd struct {
@@ -100,7 +104,11 @@ type orderSignCmd struct {
 
 // Run prints the compact JWS for the member signed_order.
 func (c *orderSignCmd) Run(p *program) error {
-	jws, err := signOrder(c.Key, c.Provider, c.Files, p.now(), c.Valid)
+	docs, err := orderedFiles(c.Files)
+	if err != nil {
+		return usage("%w", err)
+	}
+	jws, err := signOrder(c.Key, c.Provider, docs, term{p.now(), c.Valid})
 	if err != nil {
 		return err
 	}
@@ -108,25 +116,43 @@ func (c *orderSignCmd) Run(p *program) error {
 	return err
 }
 
-// signOrder signs an order over files.
-func signOrder(keyFile, provider string, files []string, now time.Time, valid time.Duration) (string, error) {
+// term is when an order is made, and how long it is good.
+type term struct {
+	now   time.Time
+	valid time.Duration
+}
+
+// signOrder signs an order over documents.
+func signOrder(keyFile, provider string, docs []orders.Document, t term) (string, error) {
 	key, err := readOrderKey(keyFile)
 	if err != nil {
 		return "", usage("order key %s: %w", keyFile, err)
 	}
-	var docs []orders.Document
-	for _, name := range files {
-		d, err := orderedFile(name)
-		if err != nil {
-			return "", usage("%w", err)
-		}
-		docs = append(docs, d)
-	}
-	jws, err := orders.Sign(orders.New(provider, docs, now, valid), key)
+	jws, err := orders.Sign(orders.New(provider, docs, t.now, t.valid), key)
 	if err != nil {
 		return "", usage("sign the order: %w", err)
 	}
 	return jws, nil
+}
+
+// signFiles signs an order over files that is sent at once.
+func signFiles(keyFile, provider string, files []string, now time.Time) (string, error) {
+	docs, err := orderedFiles(files)
+	if err != nil {
+		return "", err
+	}
+	return signOrder(keyFile, provider, docs, term{now, orderLife})
+}
+
+func orderedFiles(files []string) (docs []orders.Document, err error) {
+	for _, name := range files {
+		d, err := orderedFile(name)
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, d)
+	}
+	return docs, nil
 }
 
 // orderedFile hashes a file once, by both functions.

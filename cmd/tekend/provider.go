@@ -113,12 +113,12 @@ func (s *provider) sign(w http.ResponseWriter, r *http.Request) {
 	defer cleanup()
 	number := rand.Text()
 	o := order{Level: "B-T", Language: r.FormValue("language"), RedirectURL: s.cfg.PublicURL + "/orders/" + number}
-	o.SignedOrder, err = signOrder(s.cfg.OrderKeyFile, s.cfg.Name, []string{path}, s.now(), orderLife)
+	o.SignedOrder, err = signFiles(s.cfg.OrderKeyFile, s.cfg.Name, []string{path}, s.now())
 	if err != nil {
 		s.fail(w, err)
 		return
 	}
-	req, err := s.api.create(r.Context(), o, []string{path}, func(string) {})
+	req, err := s.api.create(r.Context(), o, upload{files: []string{path}}, func(string) {})
 	if err != nil {
 		s.fail(w, err)
 		return

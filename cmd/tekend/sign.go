@@ -9,29 +9,43 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	itsme "tekend/itsme/sandbox"
+	orders "tekend/order"
 )
 
 type signCmd struct {
 	serverFlags
 	orderKeyFlags
-	Files  []string `arg:"" name:"file" help:"PDF files, signed together with one confirmation." type:"existingfile"`
-	Out    string   `short:"o" required:"" help:"Where the signed PDF goes: a file, or a folder when there are several." type:"path"`
-	Person string   `help:"Let this magic person of the sandbox answer (approve, refuse, …). Without it the link is printed and the command waits."`
-	Level  string   `default:"B-T" enum:"B-T" help:"Signature level."`
-	Lang   string   `default:"en" enum:"en,nl" help:"Language of the pages and of the text in the app."`
-	Keep   string   `name:"keep-signer" help:"With --person: leave in this file what shows that one is the signer, for 'tekend uses'." type:"path" placeholder:"FILE"`
-	Signer string   `help:"Your own reference of the person; who has signed before under it need not enrol again." placeholder:"REF"`
+	Files     []string `arg:"" optional:"" name:"file" help:"Files, signed together with one confirmation: PDFs, or anything with --format cades." type:"existingfile"`
+	Out       string   `short:"o" required:"" help:"Where the result goes: a file, or a folder when there are several." type:"path"`
+	Person    string   `help:"Let this magic person of the sandbox answer (approve, refuse, …). Without it the link is printed and the command waits."`
+	Level     string   `default:"B-T" enum:"B-B,B-T,B-LT,B-LTA" help:"Signature level: B-B, B-T (with a time-stamp), B-LT (can be validated without a network), B-LTA (time-stamped as a whole)."`
+	Format    string   `default:"pades" enum:"pades,cades" help:"pades: in the PDF. cades: a signature of its own, over any file."`
+	Attached  bool     `help:"With --format cades: the file goes into the signature."`
+	Local     bool     `help:"The files stay here: only their digests are sent, and no name but that of --label."`
+	Label     []string `help:"With --local: what the page and the app call each file, in their order. Default: names that say nothing." placeholder:"NAME"`
+	Job       string   `help:"With --local: keep in this file what is needed to go on after an interruption; with the same files the command goes on." type:"path" placeholder:"FILE"`
+	Trust     string   `help:"With --local: PEM file with the roots that the result is checked against. Default: the sandbox's." type:"path" placeholder:"root.pem"`
+	Continue  []string `help:"Instead of files: the next signature on document N of a finished request." placeholder:"REQUEST/N"`
+	Exclusive bool     `help:"The files are originals and not forms: while this request is open no other one can sign them."`
+	Lang      string   `default:"en" enum:"en,nl" help:"Language of the pages and of the text in the app."`
+	Keep      string   `name:"keep-signer" help:"With --person: leave in this file what shows that one is the signer, for 'tekend uses'." type:"path" placeholder:"FILE"`
+	Signer    string   `help:"Your own reference of the person; who has signed before under it need not enrol again." placeholder:"REF"`
 }
 
 // order is the JSON part of POST /v1/signature-requests.
 type order struct {
-	Level    string  `json:"level"`
-	Language string  `json:"language"`
-	Signer   *person `json:"signer,omitempty"`
+	Level     string      `json:"level"`
+	Format    string      `json:"format,omitempty"`
+	Packaging string      `json:"packaging,omitempty"`
+	Exclusive bool        `json:"exclusive,omitempty"`
+	Continues []continued `json:"continues,omitempty"`
+	Language  string      `json:"language"`
+	Signer    *person     `json:"signer,omitempty"`
 	// RedirectURL is where the person goes afterwards.
 	RedirectURL string `json:"redirect_url,omitempty"`
 	// SignedOrder is the order signed by the provider: see package tekend/order.
@@ -42,8 +56,17 @@ type person struct {
 	Reference string `json:"reference"`
 }
 
+// continued is a document of a finished request.
+type continued struct {
+	Request  string `json:"request"`
+	Document int    `json:"document"`
+}
+
 // Run signs and leaves the documents at --out.
 func (c *signCmd) Run(p *program) error {
+	if err := c.fits(); err != nil {
+		return err
+	}
 	base, key, sandbox, err := c.resolve()
 	if err != nil {
 		return err
@@ -51,44 +74,108 @@ func (c *signCmd) Run(p *program) error {
 	if err := c.checkPerson(sandbox); err != nil {
 		return err
 	}
-	targets, err := c.targets()
+	targets, err := c.targets(c.Files)
 	if err != nil {
-		return err
-	}
-	o := order{Level: c.Level, Language: c.Lang}
-	if c.Signer != "" {
-		o.Signer = &person{c.Signer}
-	} else if c.Person != "" {
-		o.Signer = &person{"sandbox-" + c.Person}
-	}
-	if o.SignedOrder, err = c.orderKeyFlags.sign(p.now(), c.Files); err != nil {
 		return err
 	}
 	api := newAPIClient(base, key)
-	say := func(text string) { fmt.Fprintln(p.stderr, text) }
-	r, err := api.create(p.ctx, o, c.Files, say)
+	if c.Local {
+		return c.local(p, api, targets)
+	}
+	o, err := c.order(p)
 	if err != nil {
 		return err
 	}
-	say("request " + r.ID)
-	if c.Person == "" {
-		fmt.Fprintf(p.stdout, "open: %s\n", r.SigningURL)
-	} else if err := answerAs(p.ctx, api, r.SigningURL, c.Person, say); err != nil {
+	say := func(text string) { fmt.Fprintln(p.stderr, text) }
+	r, err := api.create(p.ctx, o, upload{c.Files, c.Format}, say)
+	if err != nil {
 		return err
 	}
-	if c.Keep != "" {
-		if err := keepSigner(c.Keep, api, r.SigningURL); err != nil {
+	if err := c.ask(p, api, r.ID, r.SigningURL); err != nil {
+		return err
+	}
+	if r, err = waitFinished(p.ctx, api, r.ID, say); err != nil {
+		return err
+	}
+	if len(c.Continue) > 0 {
+		if targets, err = c.targets(r.names()); err != nil {
 			return err
 		}
-	}
-	if err := waitFinished(p.ctx, api, r.ID, say); err != nil {
-		return err
 	}
 	for i, target := range targets {
 		if err := api.download(p.ctx, r.ID, i+1, target); err != nil {
 			return err
 		}
+		say("level " + r.Documents[i].Level)
 		fmt.Fprintf(p.stdout, "signed: %s\n", target)
+	}
+	return nil
+}
+
+// fits refuses flags that do not go together.
+func (c *signCmd) fits() error {
+	switch {
+	case (len(c.Files) == 0) == (len(c.Continue) == 0):
+		return usage("give files to sign, or --continue, and not both")
+	case len(c.Continue) > 0 && (c.Local || c.Format != "pades"):
+		return usage("--continue is for PDFs that the service has; it goes neither with --local nor with --format cades")
+	case len(c.Continue) > 0 && c.OrderKey != "":
+		return usage("with --continue there is no file whose digests could be signed: fetch the document and sign the order over it")
+	case c.Attached && c.Format != "cades":
+		return usage("--attached goes with --format cades")
+	case c.Attached && c.Local:
+		return usage("with --local the signature is a file of its own: leave --attached out")
+	case !c.Local && (len(c.Label) > 0 || c.Job != "" || c.Trust != ""):
+		return usage("--label, --job and --trust go with --local")
+	case len(c.Label) > 0 && len(c.Label) != len(c.Files):
+		return usage("%d labels for %d files: give one --label per file, in the same order", len(c.Label), len(c.Files))
+	}
+	return nil
+}
+
+// order is what is asked of the service when the files go there, or are there.
+func (c *signCmd) order(p *program) (order, error) {
+	o := order{Level: c.Level, Language: c.Lang, Exclusive: c.Exclusive}
+	if c.Format == "cades" {
+		o.Format, o.Packaging = c.Format, "detached"
+		if c.Attached {
+			o.Packaging = "attached"
+		}
+	}
+	for _, text := range c.Continue {
+		id, n, found := strings.Cut(text, "/")
+		number, err := strconv.Atoi(n)
+		if !found || err != nil {
+			return o, usage("--continue %s: give it as REQUEST/N, for example sr_…/1", text)
+		}
+		o.Continues = append(o.Continues, continued{id, number})
+	}
+	if ref := c.reference(); ref != "" {
+		o.Signer = &person{ref}
+	}
+	var err error
+	o.SignedOrder, err = c.orderKeyFlags.sign(p.now(), func() ([]orders.Document, error) { return orderedFiles(c.Files) })
+	return o, err
+}
+
+func (c *signCmd) reference() string {
+	if c.Signer == "" && c.Person != "" {
+		return "sandbox-" + c.Person
+	}
+	return c.Signer
+}
+
+// ask has the person answer: a magic one at once, another one by the link.
+func (c *signCmd) ask(p *program, api *apiClient, id, signingURL string) error {
+	say := func(text string) { fmt.Fprintln(p.stderr, text) }
+	say("request " + id)
+	if c.Person == "" {
+		fmt.Fprintf(p.stdout, "open: %s\n", signingURL)
+	} else if err := answerAs(p.ctx, api, signingURL, c.Person, say); err != nil {
+		return err
+	}
+	if c.Keep != "" {
+		return keepSigner(c.Keep, api, signingURL)
 	}
 	return nil
 }
@@ -108,10 +195,10 @@ func (c *signCmd) checkPerson(sandbox bool) error {
 
 // targets gives a path for each file. That they can be written is looked at
 // now: after signing it would be too late.
-func (c *signCmd) targets() ([]string, error) {
+func (c *signCmd) targets(files []string) ([]string, error) {
 	info, err := os.Stat(c.Out)
 	folder := err == nil && info.IsDir()
-	if len(c.Files) == 1 && !folder {
+	if len(files) <= 1 && len(c.Continue) <= 1 && !folder {
 		return []string{c.Out}, canWrite(filepath.Dir(c.Out))
 	}
 	if !folder {
@@ -119,8 +206,8 @@ func (c *signCmd) targets() ([]string, error) {
 	}
 	var all []string
 	seen := map[string]bool{}
-	for _, f := range c.Files {
-		name := filepath.Base(f)
+	for _, f := range files {
+		name := filepath.Base(f) + c.ending()
 		if seen[name] {
 			return nil, usage("two files are called %s; give them different names", name)
 		}
@@ -128,6 +215,17 @@ func (c *signCmd) targets() ([]string, error) {
 		all = append(all, filepath.Join(c.Out, name))
 	}
 	return all, canWrite(c.Out)
+}
+
+// ending is what is added to a file's name for the name of its signature.
+func (c *signCmd) ending() string {
+	switch {
+	case c.Format != "cades":
+		return ""
+	case c.Attached:
+		return ".p7m"
+	}
+	return ".p7s"
 }
 
 // canWrite tells whether a file can be made in a folder, by making one.
@@ -232,12 +330,12 @@ func throughItsme(ctx context.Context, api *apiClient, link, person string) erro
 	return unreachable("itsme redirects without end")
 }
 
-func waitFinished(ctx context.Context, api *apiClient, id string, say func(string)) error {
+func waitFinished(ctx context.Context, api *apiClient, id string, say func(string)) (*signatureRequest, error) {
 	last, notice := "", ""
 	for {
 		var r signatureRequest
 		if err := api.getJSON(ctx, api.base+"/v1/signature-requests/"+id+"?wait=20s", &r); err != nil {
-			return err
+			return nil, err
 		}
 		if r.State != last {
 			say("state: " + r.State)
@@ -249,19 +347,25 @@ func waitFinished(ctx context.Context, api *apiClient, id string, say func(strin
 		}
 		switch r.State {
 		case "finished":
-			return nil
-		case "declined":
-			return no("the person refused: nothing was signed")
-		case "expired":
-			return no("the request expired: nothing was signed")
-		case "failed":
-			if r.Problem != nil {
-				return no("the request failed: %s", r.Problem)
-			}
-			return no("the request failed")
+			return &r, nil
+		case "declined", "expired", "failed":
+			return nil, ended(r.State, r.Problem)
 		}
 		if ctx.Err() != nil {
-			return errStopped
+			return nil, errStopped
 		}
 	}
+}
+
+// ended says why a request has no signature.
+func ended(state string, why *problem) error {
+	switch {
+	case state == "declined":
+		return no("the person refused: nothing was signed")
+	case state == "expired":
+		return no("the request expired: nothing was signed")
+	case why != nil:
+		return no("the request failed: %s", why)
+	}
+	return no("the request failed")
 }

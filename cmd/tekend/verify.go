@@ -7,21 +7,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"syscall"
-	"time"
-	"unicode"
 
 	"tekend/pdf"
+	"tekend/revocation"
 	"tekend/validate"
 )
 
 type verifyCmd struct {
-	Files   []string `arg:"" name:"file" help:"Signed PDF files." type:"path"`
-	Sandbox string   `help:"Folder of a sandbox, for its root." default:".sandbox" type:"path" placeholder:"DIR"`
-	Trust   string   `help:"PEM file with the roots to trust. Default: the sandbox's." type:"path" placeholder:"root.pem"`
-	JSON    bool     `name:"json" help:"Print the whole report as JSON."`
+	Files        []string `arg:"" name:"file" help:"Signed PDF files, or CMS signatures (.p7s, .p7m)." type:"path"`
+	Detached     string   `help:"The file that a detached signature is about." type:"path" placeholder:"DATA"`
+	Sandbox      string   `help:"Folder of a sandbox, for its root." default:".sandbox" type:"path" placeholder:"DIR"`
+	Trust        string   `help:"PEM file with the roots to trust. Default: the sandbox's." type:"path" placeholder:"root.pem"`
+	Offline      bool     `help:"Ask nobody: what a file does not prove by itself is not proven."`
+	AllowPrivate bool     `help:"Ask addresses of this machine and of private networks too, when a certificate names them."`
+	JSON         bool     `name:"json" help:"Print the whole report as JSON."`
 }
 
 // verdict is one file's report as it is printed with --json.
@@ -32,14 +35,23 @@ type verdict struct {
 
 // Run prints a verdict for each file; exit code 0 only when all passed.
 func (c *verifyCmd) Run(p *program) error {
-	roots, err := c.roots()
+	if c.Detached != "" && len(c.Files) != 1 {
+		return usage("--detached goes with one signature")
+	}
+	roots, err := trustedRoots(c.Trust, c.Sandbox)
 	if err != nil {
 		return err
+	}
+	o := validate.Options{Roots: roots, At: p.now()}
+	if !c.Offline {
+		if o.Revocation, err = c.revocation(p); err != nil {
+			return err
+		}
 	}
 	var all []verdict
 	passed := true
 	for _, path := range c.Files {
-		rep, err := verifyFile(p, path, roots)
+		rep, err := c.file(p, path, o)
 		if err != nil {
 			return err
 		}
@@ -62,10 +74,25 @@ func (c *verifyCmd) Run(p *program) error {
 	return nil
 }
 
-func (c *verifyCmd) roots() (*x509.CertPool, error) {
-	path := c.Trust
-	if path == "" {
+// revocation asks the addresses that certificates name. Those of a sandbox are on this machine.
+func (c *verifyCmd) revocation(p *program) (*revocation.Collector, error) {
+	var from revocation.Source = revocation.NewFetcher(revocation.FetcherConfig{AllowPrivate: c.AllowPrivate})
+	if c.Trust == "" && !c.AllowPrivate {
 		s, err := findSandbox(c.Sandbox)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			from = &sandboxSource{others: from, own: revocation.NewFetcher(revocation.FetcherConfig{AllowPrivate: true}), hosts: hostsOf(s.Front, s.PKI)}
+		}
+	}
+	return revocation.New(revocation.Config{Source: from, Now: p.now, Log: slog.New(slog.DiscardHandler)}), nil
+}
+
+// trustedRoots reads the roots in a file; without one, those of the sandbox in a folder.
+func trustedRoots(path, sandbox string) (*x509.CertPool, error) {
+	if path == "" {
+		s, err := findSandbox(sandbox)
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +135,8 @@ func addRoots(pool *x509.CertPool, path string) error {
 	return nil
 }
 
-func verifyFile(p *program, path string, roots *x509.CertPool) (*validate.Report, error) {
+// file judges one file: a PDF, or a CMS signature when --detached is given or it begins like one.
+func (c *verifyCmd) file(p *program, path string, o validate.Options) (*validate.Report, error) {
 	f, info, err := openFile(path)
 	if err != nil {
 		return nil, err
@@ -117,7 +145,12 @@ func verifyFile(p *program, path string, roots *x509.CertPool) (*validate.Report
 	if info.Size() > 64<<20 {
 		fmt.Fprintf(p.stderr, "checking %s (%d MB)\n", path, info.Size()>>20)
 	}
-	rep, err := validate.PDF(p.ctx, f, info.Size(), validate.Options{Roots: roots, At: p.now(), NoRevocation: true})
+	var rep *validate.Report
+	if c.Detached != "" || isDER(f) {
+		rep, err = c.cms(p, f, info.Size(), o)
+	} else {
+		rep, err = validate.PDF(p.ctx, f, info.Size(), o)
+	}
 	if err != nil {
 		if pe, ok := errors.AsType[*pdf.Error](err); ok {
 			return nil, unreadable(path, pe)
@@ -125,6 +158,13 @@ func verifyFile(p *program, path string, roots *x509.CertPool) (*validate.Report
 		return nil, usage("%s: %w", path, err)
 	}
 	return rep, nil
+}
+
+// isDER tells a CMS from a PDF: it begins with a SEQUENCE, which no PDF does.
+func isDER(f io.ReaderAt) bool {
+	var b [1]byte
+	_, err := f.ReadAt(b[:], 0)
+	return err == nil && b[0] == 0x30
 }
 
 // openFile opens a regular file. O_NONBLOCK: opening a named pipe would wait
@@ -149,51 +189,4 @@ func unreadable(path string, e *pdf.Error) error {
 		why = strings.ReplaceAll(e.Code, "_", " ")
 	}
 	return usage("%s: %s (%s)", path, why, e.Code)
-}
-
-func printReport(w io.Writer, path string, rep *validate.Report) {
-	fmt.Fprintf(w, "%s: %s", oneLine(path), rep.Indication)
-	if rep.SubIndication != "" {
-		fmt.Fprintf(w, " (%s)", rep.SubIndication)
-	}
-	fmt.Fprintln(w)
-	for _, r := range rep.Reasons {
-		fmt.Fprintln(w, "  ", oneLine(r))
-	}
-	for _, s := range rep.Signatures {
-		fmt.Fprintf(w, "  %s: %s", oneLine(s.FieldName), s.Indication)
-		if s.SubIndication != "" {
-			fmt.Fprintf(w, " (%s)", s.SubIndication)
-		}
-		fmt.Fprintf(w, "\n    signed by  %s\n    level      %s\n", oneLine(s.Signer), s.Level)
-		if !s.BestTime.IsZero() {
-			fmt.Fprintf(w, "    best time  %s\n", s.BestTime.UTC().Format(time.RFC3339))
-		}
-		fmt.Fprintf(w, "    coverage   %s\n", coverage(s))
-		for _, r := range s.Reasons {
-			fmt.Fprintln(w, "    -", oneLine(r))
-		}
-	}
-}
-
-// oneLine shows text of the document or of a certificate as text: nothing in
-// it may end the line, move the cursor or change the direction, and so write a
-// verdict of its own.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r != ' ' && !unicode.IsGraphic(r) || unicode.Is(unicode.Z, r) && r != ' ' {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
-}
-
-func coverage(s validate.SignatureReport) string {
-	switch {
-	case s.LaterChanges:
-		return "the document was changed after this signature"
-	case s.CoversWholeFile:
-		return "the whole file"
-	}
-	return strings.ToUpper("not the whole file")
 }

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"tekend/client"
+	orders "tekend/order"
+)
+
+// localJob is what an interrupted command goes on from. It holds parts of the documents' structure: mode 0600.
+type localJob struct {
+	Key          string                `json:"idempotency_key"`
+	Preparations []*client.Preparation `json:"preparations"`
+}
+
+// localFile is a file that stays here.
+type localFile struct {
+	*os.File
+	size   int64
+	target string
+}
+
+// local signs files of which the service gets only the digests.
+func (c *signCmd) local(p *program, api *apiClient, targets []string) error {
+	files, err := openAll(c.Files, targets)
+	defer func() {
+		for _, f := range files {
+			_ = f.Close() // only read from
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	roots, err := trustedRoots(c.Trust, c.Sandbox)
+	if err != nil {
+		return err
+	}
+	cl, err := client.New(client.Config{BaseURL: api.base, Key: api.key, Roots: roots, Now: p.now})
+	if err != nil {
+		return localError(err)
+	}
+	job, err := c.prepare(p, cl, files)
+	if err != nil {
+		return err
+	}
+	o := client.Order{Reference: c.reference(), Language: c.Lang, IdempotencyKey: job.Key}
+	o.SignedOrder, err = c.orderKeyFlags.sign(p.now(), func() ([]orders.Document, error) { return digestsOf(job.Preparations) })
+	if err != nil {
+		return err
+	}
+	r, err := cl.Send(p.ctx, o, job.Preparations...)
+	if err != nil {
+		return localError(err)
+	}
+	if err := c.ask(p, api, r.ID, r.SigningURL); err != nil {
+		return err
+	}
+	if _, err := cl.Wait(p.ctx, r.ID, watcher(p.stderr)); err != nil {
+		return localError(err)
+	}
+	for i, f := range files {
+		if err := c.finish(p, cl, f, source{r.ID, i + 1, job.Preparations[i]}); err != nil {
+			return err
+		}
+	}
+	if c.Job != "" {
+		return os.Remove(c.Job)
+	}
+	return nil
+}
+
+func openAll(paths, targets []string) (all []localFile, err error) {
+	for i, path := range paths {
+		f, info, err := openFile(path)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, localFile{f, info.Size(), targets[i]})
+	}
+	return all, nil
+}
+
+// prepare fixes what will be signed, or takes what an interrupted command has fixed: a second preparation would be another
+// order, and the person would be asked twice.
+func (c *signCmd) prepare(p *program, cl *client.Client, files []localFile) (*localJob, error) {
+	if c.Job != "" {
+		b, err := os.ReadFile(c.Job)
+		if err == nil {
+			return c.resume(p, b, files)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, usage("%w", err)
+		}
+	}
+	job := &localJob{Key: client.NewKey()}
+	for i, f := range files {
+		o := client.Options{Format: c.Format, Level: c.Level}
+		if len(c.Label) > 0 {
+			o.Label = c.Label[i]
+		}
+		one, err := cl.Prepare(p.ctx, f, f.size, o)
+		if err != nil {
+			return nil, localError(fmt.Errorf("%s: %w", c.Files[i], err))
+		}
+		job.Preparations = append(job.Preparations, one)
+	}
+	if c.Job == "" {
+		return job, nil
+	}
+	b, err := json.Marshal(job)
+	if err != nil {
+		return nil, err
+	}
+	if err := newFile(c.Job, 0o600, b); err != nil {
+		return nil, usage("%w", err)
+	}
+	return job, nil
+}
+
+func (c *signCmd) resume(p *program, b []byte, files []localFile) (*localJob, error) {
+	var job localJob
+	if err := json.Unmarshal(b, &job); err != nil || job.Key == "" {
+		return nil, usage("%s is not a job of this command", c.Job)
+	}
+	if len(job.Preparations) != len(files) {
+		return nil, usage("%s is a job of %d files, and there are %d; give another --job for them", c.Job, len(job.Preparations), len(files))
+	}
+	for i, f := range files {
+		if one := job.Preparations[i]; one == nil || one.Size != f.size || one.Level != c.Level || one.Format != c.Format {
+			return nil, usage("%s is a job of other files, or of another level or format; give another --job for these", c.Job)
+		}
+	}
+	fmt.Fprintln(p.stderr, "going on with", c.Job)
+	return &job, nil
+}
+
+// source is where the signature of a file is.
+type source struct {
+	request     string
+	n           int
+	preparation *client.Preparation
+}
+
+// finish leaves the signed file, or the signature, at its place.
+func (c *signCmd) finish(p *program, cl *client.Client, f localFile, from source) error {
+	got, err := cl.Product(p.ctx, from.request, from.n)
+	if err != nil {
+		return localError(err)
+	}
+	signed, err := cl.Finish(p.ctx, f, f.size, from.preparation, got)
+	if err != nil {
+		return localError(err)
+	}
+	var result io.Reader = bytes.NewReader(signed.Signature)
+	if signed.Signature == nil {
+		result = signed.Reader(f, f.size)
+	}
+	if err := writeWhole(f.target, result); err != nil {
+		return err
+	}
+	fmt.Fprintln(p.stderr, "level", signed.Level)
+	fmt.Fprintf(p.stdout, "signed: %s\n", f.target)
+	return nil
+}
+
+// watcher says once what changes.
+func watcher(w io.Writer) func(*client.Request) {
+	state, notice := "", ""
+	return func(r *client.Request) {
+		if r.State != state {
+			fmt.Fprintln(w, "state:", r.State)
+			state = r.State
+		}
+		if r.Notice != nil && r.Notice.Code != notice {
+			fmt.Fprintln(w, "waiting:", r.Notice)
+			notice = r.Notice.Code
+		}
+	}
+}
+
+// localError gives an error of package client its exit code.
+func localError(err error) error {
+	e, ok := errors.AsType[*client.Error](err)
+	if !ok {
+		return err
+	}
+	if p, ok := errors.AsType[*client.Problem](err); ok && e.Code == client.CodeRefused {
+		return asExit(p.Status, "%w", err)
+	}
+	switch e.Code {
+	case client.CodeUnreachable, client.CodeTimeStamp:
+		return unreachable("%w", err)
+	case client.CodeEnded:
+		why, _ := errors.AsType[*client.Problem](err)
+		if why == nil {
+			return ended(e.Detail, nil)
+		}
+		return ended(e.Detail, &problem{Title: why.Title, Detail: why.Detail, Code: why.Code, Hint: why.Hint})
+	case client.CodeBadProduct, client.CodeNotPassed, client.CodeTooLarge:
+		return no("%w", err)
+	}
+	return usage("%w", err)
+}
+
+// digests of what was prepared, for a signed order.
+func digestsOf(all []*client.Preparation) ([]orders.Document, error) {
+	names := map[string]crypto.Hash{"SHA-256": crypto.SHA256, "SHA-384": crypto.SHA384, "SHA-512": crypto.SHA512}
+	var docs []orders.Document
+	for _, p := range all {
+		d, err := orders.NewDigest(names[p.Hash], p.Digest)
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, d)
+	}
+	return docs, nil
+}
