@@ -1,5 +1,3 @@
-//go:build validatecms
-
 package client
 
 import (

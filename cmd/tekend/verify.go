@@ -167,6 +167,19 @@ func isDER(f io.ReaderAt) bool {
 	return err == nil && b[0] == 0x30
 }
 
+func (c *verifyCmd) cms(p *program, sig io.ReaderAt, size int64, o validate.Options) (*validate.Report, error) {
+	var data validate.Data
+	if c.Detached != "" {
+		f, info, err := openFile(c.Detached)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = f.Close() }()
+		data = validate.Data{Reader: f, Size: info.Size()}
+	}
+	return validate.CMS(p.ctx, sig, size, data, o)
+}
+
 // openFile opens a regular file. O_NONBLOCK: opening a named pipe would wait
 // for a writer, and no signal ends that.
 func openFile(path string) (*os.File, os.FileInfo, error) {
