@@ -65,6 +65,7 @@ type world struct {
 	now                 time.Time // when everything is signed
 	rootKey, caKey, key crypto.Signer
 	root, issuing, leaf *x509.Certificate
+	unit                *x509.Certificate // of stamper
 	stamper             *tsa.Client
 	from                time.Time
 	roots               *x509.CertPool
@@ -97,20 +98,26 @@ func newWorld(t testing.TB, kind string) *world {
 		Profile: certs.IssuingCA, Subject: org("SANDBOX Issuing CA"), PublicKey: w.caKey.Public(), NotBefore: w.from, NotAfter: w.from.AddDate(8, 0, 0), Publication: byRoot,
 	})
 	w.issuing = parse(t, der, err)
-	unitKey := newKey(t, "")
-	der, err = certs.Issue(issuer, certs.Order{
-		Profile: certs.TSU, Subject: org("SANDBOX Unit"), PublicKey: unitKey.Public(), NotBefore: w.from, NotAfter: w.from.AddDate(3, 0, 0),
-		PrivateKeyEnd: w.from.AddDate(1, 0, 0), Publication: byRoot,
-	})
-	unit := parse(t, der, err)
 	w.leaf = w.person(t, w.from, w.from.AddDate(2, 0, 0))
+	w.newUnit(t, w.from)
+	return w
+}
+
+// newUnit starts a time-stamping unit, for three years, which the world uses from then on.
+func (w *world) newUnit(t testing.TB, from time.Time) {
+	t.Helper()
+	unitKey := newKey(t, "")
+	der, err := certs.Issue(certs.Issuer{Cert: w.root, Signer: w.rootKey}, certs.Order{
+		Profile: certs.TSU, Subject: org("SANDBOX Unit"), PublicKey: unitKey.Public(), NotBefore: from, NotAfter: from.AddDate(3, 0, 0),
+		PrivateKeyEnd: from.AddDate(1, 0, 0), Publication: certs.PublishedBy("http://127.0.0.1:8080/pki", "root", "https://sandbox.tekend.example/cps"),
+	})
+	w.unit = parse(t, der, err)
 	role, err := authority.New(context.Background(), authority.Config{Now: func() time.Time { return w.now }, DB: filepath.Join(t.TempDir(), "tsa.db")},
-		authority.Dependencies{Unit: authority.Unit{Signer: unitKey, Chain: []*x509.Certificate{unit, w.root}}})
+		authority.Dependencies{Unit: authority.Unit{Signer: unitKey, Chain: []*x509.Certificate{w.unit, w.root}}})
 	check(t, err)
 	srv := httptest.NewServer(role.Handler())
 	t.Cleanup(func() { srv.Close(); _ = role.Close() })
 	w.stamper = tsa.NewClient(tsa.ClientConfig{URL: srv.URL + "/tsa", Roots: w.roots, Now: func() time.Time { return w.now }}, http.DefaultClient)
-	return w
 }
 
 // person issues a certificate for the world's key.
