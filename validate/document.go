@@ -327,8 +327,8 @@ func (d *document) prove(t *token, imprint []byte, in scope) error {
 // units gives certificates among which that of a unit may be, which did not
 // come with its token.
 func (d *document) units(t *tsa.Token) []*x509.Certificate {
-	if t.Certificate != nil {
-		return nil
+	if sd := t.SignedData(); t.Certificate != nil || len(sd.RawCertificates)+len(sd.RawCRLs) > 0 {
+		return nil // who puts anything beside a token puts the unit's certificate there (RFC 3161 §2.4.1)
 	}
 	var out []*x509.Certificate
 	for _, i := range d.e.order {
