@@ -58,6 +58,8 @@ var measurements = []measurement{
 	{"ready", (*bench).ready},
 	{"pdf-big", func(b *bench) []row { return b.signing("big") }},
 	{"pdf-pages", func(b *bench) []row { return b.signing("pages") }},
+	{"pdf-again", (*bench).again},
+	{"judging", (*bench).judging},
 	{"latency", (*bench).latency},
 	{"sam-sign", (*bench).samSign},
 	{"batch", (*bench).batch},

@@ -162,11 +162,11 @@ func (c *credential) answer(ctx context.Context, link string) sam.Answer {
 }
 
 // stream sends a file as an order without reading it into memory.
-func stream(ctx context.Context, f *sandboxtest.Flow, reference, path string) sandboxtest.Request {
+func stream(ctx context.Context, f *sandboxtest.Flow, reference, path, level string) sandboxtest.Request {
 	file := need(os.Open(path))
 	defer func() { _ = file.Close() }()
 	req := need(http.NewRequestWithContext(ctx, http.MethodPost,
-		f.Front+"/v1/signature-requests?signer_reference="+url.QueryEscape(reference), file))
+		f.Front+"/v1/signature-requests?level="+level+"&signer_reference="+url.QueryEscape(reference), file))
 	req.ContentLength = need(file.Stat()).Size()
 	req.Header.Set("Content-Type", "application/pdf")
 	var r sandboxtest.Request
