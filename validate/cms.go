@@ -32,6 +32,10 @@ type Data struct {
 	// Digests is for who has only those. A signature whose digest is not among
 	// them cannot be judged.
 	Digests map[crypto.Hash][]byte
+	// PDF: the signature is the CMS of a PDF signature, and Digests are of what its
+	// ByteRange covers. So it must keep to PAdES baseline and not to CAdES; what
+	// only the PDF can show is not judged.
+	PDF bool
 }
 
 func (d Data) none() bool { return d.Reader == nil && len(d.Digests) == 0 }
@@ -43,6 +47,7 @@ type signatures struct {
 	list   []*signer
 	holds  []id            // certificates and answers of the SignedData itself
 	inside map[*token][]id // what a token is and holds
+	pdf    bool            // Data.PDF
 	// archives counts the archive time-stamps of the file.
 	archives int
 }
@@ -90,7 +95,7 @@ func CMS(ctx context.Context, sig io.ReaderAt, size int64, data Data, o Options)
 		rep.Reasons = append(rep.Reasons, fmt.Sprintf("only %d of %d signatures were looked at", o.MaxSignatures, n))
 		sd.SignerInfos = sd.SignerInfos[:o.MaxSignatures]
 	}
-	f := &signatures{document: document{ctx: ctx, o: o, e: newEvidence(o)}, inside: map[*token][]id{}}
+	f := &signatures{document: document{ctx: ctx, o: o, e: newEvidence(o)}, inside: map[*token][]id{}, pdf: data.PDF}
 	if err := f.all(sd, data); err != nil {
 		return nil, err
 	}

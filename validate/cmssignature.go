@@ -20,7 +20,12 @@ func (f *signatures) one(s *signer) error {
 	out, si := &s.out, &s.sd.SignerInfos[0]
 	out.FieldName, out.Kind = s.sig.FieldName, KindSignature
 	out.Coverage, out.CoversWholeFile = "file", true // message-digest is over all of the content
-	whole := s.cades(si)
+	whole := false
+	if f.pdf {
+		whole = s.attributes(s.sd, si)
+	} else {
+		whole = s.cades(si)
+	}
 	hash := s.content(si)
 	if hash != 0 && s.digests[hash] == nil {
 		whole = false
@@ -94,6 +99,11 @@ func (f *signatures) archiveStamps(s *signer) {
 			s.objectTo("archive_time_stamp", b)
 		}
 		f.twice(s, a.token, "archive_time_stamp")
+		for _, t := range s.tokens() {
+			if a.ok && t.err == nil && a.covers[t.id] && t.t.GenTime.After(a.t.GenTime.Add(a.t.Accuracy+clockSkew)) {
+				s.out.fail(Indeterminate, TimeStampOrderFailure, "archive_time_stamp: it covers a time-stamp that says that it is younger")
+			}
+		}
 		if a.ok {
 			s.out.ArchiveTimeStamps = append(s.out.ArchiveTimeStamps, a.report())
 		}
