@@ -51,7 +51,8 @@ func (d *document) complete(it *item, cert *x509.Certificate, data scope, items 
 		switch {
 		case o == it:
 			stamps = append(stamps, o.stamps...)
-		case o.own != nil && it.sig.ContentsEnd <= o.sig.ContentsStart:
+		case o.own != nil && o.own.ok && it.sig.ContentsEnd <= o.sig.ContentsStart:
+			// One that is not proven proves nothing here, and has a verdict of its own.
 			stamps = append(stamps, o.own)
 		}
 	}

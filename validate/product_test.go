@@ -76,9 +76,12 @@ func org(cn string) certs.Subject {
 	return certs.Subject{Country: "BE", Organisation: "Tekend SANDBOX", OrganisationID: "NTRBE-0000000000", CommonName: cn}
 }
 
-func newWorld(t testing.TB, kind string) *world {
+func newWorld(t testing.TB, kind string) *world { return newWorldOf(t, kind, "P-256") }
+
+// newWorldOf also says what kind of key the issuing CA has.
+func newWorldOf(t testing.TB, kind, ca string) *world {
 	t.Helper()
-	w := &world{now: time.Now(), rootKey: newKey(t, ""), caKey: newKey(t, ""), key: newKey(t, kind), roots: x509.NewCertPool()}
+	w := &world{now: time.Now(), rootKey: newKey(t, ""), caKey: newKey(t, ca), key: newKey(t, kind), roots: x509.NewCertPool()}
 	var err error
 	w.alg, err = cms.AlgorithmOf(w.key.Public())
 	check(t, err)

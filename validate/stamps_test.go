@@ -1,0 +1,171 @@
+package validate_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"strings"
+	"testing"
+
+	"tekend/cms"
+	"tekend/pdf"
+	"tekend/validate"
+)
+
+// TestForgedDocumentTimeStamps: a later time-stamp that is not what it should
+// be takes nothing from the signature, and the document does not pass.
+func TestForgedDocumentTimeStamps(t *testing.T) {
+	w, stranger := newWorld(t, "P-256"), newWorld(t, "P-256")
+	lt := store(t, w.sign(t, base(t), recipe{}), w.data(t))
+	list, err := pdf.Signatures(bytes.NewReader(lt), int64(len(lt)), pdf.Budget{})
+	check(t, err)
+	for name, tc := range map[string]struct {
+		token func([]byte) []byte
+		ind   validate.Indication
+		sub   string
+	}{
+		"of another digest":     {func([]byte) []byte { return w.token(t, sha([]byte("another")), w.at(3)) }, failed, validate.HashFailure},
+		"of an unknown unit":    {func(d []byte) []byte { return stranger.token(t, d, stranger.at(3)) }, undecided, validate.NoCertificateChain},
+		"a changed value":       {func(d []byte) []byte { return changedValue(t, w.token(t, d, w.at(3))) }, failed, validate.SigCryptoFailure},
+		"a signature, no token": {func([]byte) []byte { return list[0].CMS }, failed, validate.FormatFailure},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rep := w.ask(t, w.stampWith(t, lt, tc.token), w.at(10), nil)
+			want(t, rep.Signatures[0], passed, "", "B-LT")
+			s := rep.Signatures[1]
+			want(t, s, tc.ind, tc.sub, "")
+			if rep.Indication != tc.ind || rep.SubIndication != tc.sub || !s.BestTime.IsZero() {
+				t.Errorf("document: %v/%s %v", rep.Indication, rep.SubIndication, s.BestTime)
+			}
+		})
+	}
+}
+
+// TestCopiedDocumentTimeStamp: the token of one field in another field.
+func TestCopiedDocumentTimeStamp(t *testing.T) {
+	w := newWorld(t, "P-256")
+	doc := w.stamp(t, store(t, w.sign(t, base(t), recipe{}), w.data(t)), w.at(3))
+	list, err := pdf.Signatures(bytes.NewReader(doc), int64(len(doc)), pdf.Budget{})
+	check(t, err)
+	rep := w.ask(t, w.stampWith(t, doc, func([]byte) []byte { return list[1].CMS }), w.at(10), nil)
+	want(t, rep.Signatures[0], passed, "", "B-LTA")
+	want(t, rep.Signatures[1], undecided, validate.SigConstraintsFailure, "")
+	want(t, rep.Signatures[2], failed, validate.HashFailure, "")
+	if rep.Indication != failed {
+		t.Errorf("document: %v", rep.Indication)
+	}
+}
+
+func sha(b []byte) []byte {
+	s := sha256.Sum256(b)
+	return s[:]
+}
+
+// changedValue changes the last byte of the signature value.
+func changedValue(t testing.TB, token []byte) []byte {
+	t.Helper()
+	sd, err := cms.Parse(token, cms.Budget{})
+	check(t, err)
+	v := sd.SignerInfos[0].Value
+	at := bytes.LastIndex(token, v)
+	out := bytes.Clone(token)
+	out[at+len(v)-1] ^= 1
+	return out
+}
+
+// TestOrderOfTimeStamps: what is covered is older than what covers it.
+func TestOrderOfTimeStamps(t *testing.T) {
+	w := newWorld(t, "P-256")
+	// The unit's clock goes on, so that the older time comes from another unit.
+	bt := w.sign(t, base(t), recipe{at: w.at(600), claimed: w.now})
+	w.newUnit(t, w.from)
+	doc := w.stamp(t, bt, w.at(0))
+	rep := w.ask(t, doc, w.at(1000), func(o *validate.Options) { o.NoRevocation = true })
+	want(t, rep.Signatures[0], undecided, validate.TimeStampOrderFailure, "B-T")
+	want(t, rep.Signatures[1], passed, "", "")
+	// A signature over a time-stamp that is younger than its own.
+	w = newWorld(t, "P-256")
+	doc = w.stamp(t, base(t), w.at(600))
+	w.newUnit(t, w.from)
+	doc = w.sign(t, doc, recipe{})
+	rep = w.ask(t, doc, w.at(1000), func(o *validate.Options) { o.NoRevocation = true })
+	want(t, rep.Signatures[1], undecided, validate.TimeStampOrderFailure, "B-T")
+	// A document time-stamp under an older one.
+	w = newWorld(t, "P-256")
+	doc = w.stamp(t, w.sign(t, base(t), recipe{}), w.at(600))
+	w.newUnit(t, w.from)
+	doc = w.stamp(t, doc, w.at(100))
+	rep = w.ask(t, doc, w.at(1000), func(o *validate.Options) { o.NoRevocation = true })
+	want(t, rep.Signatures[1], undecided, validate.TimeStampOrderFailure, "")
+}
+
+// TestDuplicatedTimeStamps: one token stands at one place.
+func TestDuplicatedTimeStamps(t *testing.T) {
+	w := newWorld(t, "P-256")
+	var token []byte
+	r := w.forge(t, nil, func(f *frame) {
+		token = w.token(t, sha(f.value), w.now)
+		f.unsigned = [][]byte{attribute(t, cms.OIDSignatureTimeStamp, token, token)}
+	})
+	s := w.ask(t, w.sign(t, base(t), r), w.at(5), func(o *validate.Options) { o.NoRevocation = true }).Signatures[0]
+	want(t, s, undecided, validate.SigConstraintsFailure, "B-T")
+	if !strings.Contains(strings.Join(s.Reasons, "|"), "elsewhere") {
+		t.Errorf("%q", s.Reasons)
+	}
+	// Two different ones are two proofs; the earlier counts.
+	r = w.forge(t, nil, func(f *frame) {
+		f.unsigned = [][]byte{attribute(t, cms.OIDSignatureTimeStamp, w.token(t, sha(f.value), w.at(1)), w.token(t, sha(f.value), w.at(2)))}
+	})
+	s = w.ask(t, w.sign(t, base(t), r), w.at(5), func(o *validate.Options) { o.NoRevocation = true }).Signatures[0]
+	want(t, s, passed, "", "B-T")
+	if !s.BestTime.Equal(s.TimeStamps[0].GenTime) || len(s.TimeStamps) != 2 {
+		t.Errorf("%+v", s)
+	}
+	// A crowd of them is refused, and not looked at one by one.
+	r = w.forge(t, nil, func(f *frame) {
+		all := make([][]byte, 200)
+		for i := range all {
+			all[i] = []byte{4, 1, byte(i)}
+		}
+		f.unsigned = [][]byte{attribute(t, cms.OIDSignatureTimeStamp, all...)}
+	})
+	s = w.ask(t, w.sign(t, base(t), r), w.at(5), func(o *validate.Options) { o.NoRevocation = true }).Signatures[0]
+	if s.Indication == passed || len(s.TimeStamps) > 9 {
+		t.Errorf("%d time-stamps, %v", len(s.TimeStamps), s.Indication)
+	}
+}
+
+// TestArchivedFileIsOneFile: what is outside of the last range keeps every
+// signature from passing (specs/eidas.md §7.6).
+func TestArchivedFileIsOneFile(t *testing.T) {
+	w := newWorld(t, "P-256")
+	doc := w.stamp(t, store(t, w.sign(t, base(t), recipe{}), w.data(t)), w.at(3))
+	list, err := pdf.Signatures(bytes.NewReader(doc), int64(len(doc)), pdf.Budget{})
+	check(t, err)
+	padding := func(n int) []byte {
+		bad := bytes.Clone(doc)
+		bad[list[n].ContentsEnd-2] = '1'
+		return bad
+	}
+	annotated := append(bytes.Clone(doc), "%"...)
+	for name, bad := range map[string][]byte{
+		"bytes behind the end":                       append(bytes.Clone(doc), "extra"...),
+		"a comment behind the end":                   append(bytes.Clone(doc), "% and so on\n"...),
+		"one byte behind the end":                    annotated,
+		"the last byte cut":                          doc[:len(doc)-1],
+		"the tail cut":                               doc[:len(doc)-7],
+		"padding of the signature's Contents":        padding(0),
+		"padding of the time-stamp's Contents":       padding(1),
+		"a page's content changed in the first part": bytes.Replace(doc, []byte("/MediaBox"), []byte("/MediaBoy"), 1),
+	} {
+		if bytes.Equal(bad, doc) {
+			t.Fatalf("%s: nothing was changed", name)
+		}
+		rep, err := validate.PDF(t.Context(), bytes.NewReader(bad), int64(len(bad)), validate.Options{Roots: w.roots, At: w.at(5)})
+		if err == nil && rep.Indication == passed {
+			t.Errorf("%s: passed", name)
+		}
+	}
+	if rep := w.ask(t, doc, w.at(5), nil); rep.Indication != passed {
+		t.Errorf("the whole: %+v", rep)
+	}
+}
