@@ -40,6 +40,20 @@ func (it *item) profile(sd *cms.SignedData, si *cms.SignerInfo) bool {
 	if _, ok := pdfDate(it.sig.SigningTime); !ok {
 		breach("/M is absent or not a date with seconds and offset")
 	}
+	if it.sig.HasReason && len(si.Values(cms.OIDSignaturePolicy))+len(si.Values(cms.OIDCommitmentType)) > 0 {
+		breach("/Reason stands beside a commitment or a policy")
+	}
+	it.attributes(sd, si)
+	return len(it.out.Reasons) == before
+}
+
+// attributes checks what PAdES baseline says of the CMS, and tells whether all
+// holds.
+func (it *item) attributes(sd *cms.SignedData, si *cms.SignerInfo) bool {
+	before := len(it.out.Reasons)
+	breach := func(reason string, a ...any) {
+		it.out.fail(Indeterminate, SigConstraintsFailure, "profile: "+reason, a...)
+	}
 	if !sd.ContentType.Equal(cms.OIDData) {
 		breach("the content type is not id-data")
 	}
@@ -57,9 +71,6 @@ func (it *item) profile(sd *cms.SignedData, si *cms.SignerInfo) bool {
 	}
 	if n := len(si.Values(cms.OIDSignaturePolicy)); n > 1 {
 		breach("signature-policy-identifier is there %d times", n)
-	}
-	if it.sig.HasReason && len(si.Values(cms.OIDSignaturePolicy))+len(si.Values(cms.OIDCommitmentType)) > 0 {
-		breach("/Reason stands beside a commitment or a policy")
 	}
 	if ids, err := si.CertIDs(); err == nil && len(si.Values(cms.OIDSigningCertificate)) > 0 {
 		breach("signing-certificate is version 1 (%v)", ids[0].Hash)
