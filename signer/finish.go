@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"tekend/certs"
-	"tekend/cms"
 	"tekend/pdf"
 	"tekend/revocation"
 	"tekend/tsa"
@@ -197,25 +196,11 @@ func (s *Service) unitPath(token []byte) (time.Time, []*x509.Certificate, error)
 	if t.Certificate == nil {
 		return time.Time{}, nil, errors.New("our time-stamp: the unit's certificate is not in it")
 	}
-	path, err := certs.BuildPath(t.Certificate, embedded(token), s.dep.Roots, t.GenTime, certs.TimeStamping)
+	path, err := certs.BuildPath(t.Certificate, t.Embedded(), s.dep.Roots, t.GenTime, certs.TimeStamping)
 	if err != nil {
 		return time.Time{}, nil, fmt.Errorf("our time-stamp: %w", err)
 	}
 	return t.GenTime, path, nil
-}
-
-// embedded gives the certificates in a token.
-func embedded(token []byte) (all []*x509.Certificate) {
-	sd, err := cms.Parse(token, cms.Budget{Bytes: tsa.MaxToken})
-	if err != nil {
-		return nil
-	}
-	for _, raw := range sd.Certificates {
-		if c, err := cms.ReadCertificate(raw); err == nil {
-			all = append(all, c)
-		}
-	}
-	return all
 }
 
 // stillGood ends the request when the certificate was revoked before it could be finished: whoever revoked it did not want

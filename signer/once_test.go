@@ -104,7 +104,7 @@ func TestAnOrderThatFailsLeavesItsKeyFree(t *testing.T) {
 		t.Error(err)
 	}
 	bad := o
-	bad.Level = "B-LT"
+	bad.Level = "B-X"
 	if _, err := s.Create(t.Context(), "acme", bad, upload(a)); codeOf(err) != "level_not_supported" {
 		t.Error(err)
 	}

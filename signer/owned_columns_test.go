@@ -42,7 +42,7 @@ func (e edit) String() string {
 // rowOf finds the row of a table that belongs to a request.
 var rowOf = map[string]string{
 	"requests": "id = ?", "documents": "request = ?", "events": "request = ? AND version = 1", "callbacks": "request = ?",
-	"idempotency_keys": "request = ?", "claims": "request = ?",
+	"idempotency_keys": "request = ?", "claims": "request = ?", "holds": "request = ?",
 	"clients": "id = 'acme' AND ? <> ''", "signers": "reference = 'ref-approve' AND ? <> ''", "marks": "number = 1 AND ? <> ''",
 	"revocations": "id = 'rv_1' AND ? <> ''",
 }
