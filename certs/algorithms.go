@@ -33,7 +33,7 @@ type algorithm struct {
 }
 
 // algorithms is the one table of accepted signature algorithms, key sizes and
-// end dates: TS 119 312 V1.5.1 as specs/eidas.md §2.8 gives it. EdDSA, DSA,
+// end dates, read by signing, the ca, validate and docs/algorithms.md: TS 119 312 V1.5.1 as specs/eidas.md §2.8 gives it. EdDSA, DSA,
 // SHA-1 and MD5 are not in it and so are refused. For one algorithm the rows
 // stand with the largest size first.
 var algorithms = []algorithm{
@@ -74,23 +74,109 @@ func familyOf(sig x509.SignatureAlgorithm) string {
 	}
 }
 
+// find is the row for a signature made with sig under pub.
+func find(sig x509.SignatureAlgorithm, pub crypto.PublicKey) (algorithm, error) {
+	family, bits := keySize(pub)
+	return findSize(sig, family, bits)
+}
+
+func findSize(sig x509.SignatureAlgorithm, family string, bits int) (algorithm, error) {
+	for _, a := range algorithms {
+		if a.sig == sig && familyOf(sig) == family && bits >= a.minBits {
+			return a, nil
+		}
+	}
+	return algorithm{}, fmt.Errorf("%v with a key of %d bits is not accepted (TS 119 312)", sig, bits)
+}
+
 // CheckAlgorithm tells whether a signature made with sig under pub counts at
 // the given time: nil, or an error that names what is not accepted.
 func CheckAlgorithm(sig x509.SignatureAlgorithm, pub crypto.PublicKey, at time.Time) error {
-	family, bits := keySize(pub)
-	for _, a := range algorithms {
-		if a.sig != sig || familyOf(sig) != family || bits < a.minBits {
-			continue
-		}
-		if !a.end.IsZero() && !at.Before(a.end) {
-			return fmt.Errorf("%v with %d bits is accepted only until %s (TS 119 312)", sig, bits, a.end.Format(time.DateOnly))
-		}
-		return nil
+	a, err := find(sig, pub)
+	if err == nil && !a.end.IsZero() && !at.Before(a.end) {
+		_, bits := keySize(pub)
+		err = fmt.Errorf("%v with %d bits is accepted only until %s (TS 119 312)", sig, bits, a.end.Format(time.DateOnly))
 	}
-	return fmt.Errorf("%v with a key of %d bits is not accepted (TS 119 312)", sig, bits)
+	return err
 }
 
-// hashes are the digest algorithms accepted alone, with their ends. TS 119 312
+// AlgorithmEnd is the moment from which a signature made with sig under pub no
+// longer counts; zero when the table names none. What the table does not have is
+// an error.
+func AlgorithmEnd(sig x509.SignatureAlgorithm, pub crypto.PublicKey) (time.Time, error) {
+	a, err := find(sig, pub)
+	return a.end, err
+}
+
+// AlgorithmEndOf is AlgorithmEnd for keys that are not made yet, of so many bits.
+func AlgorithmEndOf(sig x509.SignatureAlgorithm, bits int) (time.Time, error) {
+	a, err := findSize(sig, familyOf(sig), bits)
+	return a.end, err
+}
+
+// IssuerEnd is the moment from which what an issuer signs no longer counts, by
+// the algorithm that its key signs certificates with; zero when there is none.
+func IssuerEnd(issuer *x509.Certificate) (time.Time, error) {
+	a, err := signingAlgorithm(issuer.PublicKey)
+	return a.end, err
+}
+
+// LastNotAfter is the latest second at which a certificate may end that begins
+// with the wanted one: not after an end of the algorithm by which its key will
+// sign, nor of the one by which its issuer signs it. A certificate that outlives
+// them says that signatures count which do not (specs/eidas.md §2.8 (a)).
+func LastNotAfter(sig x509.SignatureAlgorithm, pub crypto.PublicKey, issuer *x509.Certificate, wanted time.Time) (time.Time, error) {
+	own, err := AlgorithmEnd(sig, pub)
+	if err != nil {
+		return time.Time{}, err
+	}
+	above, err := IssuerEnd(issuer)
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, end := range []time.Time{own, above} {
+		if !end.IsZero() && !wanted.Before(end) {
+			wanted = end.Add(-time.Second)
+		}
+	}
+	return wanted, nil
+}
+
+// Mechanism is one row of the table in words, for documents and reports.
+type Mechanism struct {
+	Name    string // as TS 119 312 calls it
+	Hash    crypto.Hash
+	MinBits int       // of the modulus or the curve's order
+	End     time.Time // from then on not accepted; zero: none
+	Signs   string    // what of ours signs by it, "" for nothing: it is only read
+}
+
+// Mechanisms gives the table, in its order.
+func Mechanisms() []Mechanism {
+	all := make([]Mechanism, len(algorithms))
+	for i, a := range algorithms {
+		m := Mechanism{Hash: a.hash, MinBits: a.minBits, End: a.end}
+		usual := a.sig == x509.ECDSAWithSHA256 || a.sig == x509.ECDSAWithSHA384 || a.sig == x509.SHA256WithRSA
+		switch {
+		case familyOf(a.sig) == "EC":
+			m.Name, m.Signs = "ECDSA", "people"
+		case a.oid == nil:
+			m.Name, m.Signs = "RSASSA-PSS", "people"
+		default:
+			m.Name, m.Signs = "RSA, PKCS #1 v1.5", "people"
+		}
+		switch {
+		case a.minBits < 3000 && a.oid == nil: // no key of ours is as short
+			m.Signs = ""
+		case usual:
+			m.Signs += ", services"
+		}
+		all[i] = m
+	}
+	return all
+}
+
+// hashes are the digest algorithms accepted alone, with their ends (zero: none). TS 119 312
 // would also take SHA-224 until 2029 and SHA-3; nobody we know of uses them in
 // signatures of documents.
 var hashes = []struct {

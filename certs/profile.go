@@ -81,9 +81,13 @@ type Order struct {
 	Subject             Subject
 	PublicKey           crypto.PublicKey
 	NotBefore, NotAfter time.Time
-	PrivateKeyEnd       time.Time // TSU only: end of privateKeyUsagePeriod, after which it stamps no more
-	Publication         Publication
-	Identified          bool // natural person: state QcIdentMethod "notified eID means" (eIDAS2-acd)
+	// Signs is the algorithm by which the subject's key will sign documents, as its
+	// certificate request shows; the certificate then ends before the algorithm does.
+	// Zero: not told, and not looked at.
+	Signs         x509.SignatureAlgorithm
+	PrivateKeyEnd time.Time // TSU only: end of privateKeyUsagePeriod, after which it stamps no more
+	Publication   Publication
+	Identified    bool // natural person: state QcIdentMethod "notified eID means" (eIDAS2-acd)
 
 	// Policy is the issuer's own certificate policy, for the profiles that have
 	// one (TSU, NaturalPerson, OneTime). nil: our test policy.

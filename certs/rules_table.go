@@ -2,11 +2,13 @@ package certs
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
+	"time"
 )
 
 // rule is one row of the profiles. check answers "" or what is wrong. A rule
@@ -52,6 +54,7 @@ var rules = []rule{
 		}
 		return ""
 	}},
+	{"algorithm-end", "TS 119 312; specs/eidas.md §2.8", person, algorithmEnd},
 	{"sandbox", "house: nobody may take a certificate of the sandbox for a real one", nil, sandbox},
 	{"sandbox-issuer", "house: a sandbox and a real service share no CA", issued, func(v *view) string {
 		return unless(v.real() != marked(v.issuerName), "a real certificate below a sandbox's CA, or the other way round")
@@ -150,6 +153,19 @@ var opaqueSerial = regexp.MustCompile(`^[0-9a-f]{32}$`)
 func plainHTTP(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && u.Scheme == "http" && u.Host != "" && u.User == nil
+}
+
+// algorithmEnd: the certificate does not outlive the algorithm of its key, where
+// the order tells it, nor that of its issuer.
+func algorithmEnd(v *view) string {
+	if v.order == nil || v.order.Signs == x509.UnknownSignatureAlgorithm {
+		return ""
+	}
+	last, err := LastNotAfter(v.order.Signs, v.cert.PublicKey, v.issuer, v.cert.NotAfter)
+	if err != nil {
+		return err.Error()
+	}
+	return unless(!v.cert.NotAfter.After(last), fmt.Sprintf("it outlives %v or the algorithm of its issuer, which end on %s", v.order.Signs, last.Add(time.Second).Format(time.DateOnly)))
 }
 
 func validity(v *view) string {

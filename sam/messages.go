@@ -79,6 +79,7 @@ const (
 	CodeOrderRefused       = "order_refused"        // the provider's order does not verify, or is of other documents
 	CodeHashOrdersRefused  = "hash_orders_refused"  // orders of bare digests are not taken here, or only when their provider has signed them
 	CodeConflict           = "conflict"             // another body for the same path, or not at this step
+	CodeKeyTypeEnded       = "key_type_ended"       // the algorithm of new keys ends too soon for a certificate; operators must configure another kind
 	CodeSuspended          = "suspended"            // operators look into a credential of this person, who gets no other one meanwhile
 	CodeWrongCode          = "wrong_code"           // of the emergency channel, in the audit alone
 	CodeNotApproved        = "not_approved"         // two operators have not approved this act, or did for another one

@@ -36,7 +36,11 @@ func (r *Role) issue(ctx context.Context, hash string, body []byte, req ca.Issue
 	}
 	// From here on the caller's going away must not stop us half way.
 	ctx = context.WithoutCancel(ctx)
-	prepared, err := certs.Prepare(r.issuing, r.order(v.person, v.key, profileOf(v.application)))
+	order, err := r.order(v)
+	if err != nil {
+		return ca.Issued{}, r.refused(ctx, hash, err)
+	}
+	prepared, err := certs.Prepare(r.issuing, order)
 	if err != nil {
 		return ca.Issued{}, r.refused(ctx, hash, prepareRefusal(err))
 	}

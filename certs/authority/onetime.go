@@ -1,11 +1,11 @@
 package authority
 
 import (
-	"crypto"
 	"crypto/x509"
 	"fmt"
 	"time"
 
+	"tekend/ca"
 	"tekend/certs"
 	"tekend/consent"
 )
@@ -44,20 +44,34 @@ func (i *issuer) outdated(der []byte, at time.Time) {
 	i.issued(at)
 }
 
-// order is what a certificate of this role contains.
-func (r *Role) order(p certs.Person, key crypto.PublicKey, profile certs.Profile) certs.Order {
+// minLife is the shortest life of a certificate that an algorithm's end cuts off:
+// less is not what a person expects who identifies for it.
+const minLife = 30 * 24 * time.Hour
+
+// order is what a certificate of this role contains. It ends with the issuing CA
+// and before an algorithm that it rests on: its key's, its issuer's.
+func (r *Role) order(v *verified) (certs.Order, error) {
+	profile := profileOf(v.application)
 	from := r.cfg.Now().UTC().Truncate(time.Second)
-	to := from.Add(r.cfg.Life)
+	to, least := from.Add(r.cfg.Life), min(minLife, r.cfg.Life)
 	if profile == certs.OneTime {
-		to = from.Add(r.cfg.OneTimeLife)
+		to, least = from.Add(r.cfg.OneTimeLife), minOneTimeLife
 	}
 	if to.After(r.issuing.NotAfter) {
 		to = r.issuing.NotAfter
 	}
+	last, err := certs.LastNotAfter(v.signs, v.key, r.issuing, to)
+	if err != nil {
+		return certs.Order{}, refuse(ca.CodeBadKey, err.Error())
+	}
+	if last.Before(to) && last.Sub(from) < least {
+		return certs.Order{}, refuse(ca.CodeBadKey, fmt.Sprintf(
+			"%v, or what the issuing CA signs with, ends too soon for a certificate: set sam.key_type to P-256, P-384 or RSA-3072-PSS, and certify an issuing CA with an EC key", v.signs))
+	}
 	published := certs.PublishedBy(r.cfg.PublicURL, r.cfg.IssuerName, r.cfg.CPSURL)
 	published.PDS = r.cfg.PDS
 	return certs.Order{
-		Profile: profile, Subject: p.Subject(), PublicKey: key, NotBefore: from, NotAfter: to, Publication: published, Identified: true,
+		Profile: profile, Subject: v.person.Subject(), PublicKey: v.key, Signs: v.signs, NotBefore: from, NotAfter: last, Publication: published, Identified: true,
 		Policy: r.cfg.policy(), Real: r.cfg.Production, LegalBasis: r.cfg.SerialNumber.LegalBasis,
-	}
+	}, nil
 }

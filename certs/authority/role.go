@@ -19,6 +19,7 @@ import (
 	"tekend/audit"
 	"tekend/ca"
 	"tekend/certs"
+	"tekend/consent"
 	"tekend/db"
 	"tekend/fence"
 	"tekend/foureyes"
@@ -222,12 +223,23 @@ func (r *Role) trial() error {
 	if person, err = r.cfg.trialNumbered(person); err != nil {
 		return err
 	}
-	for _, profile := range []certs.Profile{certs.NaturalPerson, certs.OneTime} {
-		if _, err := certs.Prepare(r.issuing, r.order(person, key.Public(), profile)); err != nil {
+	for _, oneTime := range []bool{false, true} {
+		order, err := r.order(&verified{application: consent.Application{OneTime: oneTime}, key: key.Public(), signs: x509.ECDSAWithSHA256, person: person})
+		if err != nil {
+			return nil // the issuing CA's own algorithm ends, as its life does
+		}
+		if _, err := certs.Prepare(r.issuing, order); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ended tells that the algorithm by which the issuing CA signs ends too soon for
+// the certificate of anybody.
+func (r *Role) ended(now time.Time) bool {
+	end, err := certs.IssuerEnd(r.issuing)
+	return err != nil || !end.IsZero() && now.Add(min(minLife, r.cfg.Life)).After(end)
 }
 
 // Health says whether the role can issue now.
@@ -244,6 +256,7 @@ func (r *Role) Health(ctx context.Context) ca.Health {
 	because(err != nil, "the database cannot be read")
 	because(err == nil && now.Before(high.Add(-audit.Backstep)), "the clock is before recorded history")
 	because(now.Before(r.issuing.NotBefore) || now.After(r.issuing.NotAfter), "the issuing CA's certificate is not valid now")
+	because(r.ended(now), "what the issuing CA signs with ends too soon for a certificate (docs/algorithms.md)")
 	because(now.Before(r.root.NotBefore) || now.After(r.root.NotAfter), "the root's certificate is not valid now")
 	list, err := r.rootCRL()
 	because(err != nil, "the root's CRL cannot be read")

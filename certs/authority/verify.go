@@ -39,6 +39,7 @@ type verifier struct {
 type verified struct {
 	application consent.Application
 	key         crypto.PublicKey
+	signs       x509.SignatureAlgorithm // by which the key signed its request, and will sign documents
 	person      certs.Person
 	tokens      [2]*token.IDToken
 	keys        []byte // JWK set: itsme's keys that verified the tokens
@@ -60,9 +61,11 @@ func (c verifier) verify(ctx context.Context, req ca.IssueRequest) (*verified, e
 	if v.application.TermsVersion != c.cfg.TermsVersion || v.application.TermsSHA256 != c.cfg.TermsSHA256 {
 		return nil, refuse(ca.CodeTerms, "the application accepts other terms than those in force")
 	}
-	if v.key, err = possession(req.CSR, v.application.SPKISHA256, c.now); err != nil {
+	csr, err := possession(req.CSR, v.application.SPKISHA256, c.now)
+	if err != nil {
 		return nil, err
 	}
+	v.key, v.signs = csr.PublicKey, csr.SignatureAlgorithm
 	manifests, err := c.manifests(req, v.application)
 	if err != nil {
 		return nil, err
@@ -94,7 +97,7 @@ func (c verifier) verify(ctx context.Context, req ca.IssueRequest) (*verified, e
 
 // possession reads the request and checks that its key signed it and is the
 // key of the application (EN 319 411-1 REG-6.3.1-01).
-func possession(csr []byte, spki string, now time.Time) (crypto.PublicKey, error) {
+func possession(csr []byte, spki string, now time.Time) (*x509.CertificateRequest, error) {
 	if len(csr) > maxCSR {
 		return nil, refuse(ca.CodeBadKey, "the certificate request is too long")
 	}
@@ -114,7 +117,7 @@ func possession(csr []byte, spki string, now time.Time) (crypto.PublicKey, error
 	if sum, err := certs.SPKISHA256(parsed.PublicKey); err != nil || sum != spki {
 		return nil, refuse(ca.CodeBadKey, "the certificate request is for another key than the application")
 	}
-	return parsed.PublicKey, nil
+	return parsed, nil
 }
 
 // manifest is a decoded manifest with the exact bytes the nonce commits to.

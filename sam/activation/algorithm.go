@@ -65,6 +65,49 @@ func counts(k hsm.KeyKind, pub crypto.PublicKey, at time.Time) error {
 	return certs.CheckAlgorithm(a.X509(), pub, at)
 }
 
+// endOf is when values of new keys of a kind no longer count; zero: no end is
+// named.
+func endOf(k hsm.KeyKind) (time.Time, error) {
+	bits := map[hsm.KeyKind]int{hsm.P256: 256, hsm.P384: 384, hsm.RSA3072: 3072, hsm.RSA3072PSS: 3072}[k]
+	return certs.AlgorithmEndOf(algorithms[k].X509(), bits)
+}
+
+// shortestUse is how long a new key must count at least: less than a month is not
+// what a person expects who identifies for a certificate. A one-time key has a
+// session of 30 minutes, and the ca gives no certificate for less than an hour.
+const (
+	shortestUse     = 30 * 24 * time.Hour
+	shortestOnceUse = time.Hour
+)
+
+// mayMakeKeys refuses a new key whose certificate would end at once with its
+// algorithm.
+func (r *Role) mayMakeKeys(oneTime bool) error {
+	least := shortestUse
+	if oneTime {
+		least = shortestOnceUse
+	}
+	end, err := endOf(r.cfg.KeyType)
+	if err != nil || !end.IsZero() && r.cfg.Now().Add(least).After(end) {
+		return refuse(sam.CodeKeyTypeEnded, fmt.Sprintf("new keys are of the kind %s, whose algorithm is accepted only until %s: operators must set sam.key_type to P-256, P-384 or RSA-3072-PSS",
+			r.cfg.KeyType, end.Format(time.DateOnly)))
+	}
+	return nil
+}
+
+// warnBefore is how long before an algorithm's end operators are told
+// (specs/eidas.md §2.8: two years).
+const warnBefore = 2 * 365 * 24 * time.Hour
+
+// notesOfKeys tells operators in time that the kind of new keys ends.
+func (r *Role) notesOfKeys() []string {
+	end, err := endOf(r.cfg.KeyType)
+	if err != nil || end.IsZero() || r.cfg.Now().Add(warnBefore).Before(end) {
+		return nil
+	}
+	return []string{fmt.Sprintf("key_type %s is accepted only until %s, and no certificate for such a key ends later: plan for P-256, P-384 or RSA-3072-PSS", r.cfg.KeyType, end.Format(time.DateOnly))}
+}
+
 // countsNow is counts for one algorithm of the credential's key.
 func (r *Role) countsNow(l *link, a cms.Algorithm) error {
 	if certs.CheckAlgorithm(a.X509(), l.leaf.PublicKey, r.cfg.Now()) != nil {

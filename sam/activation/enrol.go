@@ -115,6 +115,9 @@ func (r *Role) enrol(ctx context.Context, req sam.EnrolRequest, id string) (*sam
 	if err != nil || terms != req.TermsVersion || req.V != sam.Version || !plainID(req.Txn) || !language(req.Language) || len(req.TermsSHA256) != sha256.Size {
 		return nil, refuse(sam.CodeBadRequest, "v, txn, language or terms are not of the contract")
 	}
+	if err := r.mayMakeKeys(req.OneTime); err != nil {
+		return nil, err
+	}
 	if err := r.anybody(); err != nil {
 		return nil, err
 	}

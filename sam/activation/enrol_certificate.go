@@ -100,6 +100,9 @@ func (r *Role) newLink(ctx context.Context, e *enrolment, in [][]byte) (*link, e
 	if _, err := r.checkCertificate(l.chain, l.SPKI, r.cfg.Now()); err != nil {
 		return nil, err
 	}
+	if counts(l.Key.Kind, l.leaf.PublicKey, l.leaf.NotAfter) != nil {
+		return nil, refuse(sam.CodeCertificateNotGood, "the certificate outlives its key's algorithm")
+	}
 	if err := isPerson(l.leaf, e.Person, r.cfg.Production); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"tekend/audit"
@@ -192,7 +193,7 @@ func (r *Role) health(ctx context.Context) sam.Health {
 	if err := r.log.Ready(r.cfg.Now()); err != nil {
 		h.Reasons = append(h.Reasons, err.Error())
 	}
-	h.Notes = append(r.log.Notes(r.cfg.Now()), r.notesOfRevocation(ctx)...)
+	h.Notes = slices.Concat(r.log.Notes(r.cfg.Now()), r.notesOfKeys(), r.notesOfRevocation(ctx))
 	h.Ready = len(h.Reasons) == 0
 	return h
 }
