@@ -43,7 +43,7 @@ var beside = map[string][]string{
 }
 
 // tools are packages outside the product: generators, test helpers, peers.
-var tools = []string{"hsm/hsmtest", "db/dbtest", "witness/witnesstest", "itsme/token/tokentest", "wire/wiretest", "testdata/gen", "bench", "interop", "tools", "interop/browser"}
+var tools = []string{"hsm/hsmtest", "db/dbtest", "witness/witnesstest", "itsme/token/tokentest", "pdf/pdftest", "wire/wiretest", "testdata/gen", "bench", "interop", "tools", "interop/browser"}
 
 // never lists what a package must not reach even on a lower floor.
 var never = map[string][]string{

@@ -31,6 +31,9 @@ func testdataFiles() map[string][]byte {
 	for _, c := range attacks() {
 		add("signed", c.name, c.pdf)
 	}
+	for _, a := range structureAttacks() {
+		add("attacks", a.Name, a.PDF)
+	}
 	for name, c := range badStores() {
 		add("dss", strings.ReplaceAll(name, " ", "-"), c.doc)
 	}
