@@ -102,7 +102,8 @@ func (m *model) walkOwned(t *testing.T, o *ordered, until ...string) *signer.Pag
 }
 
 func (m *model) place(person string, n int) *ordered {
-	r, token := m.w.order("ref-"+person, onePage(fmt.Sprintf("%% owned %s %d\n", person, n)))
+	order := signer.Order{Reference: "ref-" + person, IdempotencyKey: fmt.Sprint("owned-", m.w.orders.Add(1)), Exclusive: true}
+	r, token := m.w.ordered(order, upload(onePage(fmt.Sprintf("%% owned %s %d\n", person, n))))
 	o := &ordered{id: r.ID, token: token, person: person}
 	m.requests = append(m.requests, o)
 	return o
