@@ -58,7 +58,7 @@ func (h *history) revision(end int64) (int, error) {
 		if sec.off == start {
 			found = i
 		}
-		inside := sec.off < end && (sec.hybrid == nil || sec.hybrid.off < end)
+		inside := sec.end() <= end && (sec.hybrid == nil || sec.hybrid.end() <= end)
 		if inside != (found >= 0) {
 			return -1, nil
 		}

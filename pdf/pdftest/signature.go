@@ -151,7 +151,7 @@ func tails() []plan {
 				f.shift = 0
 				f.finish()
 			}},
-		{name: "tail-trailer-goes-on", reason: "section_not_signed",
+		{name: "tail-trailer-goes-on", problem: "not_a_revision",
 			how:  "startxref and %%EOF of the signed revision stand in a string of its trailer, which goes on behind the signed bytes",
 			then: trailerGoesOn},
 		{name: "tail-stream-goes-on", reason: "object_not_signed",
