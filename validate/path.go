@@ -112,7 +112,7 @@ func (w *walk) down(ctx context.Context) error {
 }
 
 func (w *walk) object(sub, reason string, a ...any) {
-	w.c.findings = append(w.c.findings, found(Indeterminate, sub, w.u.of()+": "+reason, a...))
+	w.c.findings = append(w.c.findings, found(Indeterminate, sub, reason, a...))
 }
 
 // status finds what is known of path[i] and objects when that is not enough.
