@@ -50,6 +50,7 @@ var statuses = map[string]int{
 	sam.CodeNotApproved: http.StatusForbidden, sam.CodeWrongCode: http.StatusForbidden,
 	sam.CodeTimeStampRequired: http.StatusConflict,
 	sam.CodeOrderRequired:     http.StatusForbidden, sam.CodeOrderRefused: http.StatusUnprocessableEntity,
+	sam.CodeHashOrdersRefused: http.StatusForbidden, sam.CodeKeyTypeEnded: http.StatusConflict,
 	sam.CodeHSMBusy: http.StatusServiceUnavailable, sam.CodeHSMFailed: http.StatusServiceUnavailable,
 }
 
