@@ -58,6 +58,7 @@ var measurements = []measurement{
 	{"ready", (*bench).ready},
 	{"pdf-big", func(b *bench) []row { return b.signing("big") }},
 	{"pdf-pages", func(b *bench) []row { return b.signing("pages") }},
+	{"pdf-small", (*bench).small},
 	{"pdf-again", (*bench).again},
 	{"judging", (*bench).judging},
 	{"latency", (*bench).latency},

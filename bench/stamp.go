@@ -71,36 +71,35 @@ func (b *bench) timestamp() []row {
 }
 
 // tokenMaker makes time-stamp tokens as the role does, without its record.
-func tokenMaker(s crypto.Signer) (func() error, error) {
+func tokenMaker(s crypto.Signer) (func(digest [sha256.Size]byte) ([]byte, error), error) {
 	chain, err := unitChain(s.Public())
 	if err != nil {
 		return nil, err
 	}
-	digest := sha256.Sum256([]byte("bench"))
-	return func() error {
+	return func(digest [sha256.Size]byte) ([]byte, error) {
 		info := tsa.Info{
 			Policy: asn1.ObjectIdentifier{2, 25, 1}, Imprint: tsa.Imprint{Hash: crypto.SHA256, Digest: digest[:]},
 			Serial: big.NewInt(1 << 40), GenTime: time.Now().Truncate(time.Millisecond), Accuracy: time.Second, Nonce: big.NewInt(1 << 60),
 		}
 		body, err := info.Encode()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		sum := sha256.Sum256(body)
 		attrs, err := cms.ContentAttributes(cms.OIDTSTInfo, sum[:], chain[0])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		dtbs := sha256.Sum256(attrs)
 		value, err := s.Sign(rand.Reader, dtbs[:], crypto.SHA256) // verified by package hsm
 		if err != nil {
-			return err
+			return nil, err
 		}
 		der, err := cms.EncodeToken(body, cms.Parts{SignedAttrs: attrs, Value: value, Certificate: chain[0]}, true)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return tsa.Made{Info: info, Body: body, SignedAttrs: attrs, Value: value, Certificates: chain[:1]}.Check(der)
+		return der, tsa.Made{Info: info, Body: body, SignedAttrs: attrs, Value: value, Certificates: chain[:1]}.Check(der)
 	}, nil
 }
 

@@ -270,7 +270,15 @@ func hsmOperations(cfg hsm.Config, dir string) (map[string]func() error, error) 
 		if err != nil {
 			return nil, err
 		}
-		ops["stamp-"+label] = token
+		ops["stamp-"+label] = func() error {
+			_, err := token(digest)
+			return err
+		}
+		if label == "p256" {
+			if err := addSigning(ops, s, token, dir); err != nil {
+				return nil, err
+			}
+		}
 		role, stop, err := roleMaker(s)
 		if err != nil {
 			return nil, err

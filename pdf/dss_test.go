@@ -110,6 +110,9 @@ func TestForeignStores(t *testing.T) {
 				!slices.EqualFunc(got.CRLs, m.CRLs[:2], bytes.Equal) {
 				t.Errorf("the store holds %q", got)
 			}
+			if p, _ := prepareBytes(t, whole, options()); p.Base().OnlySigns() != nil {
+				t.Errorf("a signature behind it: %v", p.Base().OnlySigns())
+			}
 			if again, err := AddDSS(bytes.NewReader(whole), int64(len(whole)), m, Budget{}); again != nil || err != nil {
 				t.Errorf("added again: %q %v", again, err)
 			}

@@ -182,10 +182,11 @@ func (p *parser) angle(n *node) error {
 	for p.pos++; p.pos < len(p.buf); p.pos++ {
 		c := p.buf[p.pos]
 		switch {
+		case unhex(c) >= 0:
 		case c == '>':
 			p.pos++
 			return nil
-		case unhex(c) < 0 && !isSpace(c):
+		case !isSpace(c):
 			return p.bad("not a hexadecimal digit")
 		}
 	}
@@ -340,14 +341,18 @@ func parseInt(w []byte) (int64, bool) {
 	return v, true
 }
 
-func unhex(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
+func unhex(c byte) int { return int(hexDigits[c]) }
+
+// hexDigits is a table because signatures are 20 000 digits each, and more.
+var hexDigits = func() (t [256]int8) {
+	for i := range t {
+		t[i] = -1
 	}
-	return -1
-}
+	for i, c := range "0123456789abcdef" {
+		t[c] = int8(i)
+	}
+	for i, c := range "ABCDEF" {
+		t[c] = int8(10 + i)
+	}
+	return t
+}()

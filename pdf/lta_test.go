@@ -132,7 +132,10 @@ func TestLevelsOnEveryDocument(t *testing.T) {
 			if got := stored(t, three); !sameMaterial(got, union(stored(t, one), material())) {
 				t.Errorf("the DSS dictionary holds %d, %d, %d values", len(got.Certificates), len(got.OCSPs), len(got.CRLs))
 			}
-			four, _ := add(t, three, signature())
+			four, q := add(t, three, signature())
+			if err := q.Base().OnlySigns(); err != nil {
+				t.Errorf("a signature behind a DSS dictionary and a time-stamp: %v", err)
+			}
 			more := pdf.Material{Certificates: [][]byte{der(1, 900), der(5, 800)}, OCSPs: [][]byte{der(6, 600)}}
 			five := addDSS(t, four, more)
 			six, _ := add(t, five, stamp())

@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"bytes"
+	"encoding/hex"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -130,7 +131,11 @@ func (v val) bytes() []byte {
 }
 
 func decodeHex(raw []byte) []byte {
-	out := make([]byte, 0, len(raw)/2)
+	out := make([]byte, len(raw)/2)
+	if n, err := hex.Decode(out[:max(0, len(raw)/2-1)], raw[1:len(raw)-1]); err == nil {
+		return out[:n] // whole pairs, as in signatures
+	}
+	out = out[:0]
 	half := -1
 	for _, c := range raw[1 : len(raw)-1] {
 		d := unhex(c)

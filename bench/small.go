@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
+	"os"
+	"path/filepath"
+	"time"
+
+	"tekend/cms"
+	"tekend/pdf"
+)
+
+// smallDocument is where the process with the key finds its document.
+const smallDocument = "100KB.pdf"
+
+// small is G5 and G7: a CMS for a digest, and the whole way of a small document, beside the raw signature in them.
+func (b *bench) small() []row {
+	t := b.tokens()
+	must(os.WriteFile(filepath.Join(t.dir, smallDocument), need(os.ReadFile(b.document("pages", "100kB"))), 0o600))
+	const rounds = 9
+	var bare, document, lta, sign sample
+	var cpu sample
+	for range rounds {
+		raw := t.raw.measure("sign-p256", 1500)
+		c, d, l := t.hsm.measure("cms", 700), t.hsm.measure("pades-B-T", 150), t.hsm.measure("pades-B-LTA", 80)
+		bare, document, lta = append(bare, raw.CPU/c.CPU), append(document, raw.CPU/d.CPU), append(lta, raw.CPU/l.CPU)
+		sign, cpu = append(sign, raw.CPU/t.hsm.measure("sign-p256", 1000).CPU), append(cpu, raw.CPU*1e6)
+	}
+	return []row{
+		{goal: "G5: raw C_Sign / CMS B-B for a digest, P-256, CPU", must: "≥ 0.70", measured: bare.show("%.2f", ""),
+			raw: "raw / hsm's verified sign " + sign.show("%.2f", "") + "; raw " + cpu.show("%.0f", " µs"), verdict: verdict(bare.median() >= 0.70)},
+		{goal: "G7: raw C_Sign / PAdES-B-T of 100 KB, key and time-stamping unit in this process, P-256, CPU", must: "≥ 0.15",
+			measured: document.show("%.2f", ""), verdict: verdict(document.median() >= 0.15)},
+		{goal: "raw C_Sign / PAdES-B-LTA of the same", measured: lta.show("%.2f", ""), verdict: info},
+	}
+}
+
+// addSigning adds what small measures: every value is verified by package hsm, every token by its maker.
+func addSigning(ops map[string]func() error, s crypto.Signer, token func([sha256.Size]byte) ([]byte, error), dir string) error {
+	cert, err := selfSigned(s)
+	if err != nil {
+		return err
+	}
+	// signed is the CMS for the digest of a document.
+	signed := func(digest []byte, stamped bool) ([]byte, error) {
+		parts := cms.Parts{Certificate: cert}
+		var err error
+		if parts.SignedAttrs, err = cms.SignedAttributes(digest, cert); err != nil {
+			return nil, err
+		}
+		dtbs := sha256.Sum256(parts.SignedAttrs)
+		if parts.Value, err = s.Sign(rand.Reader, dtbs[:], crypto.SHA256); err != nil {
+			return nil, err
+		}
+		if stamped {
+			if parts.TimeStampToken, err = token(sha256.Sum256(parts.Value)); err != nil {
+				return nil, err
+			}
+		}
+		return cms.Assemble(parts)
+	}
+	digest := sha256.Sum256([]byte("bench"))
+	ops["cms"] = func() error {
+		_, err := signed(digest[:], false)
+		return err
+	}
+	data := pdf.Material{Certificates: [][]byte{cert.Raw}, OCSPs: [][]byte{sequence(1800)}, CRLs: [][]byte{sequence(700)}}
+	document := func(level string) func() error {
+		return func() error {
+			doc, err := os.ReadFile(filepath.Join(dir, smallDocument))
+			if err != nil {
+				return err
+			}
+			p, err := pdf.Prepare(bytes.NewReader(doc), int64(len(doc)), pdf.Options{SignatureTime: time.Now(), Reserve: 16 << 10})
+			if err != nil {
+				return err
+			}
+			der, err := signed(p.Digest, true)
+			if err != nil {
+				return err
+			}
+			up, err := p.Embed(der)
+			if err != nil || level == "B-T" {
+				return err
+			}
+			return archive(append(doc, up...), p, data, token)
+		}
+	}
+	ops["pades-B-T"], ops["pades-B-LTA"] = document("B-T"), document("B-LTA")
+	return nil
+}
+
+// archive brings what p signed to B-LTA.
+func archive(doc []byte, p *pdf.Prepared, data pdf.Material, token func([sha256.Size]byte) ([]byte, error)) error {
+	up, err := pdf.AddDSS(bytes.NewReader(doc), int64(len(doc)), data, pdf.Budget{})
+	if err != nil {
+		return err
+	}
+	doc = append(doc, up...)
+	stamp, err := pdf.Prepare(bytes.NewReader(doc), int64(len(doc)), pdf.Options{TimeStamp: true, Reserve: 8 << 10, Known: p.Prefix()})
+	if err != nil {
+		return err
+	}
+	der, err := token([sha256.Size]byte(stamp.Digest))
+	if err != nil {
+		return err
+	}
+	_, err = stamp.Embed(der)
+	return err
+}
