@@ -12,13 +12,11 @@ import (
 	"tekend/pdf/pdftest"
 )
 
-// fakeSigner gives what looks like DER; package validate runs the same attacks with signatures.
-func fakeSigner([]byte) ([]byte, error) { return hex.DecodeString(fakeCMS) }
-
-const fakeReserve = 24
+// maker signs with what looks like DER; package validate runs the same attacks with signatures.
+var maker = pdftest.Maker{Reserve: 24, Time: signingTime, Sign: func([]byte) ([]byte, error) { return hex.DecodeString(fakeCMS) }}
 
 func structureAttacks() []pdftest.Attack {
-	all, err := pdftest.Attacks(fakeReserve, fakeSigner)
+	all, err := maker.Attacks()
 	if err != nil {
 		return nil
 	}
@@ -52,7 +50,7 @@ func TestAttacksAreRefused(t *testing.T) {
 				}
 				return
 			}
-			i := slices.IndexFunc(sigs, func(s Signature) bool { return s.FieldName == "Approval" })
+			i := slices.IndexFunc(sigs, func(s Signature) bool { return s.FieldName == a.Field })
 			for _, p := range sigs[i].Problems {
 				t.Errorf("a problem already: %v", p)
 			}
@@ -66,7 +64,7 @@ func TestAttacksAreRefused(t *testing.T) {
 
 // TestSoundDocumentIsNotRefused: what the attacks are made of is sound, and the same with what is allowed later.
 func TestSoundDocumentIsNotRefused(t *testing.T) {
-	sound, err := pdftest.Sound(fakeReserve, fakeSigner)
+	sound, err := maker.Sound()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +88,7 @@ func TestSoundDocumentIsNotRefused(t *testing.T) {
 		if p == 0 {
 			continue
 		}
-		doc, err := pdftest.Certified(p, fakeReserve, fakeSigner)
+		doc, err := maker.Certified(p)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package pdftest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -11,6 +12,8 @@ type Attack struct {
 	Row  string // of the table of attacks, ades §10.4
 	How  string // how it was made of the sound document
 	PDF  []byte
+	// Field is the signature field that must not pass.
+	Field string
 	// What refuses it, one of the three: the code with which the document is not opened, a problem of one of its
 	// signatures (pdf.Signature.Problems), or a reason of the comparison with later revisions (pdf.Changes.Reasons).
 	Refused, Problem, Reason string
@@ -20,24 +23,25 @@ type Attack struct {
 type plan struct {
 	name, how                string
 	refused, problem, reason string
+	field                    string // Approval when empty
 	o                        options
 	then                     func(f *file) // after signing
 }
 
-// Sound is the document of which the attacks are made, signed by sign with reserve bytes for the CMS.
-func Sound(reserve int, sign Signer) ([]byte, error) {
-	f := signed(reserve, sign, options{})
+// Sound is the document of which the attacks are made.
+func (m Maker) Sound() ([]byte, error) {
+	f := signed(m, options{})
 	return f.buf, f.err
 }
 
 // Certified is the sound document with a certification signature of level p, 1 to 3.
-func Certified(p, reserve int, sign Signer) ([]byte, error) {
-	f := signed(reserve, sign, certified(fmt.Sprint(p)))
+func (m Maker) Certified(p int) ([]byte, error) {
+	f := signed(m, certified(fmt.Sprint(p)))
 	return f.buf, f.err
 }
 
 // Attacks makes all of them.
-func Attacks(reserve int, sign Signer) ([]Attack, error) {
+func (m Maker) Attacks() ([]Attack, error) {
 	var out []Attack
 	for _, row := range []struct {
 		name  string
@@ -58,14 +62,14 @@ func Attacks(reserve int, sign Signer) ([]Attack, error) {
 		{"validation data", validationData()},
 	} {
 		for _, p := range row.plans {
-			f := signed(reserve, sign, p.o)
+			f := signed(m, p.o)
 			if p.then != nil {
 				p.then(f)
 			}
 			if f.err != nil {
 				return nil, fmt.Errorf("%s: %w", p.name, f.err)
 			}
-			out = append(out, Attack{Name: p.name, Row: row.name, How: p.how, PDF: f.buf,
+			out = append(out, Attack{Name: p.name, Row: row.name, How: p.how, PDF: f.buf, Field: cmp.Or(p.field, "Approval"),
 				Refused: p.refused, Problem: p.problem, Reason: p.reason})
 		}
 	}

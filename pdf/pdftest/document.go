@@ -44,8 +44,8 @@ type options struct {
 }
 
 // unsigned is the first revision.
-func unsigned(reserve int, sign Signer, o options) *file {
-	f := &file{prev: -1, reserve: reserve, sign: sign, offs: make(map[int]int)}
+func unsigned(m Maker, o options) *file {
+	f := &file{prev: -1, Maker: m, offs: make(map[int]int)}
 	f.add("%PDF-1.7\n%\xE2\xE3\xCF\xD3\n")
 	f.put(catalogNum, catalog(o.catalog))
 	f.put(pagesNum, "<</Type/Pages/Kids[3 0 R]/Count 1>>")
@@ -73,8 +73,8 @@ func unsigned(reserve int, sign Signer, o options) *file {
 func catalog(more string) string { return "<</Type/Catalog/Pages 2 0 R/AcroForm 14 0 R" + more + ">>" }
 
 // signed is the document with its signature.
-func signed(reserve int, sign Signer, o options) *file {
-	f := unsigned(reserve, sign, o)
+func signed(m Maker, o options) *file {
+	f := unsigned(m, o)
 	if o.field == "" {
 		o.field = filled
 	}
@@ -93,7 +93,7 @@ func signed(reserve int, sign Signer, o options) *file {
 func certified(p string) options {
 	return options{
 		catalog: "/Perms<</DocMDP 8 0 R>>",
-		sig: "<</Type/Sig/Filter/Adobe.PPKLite/SubFilter/ETSI.CAdES.detached/M(D:20261124120000Z)" +
+		sig: "<</Type/Sig/Filter/Adobe.PPKLite/SubFilter/ETSI.CAdES.detached/M(D:{time})" +
 			"/Reference[<</Type/SigRef/TransformMethod/DocMDP/TransformParams<</Type/TransformParams/V/1.2/P " + p + ">>>>]" +
 			"/ByteRange[{r0} {r1} {r2} {r3}]/Contents {contents}>>",
 	}

@@ -9,23 +9,27 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// Signer gives the CMS over the bytes that a ByteRange covers.
-type Signer func(content []byte) ([]byte, error)
+// Maker makes the documents.
+type Maker struct {
+	Reserve int                                  // bytes for the CMS
+	Sign    func(content []byte) ([]byte, error) // gives the CMS over the bytes that a ByteRange covers
+	Time    time.Time                            // /M
+}
 
 // file is a document under construction.
 type file struct {
-	buf     []byte
-	offs    map[int]int // objects of the revision that is written
-	prev    int         // the newest section; -1 = none
-	size    int
-	reserve int // bytes of CMS
-	sign    Signer
-	marks   map[string][]int // where tokens of a signature dictionary stand, see sig
-	start   int              // of the newest signature's Contents
-	shift   int              // added to the last number of ByteRange
-	err     error
+	buf  []byte
+	offs map[int]int // objects of the revision that is written
+	prev int         // the newest section; -1 = none
+	size int
+	Maker
+	marks map[string][]int // where tokens of a signature dictionary stand, see sig
+	start int              // of the newest signature's Contents
+	shift int              // added to the last number of ByteRange
+	err   error
 }
 
 func (f *file) add(s string) { f.buf = append(f.buf, s...) }
@@ -90,7 +94,7 @@ func (f *file) end() {
 // The tokens of a signature dictionary: the numbers of its ByteRange and its Contents.
 var tokens = []string{"{r0}", "{r1}", "{r2}", "{r3}", "{contents}"}
 
-const usual = "<</Type/Sig/Filter/Adobe.PPKLite/SubFilter/ETSI.CAdES.detached/M(D:20261124120000Z)" +
+const usual = "<</Type/Sig/Filter/Adobe.PPKLite/SubFilter/ETSI.CAdES.detached/M(D:{time})" +
 	"/ByteRange[{r0} {r1} {r2} {r3}]/Contents {contents}>>"
 
 // sig puts a signature dictionary; finish fills in its tokens.
@@ -98,6 +102,7 @@ func (f *file) sig(num int, template string) {
 	f.offs[num] = len(f.buf)
 	f.size = max(f.size, num+1)
 	f.add(fmt.Sprintf("%d 0 obj\n", num))
+	template = strings.ReplaceAll(template, "{time}", f.Time.UTC().Format("20060102150405Z"))
 	f.marks = make(map[string][]int)
 	for template != "" {
 		i := strings.IndexByte(template, '{')
@@ -112,7 +117,7 @@ func (f *file) sig(num int, template string) {
 				template = rest
 				if t == "{contents}" {
 					f.start = len(f.buf)
-					f.add("<" + strings.Repeat("00", f.reserve) + ">")
+					f.add("<" + strings.Repeat("00", f.Reserve) + ">")
 				} else {
 					f.add("0000000000")
 				}
@@ -125,7 +130,7 @@ func (f *file) sig(num int, template string) {
 
 // finish signs everything but the Contents of the newest signature dictionary.
 func (f *file) finish() {
-	end := f.start + 2 + 2*f.reserve
+	end := f.start + 2 + 2*f.Reserve
 	last := len(f.buf) - end + f.shift
 	for i, n := range []int{0, f.start, end, last} {
 		for _, at := range f.marks[tokens[i]] {
@@ -137,9 +142,9 @@ func (f *file) finish() {
 
 // fill puts the CMS over content into the newest Contents.
 func (f *file) fill(content []byte) {
-	cms, err := f.sign(content)
-	if err == nil && len(cms) > f.reserve {
-		err = fmt.Errorf("a CMS of %d bytes, reserved are %d", len(cms), f.reserve)
+	cms, err := f.Sign(content)
+	if err == nil && len(cms) > f.Reserve {
+		err = fmt.Errorf("a CMS of %d bytes, reserved are %d", len(cms), f.Reserve)
 	}
 	if err != nil {
 		f.err = err

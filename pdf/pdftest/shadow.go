@@ -39,7 +39,7 @@ func hidden() []plan {
 // replaced: what shows is drawn otherwise, by a font, a default or a value.
 func replaced() []plan {
 	locked := func(key string) options {
-		return options{sig: "<</Type/Sig/Filter/Adobe.PPKLite/SubFilter/ETSI.CAdES.detached/M(D:20261124120000Z)/Reference[<</Type/SigRef" +
+		return options{sig: "<</Type/Sig/Filter/Adobe.PPKLite/SubFilter/ETSI.CAdES.detached/M(D:{time})/Reference[<</Type/SigRef" +
 			"/TransformMethod/FieldMDP/Data 1 0 R/TransformParams<</Type/TransformParams/V/1.2" + key + ">>>>]" +
 			"/ByteRange[{r0} {r1} {r2} {r3}]/Contents {contents}>>"}
 	}

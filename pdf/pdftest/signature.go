@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-const head = "<</Type/Sig/Filter/Adobe.PPKLite/SubFilter/ETSI.CAdES.detached/M(D:20261124120000Z)"
+const head = "<</Type/Sig/Filter/Adobe.PPKLite/SubFilter/ETSI.CAdES.detached/M(D:{time})"
 
 func dict(name, how, problem, rest string) plan {
 	return plan{name: "usf-" + name, how: how, problem: problem, o: options{sig: head + rest + ">>"}}
@@ -41,7 +41,7 @@ func universal() []plan {
 		dict("contents-other", "the gap is another key's string", "not_exact_gap", br+"/Contents <3000>/X {contents}"),
 		dict("contents-twice", "two Contents, one of them escaped", "duplicate_key", br+"/C#6fntents <3000>"+c),
 		{name: "usf-contents-zeros", how: "Contents is all zeros", problem: "bad_cms", then: func(f *file) {
-			for i := f.start + 1; i < f.start+1+2*f.reserve; i++ {
+			for i := f.start + 1; i < f.start+1+2*f.Reserve; i++ {
 				f.buf[i] = '0'
 			}
 		}},
@@ -65,22 +65,22 @@ func wrapped() []plan {
 				"and contents add up to the file's length (pyHanko 0.38: entire file, valid)",
 			then: literalContents},
 		{name: "siwa-comment-in-contents", problem: "bad_contents", how: "white space within the digits of Contents", then: func(f *file) {
-			f.buf[f.start+2*f.reserve-1] = ' '
-			f.buf[f.start+2*f.reserve] = ' '
+			f.buf[f.start+2*f.Reserve-1] = ' '
+			f.buf[f.start+2*f.Reserve] = ' '
 		}},
 	}
 }
 
 // moveRange puts a new table at the place where the signed startxref, which moves with the second range, says it is.
 func moveRange(f *file) {
-	g := unsigned(f.reserve, f.sign, options{})
+	g := unsigned(f.Maker, options{})
 	g.sig(sigNum, head+"/Contents {contents}/ByteRange[{r0} {r1} {r2} {r3}]>>")
 	g.put(fieldNum, filled)
 	g.put(freeNum, stream("", strings.Repeat(" ", 400)))
 	first := g.prev
 	g.xref("")
 	g.finish()
-	gap := g.start + 2 + 2*g.reserve
+	gap := g.start + 2 + 2*g.Reserve
 	tail := bytes.Clone(g.buf[gap:])
 	g.buf = g.buf[:gap]
 	g.add(fmt.Sprintf("/ByteRange[0 %010d {second} %010d]>>\nendobj\n", g.start, len(tail)))
@@ -106,7 +106,7 @@ func widenGap(f *file) {
 
 // rewriteSig signs again with a second range that begins so much later.
 func (f *file) rewriteSig(later func(end int) int) {
-	end := f.start + 2 + 2*f.reserve
+	end := f.start + 2 + 2*f.Reserve
 	from := end + later(end)
 	for i, n := range []int{0, f.start, from, len(f.buf) - from} {
 		for _, at := range f.marks[tokens[i]] {
@@ -121,7 +121,7 @@ func literalContents(f *file) {
 	i := strings.Index(body, "/Contents ") + len("/Contents ")
 	rest := body[i+strings.IndexByte(body[i:], '>')+1:]
 	var octal strings.Builder
-	for j := f.start + 1; j < f.start+1+2*f.reserve; j += 2 {
+	for j := f.start + 1; j < f.start+1+2*f.Reserve; j += 2 {
 		v, err := strconv.ParseUint(string(f.buf[j:j+2]), 16, 8)
 		if err != nil {
 			f.err = err
@@ -178,7 +178,7 @@ func open(f *file, more map[int]int) (section int) {
 }
 
 func trailerGoesOn(f *file) {
-	g := unsigned(f.reserve, f.sign, options{})
+	g := unsigned(f.Maker, options{})
 	end := fmt.Sprintf("startxref\n%d\n%%%%EOF\n", open(g, nil))
 	g.add("/X(\n" + end)
 	g.finish()
@@ -187,7 +187,7 @@ func trailerGoesOn(f *file) {
 }
 
 func streamGoesOn(f *file) {
-	g := unsigned(f.reserve, f.sign, options{})
+	g := unsigned(f.Maker, options{})
 	section := open(g, map[int]int{contentNum: 0})
 	g.add("/Root 1 0 R>>\n")
 	g.patch(section, len(g.buf))
@@ -201,7 +201,7 @@ func streamGoesOn(f *file) {
 }
 
 func rowBehind(f *file) {
-	g := unsigned(f.reserve, f.sign, options{})
+	g := unsigned(f.Maker, options{})
 	section := open(g, map[int]int{contentNum: 0})
 	g.add("/Root 1 0 R>>\n")
 	g.end()
