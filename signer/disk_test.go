@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +23,8 @@ type disk struct {
 	stored bool         // … though it was stored
 	at     func()       // runs when it failed
 	hit    int
+
+	read atomic.Int64 // bytes of documents
 }
 
 func (d *disk) fail(to signer.State, stored bool, at func()) {
@@ -40,6 +43,23 @@ func (d *disk) hits() int {
 type badDisk struct {
 	*store.Store
 	disk *disk
+}
+
+// Open counts what is read.
+func (b badDisk) Open(ctx context.Context, name string) (signer.BlobFile, error) {
+	f, err := b.Store.Open(ctx, name)
+	return counted{f, b.disk}, err
+}
+
+type counted struct {
+	signer.BlobFile
+	disk *disk
+}
+
+func (c counted) ReadAt(p []byte, off int64) (int, error) {
+	n, err := c.BlobFile.ReadAt(p, off)
+	c.disk.read.Add(int64(n))
+	return n, err
 }
 
 var errDisk = errors.New("input/output error")

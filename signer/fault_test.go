@@ -198,7 +198,7 @@ func TestATSAThatStaysDownEndsTheRequestAndNothingLowerIsReleased(t *testing.T) 
 	r, token := w.order("cust-1", sample(t, "fpdf2.pdf"))
 	w.walk(token, "approve", signer.StepWait)
 	w.wait(r.ID, signer.Signed)
-	w.sleep(25 * time.Hour)
+	w.sleep(73 * time.Hour)
 	if r = w.wait(r.ID, signer.Failed); r.Failure.Code != "time_stamp_late" {
 		t.Errorf("%+v", r.Failure)
 	}

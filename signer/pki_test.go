@@ -17,6 +17,7 @@ type pkiNet struct {
 	url       string
 	mu        sync.Mutex
 	down      map[string]bool // "ocsp", "crl"
+	at        func()          // runs once, while the next OCSP answer is held; then the answer is lost
 	ocsp, crl atomic.Int64    // questions that were answered
 }
 
@@ -33,6 +34,21 @@ func (n *pkiNet) isDown(what string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.down[what]
+}
+
+// hold runs at while the next OCSP answer is held.
+func (n *pkiNet) hold(at func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.at = at
+}
+
+func (n *pkiNet) once() func() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	at := n.at
+	n.at = nil
+	return at
 }
 
 func (w *world) startNet() {
@@ -57,6 +73,10 @@ func (w *world) servePKI(rw http.ResponseWriter, r *http.Request) {
 			der, err = c.OCSP(r.Context(), query)
 		}
 		w.net.ocsp.Add(1)
+		if at := w.net.once(); at != nil {
+			at()
+			panic(http.ErrAbortHandler)
+		}
 		rw.Header().Set("Content-Type", "application/ocsp-response")
 	} else {
 		var media string

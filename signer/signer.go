@@ -170,8 +170,8 @@ type Config struct {
 	// MaxDocuments limits the documents of one request. Default and highest 250
 	// (sam.MaxDocuments): itsme's text names the first ones and counts the others.
 	MaxDocuments int `yaml:"max_documents"`
-	// FinishWithin is how long we try to get time-stamps and revocation data after signing. Default 24h; then
-	// the request fails (it is never released at a lower level).
+	// FinishWithin is how long we try to get time-stamps and revocation data after signing. Default 72h, so that a
+	// partner may be away for a weekend; then the request fails (it is never released at a lower level).
 	FinishWithin time.Duration `yaml:"finish_within"`
 	// StopWithin is how long Run lets steps end that are under way when it is stopped. Default 15s.
 	StopWithin time.Duration `yaml:"stop_within"`
@@ -232,7 +232,7 @@ func New(cfg Config, dep Dependencies) *Service {
 	setDefault(&cfg.MaxDocumentBytes, 2<<30)
 	setDefault(&cfg.MaxRequestBytes, 4<<30)
 	setDefault(&cfg.MaxDocuments, maxDocuments)
-	setDefault(&cfg.FinishWithin, 24*time.Hour)
+	setDefault(&cfg.FinishWithin, 72*time.Hour)
 	setDefault(&cfg.StopWithin, 15*time.Second)
 	setDefault(&cfg.Workers, 8)
 	if cfg.PDF == (pdf.Budget{}) {

@@ -371,7 +371,7 @@ func (w *world) startFront() {
 		Now: w.now, Log: w.log(), PublicURL: "https://sign.example", Terms: signer.Terms{Version: terms, SHA256: sum[:]},
 		StopWithin: 200 * time.Millisecond, OneTime: func(client string) bool { return client == once },
 	}, signer.Dependencies{
-		Requests: badDisk{st, &w.disk}, Claims: st, Callbacks: st, Signers: st, Blobs: st,
+		Requests: badDisk{st, &w.disk}, Claims: st, Callbacks: st, Signers: st, Blobs: badDisk{st, &w.disk},
 		Enrolling: samc, Certifying: samc, Preparing: samc, Activation: samc, Uses: samc, Revoking: samc, Revocations: st,
 		Issuer: ca.NewClient(w.ca.socket, 10*time.Second), Stamper: w.stamper, Roots: w.roots, Revocation: w.collector(),
 	})
