@@ -10,7 +10,7 @@ import (
 // honest store has some dozens of entries, the largest of them lists of some
 // megabytes.
 const (
-	maxDSSEntries = 4096
+	maxDSSEntries = 1 << 15
 	maxDSSEntry   = 64 << 20
 	maxDSSBytes   = 96 << 20
 )

@@ -49,7 +49,7 @@ func (d *doc) form(catalog val) (*form, error) {
 	if f.array, err = d.want(f.dict, "Fields", kArray); err != nil || f.array.kind() == kNull {
 		return f, err
 	}
-	w := &formWalk{d: d, f: f, seen: make(map[int]bool)}
+	w := &formWalk{d: d, f: f, seen: make(map[int]bool), held: make(map[*object]bool)}
 	for i := range f.array.n.kids {
 		if err := w.node(f.array.kid(i), inherited{}, 0); err != nil {
 			return f, err
@@ -68,6 +68,27 @@ type formWalk struct {
 	d    *doc
 	f    *form
 	seen map[int]bool
+	// held are the objects that the signed fields keep in memory, of weight bytes.
+	held   map[*object]bool
+	weight int
+}
+
+// maxHeld bounds the objects of the signed fields of one revision, in bytes:
+// signatures may be long, and all of them stay in memory. Error: too_much_work.
+const maxHeld = 48 << 20
+
+// hold counts what a field keeps.
+func (w *formWalk) hold(all ...val) error {
+	for _, v := range all {
+		if v.o == nil || w.held[v.o] {
+			continue
+		}
+		w.held[v.o] = true
+		if w.weight += len(v.o.buf); w.weight > maxHeld {
+			return errf(CodeTooMuchWork, "signature fields of more than %d bytes together", maxHeld)
+		}
+	}
+	return nil
 }
 
 // node visits a field or, below a terminal field, one of its widgets.
@@ -105,6 +126,7 @@ func (w *formWalk) node(v val, in inherited, depth int) error {
 	w.f.names[in.name] = in.typ
 	if in.typ == "Sig" {
 		w.f.sigs = append(w.f.sigs, field{name: in.name, dict: v, value: in.value})
+		return w.hold(v, in.value)
 	}
 	return nil
 }

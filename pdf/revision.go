@@ -11,6 +11,43 @@ type history struct {
 	doc   *doc
 	forms map[int]*form // by index of the newest section of the revision
 	kept  int           // fields in forms
+	// values are those of the newest form, by place: the same ones of earlier
+	// revisions take no memory of their own. held is what others take, in bytes.
+	values map[spot]val
+	held   int
+}
+
+// spot is the place of a value in the file.
+type spot struct {
+	off   int64
+	start int32
+}
+
+// share makes the signed fields of an earlier revision refer to what the newest
+// one has in memory already.
+func (h *history) share(f *form) error {
+	if h.values == nil {
+		h.values = make(map[spot]val)
+		if newest := h.forms[0]; newest != nil {
+			for _, s := range newest.sigs {
+				if s.value.kind() != kNull && s.value.o.off >= 0 {
+					h.values[spot{s.value.o.off, s.value.n.start}] = s.value
+				}
+			}
+		}
+	}
+	for i := range f.sigs {
+		s := &f.sigs[i]
+		if same, ok := h.values[spot{s.value.o.off, s.value.n.start}]; ok {
+			if s.dict.o == s.value.o {
+				s.dict.o = same.o
+			}
+			s.value = same
+		} else if h.held += len(s.value.o.buf); h.held > maxHeld {
+			return errf(CodeTooMuchWork, "signatures of earlier revisions of more than %d bytes together", maxHeld)
+		}
+	}
+	return nil
 }
 
 func (h *history) at(i int) *doc {
@@ -38,6 +75,9 @@ func (h *history) form(i int) (*form, error) {
 	}
 	f.names = nil
 	f.sigs = slices.DeleteFunc(f.sigs, func(s field) bool { return s.value.kind() == kNull })
+	if err := h.share(f); err != nil {
+		return nil, err
+	}
 	if h.kept += len(f.sigs); h.kept > maxKept {
 		h.forms, h.kept = map[int]*form{0: h.forms[0]}, len(f.sigs)
 	}

@@ -38,6 +38,7 @@ type item struct {
 	sd     *cms.SignedData // of a signature
 	sdErr  error
 	stamps []*token // of a signature: its signature time-stamps
+	before []*token // of a signature: its content-time-stamps, which are older
 	own    *token   // of a document time-stamp
 
 	digests map[crypto.Hash][]byte
@@ -76,6 +77,11 @@ func (d *document) gather(list []pdf.Signature) error {
 			for _, der := range it.sd.SignerInfos[i].TimeStampTokens() {
 				if len(it.stamps) <= maxTokens { // one more, so that it is said
 					it.stamps = append(it.stamps, d.token(der, it))
+				}
+			}
+			for _, der := range it.sd.SignerInfos[i].Values(cms.OIDContentTimeStamp) {
+				if len(it.before) <= maxTokens {
+					it.before = append(it.before, d.token(der, it))
 				}
 			}
 		}
@@ -136,14 +142,7 @@ func (d *document) hash() error {
 		if !it.sig.ContentsIsExactGap {
 			continue // there are no signed bytes to speak of; that is said elsewhere
 		}
-		var h crypto.Hash
-		switch {
-		case it.own != nil && it.own.err == nil:
-			h = it.own.t.Hash
-		case it.sd != nil && len(it.sd.SignerInfos) == 1:
-			h, _ = it.sd.SignerInfos[0].Hash()
-		}
-		if h != 0 {
+		for _, h := range it.hashes() {
 			wants, whose = append(wants, pdf.RangeWant{Signature: it.sig, Hash: h}), append(whose, it)
 		}
 	}
@@ -155,6 +154,21 @@ func (d *document) hash() error {
 		it.digests[wants[i].Hash] = digests[i]
 	}
 	return nil
+}
+
+// hashes are those of the digests of the signed bytes that are needed.
+func (it *item) hashes() (list []crypto.Hash) {
+	if it.sd != nil && len(it.sd.SignerInfos) == 1 {
+		if h, err := it.sd.SignerInfos[0].Hash(); err == nil {
+			list = append(list, h)
+		}
+	}
+	for _, t := range append(it.before, it.own) {
+		if t != nil && t.err == nil && !slices.Contains(list, t.t.Hash) {
+			list = append(list, t.t.Hash)
+		}
+	}
+	return list
 }
 
 // stores reads the DSS dictionaries: of the newest revision, and of each that a
@@ -273,6 +287,16 @@ func (d *document) signatureStamps(it *item) error {
 		}
 		if t.ok {
 			d.e.prove(it.self, t.t.GenTime)
+		}
+	}
+	for _, t := range it.before {
+		d.e.prove(t.id, d.e.proven(it.self)) // the signature is over it
+		var digest []byte
+		if t.err == nil {
+			digest = it.digests[t.t.Hash]
+		}
+		if err := d.prove(t, digest, nil); err != nil {
+			return err
 		}
 	}
 	return nil

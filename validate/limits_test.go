@@ -181,3 +181,56 @@ func TestManySignatures(t *testing.T) {
 		}
 	})
 }
+
+// many is a document with n signature fields, each with Contents of size bytes.
+func many(n, size int) []byte {
+	var b bytes.Buffer
+	b.WriteString("%PDF-1.7\n")
+	at := make([]int, 0, 2*n+3)
+	object := func(s string) {
+		at = append(at, b.Len())
+		fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", len(at), s)
+	}
+	fields := ""
+	for i := range n {
+		fields += fmt.Sprintf("%d 0 R ", 4+2*i)
+	}
+	object("<</Type/Catalog/Pages 2 0 R/AcroForm<</SigFlags 3/Fields[" + fields + "]>>>>")
+	object("<</Type/Pages/Kids[3 0 R]/Count 1>>")
+	object("<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]>>")
+	hex := "3084" + fmt.Sprintf("%08x", size-6) + string(bytes.Repeat([]byte("30"), size-6))
+	for i := range n {
+		object(fmt.Sprintf("<</FT/Sig/T(S%d)/V %d 0 R>>", i, 5+2*i))
+		object(fmt.Sprintf("<</Type/Sig/Filter/X/SubFilter/ETSI.CAdES.detached/ByteRange[0 10 20 30]/Contents<%s>>>", hex))
+	}
+	start := b.Len()
+	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(at)+1)
+	for _, a := range at {
+		fmt.Fprintf(&b, "%010d 00000 n \n", a)
+	}
+	fmt.Fprintf(&b, "trailer\n<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n", len(at)+1, start)
+	return b.Bytes()
+}
+
+// TestLargeContents: signatures of megabytes, more of them than are kept.
+func TestLargeContents(t *testing.T) {
+	w := newWorld(t, "P-256")
+	// Either it is judged, and does not pass, or the budget of package pdf ends the work.
+	for _, n := range []int{14, 40} {
+		doc := many(n, 4<<20)
+		cost(t, fmt.Sprintf("%d signatures of 4 MB", n), func() {
+			rep, err := validate.PDF(t.Context(), bytes.NewReader(doc), int64(len(doc)), validate.Options{Roots: w.roots, At: w.at(5)})
+			if err == nil && (rep.Indication == passed || len(rep.Signatures) != n) {
+				t.Errorf("%v, %d signatures", rep.Indication, len(rep.Signatures))
+			}
+			t.Log(err)
+		})
+	}
+	doc := many(3000, 2000)
+	cost(t, "3000 signatures", func() {
+		rep, err := validate.PDF(t.Context(), bytes.NewReader(doc), int64(len(doc)), validate.Options{Roots: w.roots, At: w.at(5)})
+		if err == nil && rep.Indication == passed {
+			t.Error("passed")
+		}
+	})
+}

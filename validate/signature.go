@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +21,11 @@ func (d *document) judge(it *item) error {
 	s.LaterChanges = it.sig.RevisionEnd > 0 && it.sig.RevisionEnd < d.size
 	s.SignedAt, _ = pdfDate(it.sig.SigningTime)
 	for _, p := range it.sig.Problems {
-		s.fail(TotalFailed, FormatFailure, "%s", strings.TrimPrefix(p.Error(), "pdf: "))
+		i, sub := TotalFailed, FormatFailure
+		if tooMuchPDF(p) {
+			i, sub = Indeterminate, Generic
+		}
+		s.fail(i, sub, "%s", strings.TrimPrefix(p.Error(), "pdf: "))
 	}
 	if !it.sig.ContentsIsExactGap || it.sig.RevisionEnd == 0 {
 		s.fail(TotalFailed, FormatFailure, "coverage: the signed bytes are not a revision of the document around exactly this signature")
@@ -38,17 +43,29 @@ func (d *document) judge(it *item) error {
 // covers: it is younger than that.
 func (d *document) olderThan(it *item) time.Time {
 	var last time.Time
+	for _, t := range it.before {
+		if t.ok {
+			last = later(last, t.t.GenTime)
+		}
+	}
 	for _, o := range d.items {
 		if o.sig.ContentsEnd > it.sig.ContentsStart || !it.sig.ContentsIsExactGap {
 			continue
 		}
-		for _, t := range append(o.stamps, o.own) {
-			if t != nil && t.ok && t.t.GenTime.After(last) {
-				last = t.t.GenTime
+		for _, t := range slices.Concat(o.before, o.stamps, []*token{o.own}) {
+			if t != nil && t.ok {
+				last = later(last, t.t.GenTime)
 			}
 		}
 	}
 	return last
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // documentTimeStamp judges a document time-stamp (EN 319 142-1 §5.4.3): a
@@ -82,7 +99,7 @@ func (d *document) documentTimeStamp(it *item) {
 func (d *document) copied(t *token) bool {
 	n := 0
 	for _, it := range d.items {
-		for _, o := range append(it.stamps, it.own) {
+		for _, o := range slices.Concat(it.before, it.stamps, []*token{it.own}) {
 			if o != nil && o.id == t.id {
 				n++
 			}
@@ -236,11 +253,11 @@ func (d *document) certificate(it *item, si *cms.SignerInfo) *x509.Certificate {
 // was made.
 func (d *document) timeStamps(it *item) {
 	s := &it.out
-	if len(it.stamps) > maxTokens {
+	if len(it.stamps) > maxTokens || len(it.before) > maxTokens {
 		// More than a few would be a way to make us work.
 		s.fail(Indeterminate, Generic, "time_stamp: more than %d of them", maxTokens)
 	}
-	for _, t := range it.stamps {
+	for _, t := range append(slices.Clone(it.before), it.stamps...) {
 		for _, f := range t.bad {
 			sub := f.sub
 			if f.indication == TotalFailed {
@@ -250,6 +267,9 @@ func (d *document) timeStamps(it *item) {
 		}
 		if d.copied(t) {
 			s.fail(Indeterminate, SigConstraintsFailure, "time_stamp: the same token stands elsewhere too")
+		}
+		if slices.Contains(it.before, t) {
+			continue // what it proves is NotBefore
 		}
 		s.TimeStamps = append(s.TimeStamps, t.report())
 		s.Revocation, s.Notes = append(s.Revocation, t.chain.facts...), append(s.Notes, t.chain.notes...)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"strings"
 	"testing"
+	"time"
 
 	"tekend/cms"
 	"tekend/pdf"
@@ -168,4 +169,36 @@ func TestArchivedFileIsOneFile(t *testing.T) {
 	if rep := w.ask(t, doc, w.at(5), nil); rep.Indication != passed {
 		t.Errorf("the whole: %+v", rep)
 	}
+}
+
+// TestContentTimeStamp: a time-stamp of the content, under the signature, tells
+// what the signature is younger than; a bad one is not overlooked.
+func TestContentTimeStamp(t *testing.T) {
+	w := newWorld(t, "P-256")
+	signed := func(imprint func([]byte) []byte) validate.SignatureReport {
+		r := recipe{attrs: func(digest []byte) []byte {
+			good, err := cms.SignedAttributes(digest, w.leaf)
+			check(t, err)
+			return set(t, append(elements(t, good), attribute(t, cms.OIDContentTimeStamp, w.token(t, imprint(digest), w.at(0)))))
+		}}
+		r.rebuild = func(p cms.Parts) []byte {
+			f := frame{attrs: p.SignedAttrs, algorithm: ecdsaSHA256, value: p.Value, signers: 1,
+				unsigned: [][]byte{attribute(t, cms.OIDSignatureTimeStamp, w.token(t, sha(p.Value), w.at(10)))}}
+			return f.der(t, p.Certificate, w.issuing)
+		}
+		r.noStamp = true
+		return w.ask(t, w.sign(t, base(t), r), w.at(20), func(o *validate.Options) { o.NoRevocation = true }).Signatures[0]
+	}
+	same := func(d []byte) []byte { return d }
+	s := signed(same)
+	want(t, s, passed, "", "B-T")
+	if !s.NotBefore.Equal(w.now.Truncate(time.Millisecond)) || len(s.TimeStamps) != 1 {
+		t.Errorf("%+v", s)
+	}
+	w.now = w.now.Add(time.Minute) // the unit's clock goes on
+	want(t, signed(sha), undecided, validate.SigConstraintsFailure, "B-T")
+	w.now = w.now.Add(time.Hour)
+	w.leaf = w.person(t, w.from, w.at(-600))
+	s = signed(same)
+	want(t, s, failed, validate.Expired, "B-T")
 }
