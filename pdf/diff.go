@@ -64,30 +64,28 @@ func AllDifferences(r io.ReaderAt, size int64, ends []int64, b Budget) ([]Change
 		}
 		f.last = max(f.last, revs[n])
 	}
+	var scanned error
 	if f.last > 0 {
-		err = f.scan()
+		scanned = f.scan()
 	}
 	for n, end := range ends {
+		if first := slices.Index(ends, end); first < n {
+			out[n] = out[first]
+			continue
+		}
 		var c Changes
 		switch {
 		case revs[n] < 0:
 			continue
-		case slices.Index(ends, end) < n:
-			out[n] = out[slices.Index(ends, end)]
-			continue
-		case err == nil || revs[n] == 0:
-			var failed error
-			if c, failed = f.against(revs[n], end); failed != nil {
-				c, failed = unknown(failed)
-			}
-			if failed != nil {
-				return nil, failed
-			}
+		case revs[n] > 0 && scanned != nil:
+			c, err = unknown(scanned)
 		default:
-			if c, err = unknown(err); err != nil {
-				return nil, err
+			if c, err = f.against(revs[n], end); err != nil {
+				c, err = unknown(err)
 			}
-			err = errf(c.Reasons[0], "")
+		}
+		if err != nil {
+			return nil, err
 		}
 		out[n] = c
 	}

@@ -272,7 +272,7 @@ func (p *pairing) newField(ref val) error {
 		return err
 	} else if kids.kind() == kArray {
 		for i := range kids.n.kids {
-			more, err := p.newKid(kids.kid(i))
+			more, err := p.newKid(kids.kid(i), ref)
 			if err != nil {
 				return err
 			}
@@ -283,7 +283,7 @@ func (p *pairing) newField(ref val) error {
 }
 
 // newKid is a widget of a new field.
-func (p *pairing) newKid(k val) (bool, error) {
+func (p *pairing) newKid(k, parent val) (bool, error) {
 	if k.kind() != kRef || !p.fresh(int(k.n.num)) {
 		p.other("widget", 0)
 		return false, nil
@@ -300,6 +300,11 @@ func (p *pairing) newKid(k val) (bool, error) {
 	for _, key := range []string{"T", "FT", "V", "Kids"} {
 		if e[key].kind() != kNull {
 			p.other("widget", num)
+		}
+	}
+	if up := e["Parent"]; up.kind() != kNull {
+		if err := p.unchanged("widget", num, parent, up); err != nil {
+			return false, err
 		}
 	}
 	return p.newWidget(num, e)

@@ -56,10 +56,30 @@ func (p *pairing) sort() error {
 			if r.same, err = p.sameObject(num, r); err != nil {
 				return err
 			}
+			if err = p.container(num, r); err != nil {
+				return err
+			}
 		}
 		r.known = true
 	}
 	return nil
+}
+
+// container refuses another object stream in the place of one: the objects in it would change, and their rows would not. It is
+// asked for apart from roles, because the same stream can have a role too.
+func (p *pairing) container(num int, r *redefined) error {
+	if r.same {
+		return nil
+	}
+	o, err := p.old.load(num, r.was.generation())
+	if err != nil || o.data == 0 {
+		return err
+	}
+	typ, err := o.val().direct("Type")
+	if err == nil && (typ.kind() == kRef || typ.name() == "ObjStm" || typ.name() == "XRef") {
+		p.other("object_stream_overridden", num)
+	}
+	return err
 }
 
 // overridden says whether num exists in both revisions, with different values.

@@ -86,6 +86,27 @@ func (f *file) xrefAt(more map[int]int, extra string) {
 	f.end()
 }
 
+// xrefStream ends a revision with a cross-reference stream, object num, that has object in as the first one of object stream stm.
+func (f *file) xrefStream(num, in, stm int) {
+	at := len(f.buf)
+	f.offs[num] = at
+	f.size = max(f.size, num+1)
+	rows, index := []byte(nil), ""
+	f.offs[in] = -1
+	for _, n := range slices.Sorted(maps.Keys(f.offs)) {
+		index += fmt.Sprintf("%d 1 ", n)
+		kind, v := byte(1), f.offs[n]
+		if n == in {
+			kind, v = 2, stm
+		}
+		rows = append(rows, kind, byte(v>>16), byte(v>>8), byte(v), 0)
+	}
+	f.add(fmt.Sprintf("%d 0 obj\n%s\nendobj\n", num, stream(fmt.Sprintf("/Type/XRef/Size %d/W[1 3 1]/Index[%s]/Root 1 0 R/Info 13 0 R/Prev %d",
+		f.size, strings.TrimSpace(index), f.prev), string(rows))))
+	f.prev = at
+	f.end()
+}
+
 func (f *file) end() {
 	f.add(fmt.Sprintf("startxref\n%d\n%%%%EOF\n", f.prev))
 	f.offs = make(map[int]int)

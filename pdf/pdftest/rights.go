@@ -143,14 +143,11 @@ func views() []plan {
 			f.xrefAt(map[int]int{pageNum: -1, freeNum + 1: at}, fmt.Sprintf("/XRefStm %d", at))
 		}},
 		{name: "object-stream-second-view", how: "a later section says that the page is in an object stream", reason: "page 3", then: func(f *file) {
-			index, body := "3 0 ", strings.Replace(page, "/Contents 4 0 R", "/Contents 12 0 R", 1)
-			f.put(freeNum, stream(fmt.Sprintf("/Type/ObjStm/N 1/First %d", len(index)), index+body))
-			in, at := f.offs[freeNum], len(f.buf)
-			rows := []byte{2, 0, 0, freeNum, 0, 1, byte(in >> 16), byte(in >> 8), byte(in), 0, 1, byte(at >> 16), byte(at >> 8), byte(at), 0}
-			f.put(freeNum+1, stream(fmt.Sprintf("/Type/XRef/Size 22/W[1 3 1]/Index[3 1 20 2]/Root 1 0 R/Info 13 0 R/Prev %d", f.prev), string(rows)))
-			f.prev = at
-			f.end()
+			f.put(freeNum, objStream(strings.Replace(page, "/Contents 4 0 R", "/Contents 12 0 R", 1)))
+			f.xrefStream(freeNum+1, pageNum, freeNum)
 		}},
+		{name: "object-stream-overridden", how: "the page is in an object stream, which is a field's appearance too; the later revision gives the field " +
+			"another appearance in its place, and so the page other content", reason: "object_stream_overridden 20", then: overrideObjStream},
 		{name: "defined-twice-in-one-section", how: "the later table has two rows for the page's content", refused: "broken_xref", then: func(f *file) {
 			f.put(contentNum, stream("", evilText))
 			f.xref("")
@@ -189,4 +186,26 @@ func validationData() []plan {
 		}),
 		update("version-lower", "an older version is named", "version", func(f *file) { f.put(catalogNum, catalog("/Version/0.9")) }),
 	}
+}
+
+// objStream has the page, and can be drawn.
+func objStream(page string) string {
+	const index = "3 0 "
+	return stream(fmt.Sprintf("/Type/ObjStm/N 1/First %d/Subtype/Form/BBox[0 0 100 20]", len(index)), index+page)
+}
+
+func overrideObjStream(f *file) {
+	g := unsigned(f.Maker, options{})
+	inPlace := strings.Replace(amount, "/N 11 0 R", "/N 20 0 R", 1)
+	g.put(amountNum, inPlace)
+	g.put(freeNum, objStream(page))
+	g.xrefStream(freeNum+1, pageNum, freeNum)
+	g.put(fieldNum, filled)
+	g.sig(sigNum, usual)
+	g.xref("")
+	g.finish()
+	g.put(amountNum, strings.Replace(inPlace, "(100 EUR)", "(999 EUR)", 1))
+	g.put(freeNum, objStream(strings.Replace(page, "/Contents 4 0 R", "/Contents 12 0 R", 1)))
+	g.xref("")
+	*f = *g
 }
