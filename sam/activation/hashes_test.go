@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	orders "tekend/order"
 	"tekend/sam"
 	"tekend/sam/activation"
+	"tekend/wire"
 )
 
 var hashNames = map[crypto.Hash]string{crypto.SHA256: consent.SHA256, crypto.SHA384: consent.SHA384, crypto.SHA512: consent.SHA512}
@@ -152,6 +154,23 @@ func TestHashOrders(t *testing.T) {
 	if err := w.tryStart(); err == nil || !strings.Contains(err.Error(), "hash_orders") {
 		t.Error(err)
 	}
+}
+
+// TestTheLargestHashOrderFits: 250 hashes by SHA-512 with CAdES attributes, the longest labels and media types, and the
+// provider's order of them, in one message; and its manifest in the answer.
+func TestTheLargestHashOrderFits(t *testing.T) {
+	o := newOrdering(t)
+	r := o.ordered("", nil...)
+	var digests [][]byte
+	for i := range sam.MaxDocuments {
+		d := documentBy(t, o.cred, form{crypto.SHA512, o.now(), "application/vnd.openxmlformats-officedocument.presentationml.slideshow"}, fmt.Sprint(i))
+		d.Hash, d.Label = true, strings.Repeat("é", 53)+fmt.Sprintf("%03d.pdf", i)
+		r.Documents, digests = append(r.Documents, d), append(digests, d.Digest)
+	}
+	r.Order = o.signedDigests(crypto.SHA512, digests...)
+	p := got(o.front.Prepare(t.Context(), r))(t)
+	size := len(got(json.Marshal(r))(t))
+	t.Logf("the order of %d hashes has %d bytes of at most %d, its manifest %d of at most %d", len(r.Documents), size, wire.MaxBody, len(p.Manifest), consent.MaxManifest)
 }
 
 // hostile are orders that an owned front could send of hashes, algorithms and claims; each is refused with its code.

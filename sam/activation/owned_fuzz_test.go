@@ -2,6 +2,7 @@ package activation_test
 
 import (
 	"bytes"
+	"crypto"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"tekend/ca"
 	"tekend/foureyes"
@@ -86,6 +88,14 @@ func FuzzPrepare(f *testing.F) {
 	r := order(z.cred, documents(f, z.cred, 2))
 	r.Provider, r.Order = "acme", "a.b.c"
 	z.message(f, "/v1/preparations/", r, true)
+}
+
+// FuzzPrepareHashes is an order of hashes by another algorithm than the key's usual one, with CAdES attributes.
+func FuzzPrepareHashes(f *testing.F) {
+	z := newFuzz(f)
+	d := documentBy(f, z.cred, form{crypto.SHA512, time.Now(), "application/pdf"}, "hash")
+	d.Hash = true
+	z.message(f, "/v1/preparations/", order(z.cred, []sam.Document{d}), true)
 }
 
 func FuzzEnrol(f *testing.F) {

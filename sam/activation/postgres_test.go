@@ -49,6 +49,8 @@ func TestOnPostgres(t *testing.T) {
 		{"TestACredentialIsRenewedBeforeItsEnd", TestACredentialIsRenewedBeforeItsEnd},
 		{"TestRecordsOfAnEarlierVersionEndToo", TestRecordsOfAnEarlierVersionEndToo},
 		{"TestKeysAndRecordsAgreeAfterADay", TestKeysAndRecordsAgreeAfterADay},
+		{"TestEveryFamilySignsByEveryHash", TestEveryFamilySignsByEveryHash},
+		{"TestHashOrders", TestHashOrders},
 	} {
 		t.Run(test.name, test.run)
 	}
