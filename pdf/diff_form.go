@@ -8,7 +8,6 @@ import (
 // formMap is the form of the signed revision: every qualified name, and what the objects are that change later.
 type formMap struct {
 	names map[string]bool
-	sigs  []field // signature fields that have a value
 	infos map[int]fieldInfo
 	text  bool         // there are fields that are not for signatures
 	looks map[int]look // appearances that change later, see formReader.look
@@ -32,7 +31,7 @@ type look struct {
 	dict  bool   // the appearance dictionary, else a stream
 }
 
-// oldForm reads the form of the signed revision once.
+// oldForm reads the form of the signed revision once, and what its signatures allow. It keeps no signature: they can be long.
 func (c *comparison) oldForm() (*formMap, error) {
 	if c.form != nil {
 		return c.form, nil
@@ -119,7 +118,9 @@ func (w *formReader) field(v val, in formNode, depth int) error {
 		w.f.text = true
 	}
 	if in.typ == "Sig" && in.signed && !in.widget && !in.parent {
-		w.f.sigs = append(w.f.sigs, field{name: in.name, dict: v, value: in.value})
+		if err := w.c.heed(v, in.value); err != nil {
+			return err
+		}
 	}
 	return w.looks(v, num, in.fieldInfo)
 }

@@ -37,11 +37,9 @@ func (r *rights) limit(p int64) {
 	}
 }
 
-// readRights asks the signatures of the signed revision. A lock in a field that is signed counts, also when its signature
-// did not take it over.
+// readRights asks the signatures of the signed revision, and the one that the catalog names.
 func (c *comparison) readRights() error {
-	form, err := c.oldForm()
-	if err != nil {
+	if _, err := c.oldForm(); err != nil {
 		return err
 	}
 	cat, err := c.old.catalog()
@@ -56,34 +54,30 @@ func (c *comparison) readRights() error {
 	if err != nil {
 		return err
 	}
-	signed := []val{certified}
-	for _, s := range form.sigs {
-		signed = append(signed, s.value)
-		lock, err := c.old.get(s.dict, "Lock")
-		if err != nil {
-			return err
-		}
-		if err = c.lock(lock); err != nil {
-			return err
-		}
+	return c.heed(val{}, certified)
+}
+
+// heed takes what one signature allows: its references, and the lock of its field, also when the signature did not take that
+// over.
+func (c *comparison) heed(dict, signature val) error {
+	lock, err := c.old.get(dict, "Lock")
+	if err != nil {
+		return err
 	}
-	for _, v := range signed {
-		p, err := c.old.docMDP(v)
-		if err != nil {
-			return err
-		}
-		c.rights.limit(int64(p))
-		err = c.old.references(v, func(method string, params val) error {
-			if method != "FieldMDP" {
-				return nil
-			}
-			return c.lock(params)
-		})
-		if err != nil {
-			return err
-		}
+	if err = c.lock(lock); err != nil {
+		return err
 	}
-	return nil
+	p, err := c.old.docMDP(signature)
+	if err != nil {
+		return err
+	}
+	c.rights.limit(int64(p))
+	return c.old.references(signature, func(method string, params val) error {
+		if method != "FieldMDP" {
+			return nil
+		}
+		return c.lock(params)
+	})
 }
 
 // lock takes over /Action, /Fields and /P of a lock or of the parameters of FieldMDP.
