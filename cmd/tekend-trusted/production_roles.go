@@ -82,6 +82,7 @@ func (f samFile) ofPeople(l *production.List) {
 	l.Unless(f.SAM.Limits.PerMinute <= mostMinute, "sam.limits.per_minute", "%d questions in a minute for people who are not known yet; at most %d", f.SAM.Limits.PerMinute, mostMinute)
 	// Either may be right; which one is a decision that nobody should take by silence.
 	l.Unless(f.SAM.ProviderSigned != "", "sam.provider_signed", "it is not decided; required keeps an owned front from ordering by itself, optional takes unsigned orders too")
+	l.Unless(f.SAM.HashOrders != "", "sam.hash_orders", "it is not decided; forbidden takes documents alone, signed takes hashes that their provider signed for, allowed takes all, and people are told in each case")
 	l.Unless(f.SAM.PolicySHA256 != "", "sam.policy_sha256", "it is not set: what people confirm would not name the practice statement in force")
 }
 

@@ -159,6 +159,7 @@ sam:
   confirm: {id: C, service: D, redirect_uri: "https://sign.acme.be/itsme/callback", enc_key_file: P/confirm.pem}
   notices: {kind: smtp, address: "mail.acme.be:587", from: "Acme <keys@acme.be>", help: "+32 2 000 00 00"}
   provider_signed: required
+  hash_orders: signed
   emergency_url: https://revoke.acme.be/
   policy_sha256: AAAA
 `
@@ -267,6 +268,7 @@ var defects = map[string]defect{
 	"many open questions":      {"sam", "provider_signed:", "limits: {open: 1000}\n  provider_signed:", "sam.limits.open"},
 	"many strangers":           {"sam", "provider_signed:", "limits: {per_minute: 100000}\n  provider_signed:", "sam.limits.per_minute"},
 	"many questions":           {"sam", "provider_signed:", "limits: {per_hour: 100000}\n  provider_signed:", "sam.limits.per_hour"},
+	"hash orders undecided":    {"sam", "hash_orders: signed", "", "sam.hash_orders"},
 	"signed orders undecided":  {"sam", "provider_signed: required", "", "sam.provider_signed"},
 	"no policy in manifests":   {"sam", "policy_sha256: AAAA", "", "sam.policy_sha256"},
 	"no operators' socket":     {"sam", "operator_listen:", "#", "operator_listen: it is not set"},
