@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"slices"
-	"strconv"
 
 	"golang.org/x/crypto/cryptobyte"
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -23,88 +22,89 @@ type scheme struct {
 	family string // "RSA", "PSS" or "EC"
 	hash   crypto.Hash
 	x509   x509.SignatureAlgorithm
+	body   []byte // of the AlgorithmIdentifier, encoded
 }
 
-var schemes = []scheme{
-	{oidECDSASHA256, "ecdsa-with-SHA256", "EC", crypto.SHA256, x509.ECDSAWithSHA256},
-	{oidECDSASHA384, "ecdsa-with-SHA384", "EC", crypto.SHA384, x509.ECDSAWithSHA384},
-	{oidECDSASHA512, "ecdsa-with-SHA512", "EC", crypto.SHA512, x509.ECDSAWithSHA512},
-	{oidECDSASHA224, "ecdsa-with-SHA224", "EC", crypto.SHA224, x509.UnknownSignatureAlgorithm},
-	{oidECDSASHA1, "ecdsa-with-SHA1", "EC", crypto.SHA1, x509.ECDSAWithSHA1},
-	{oidSHA256WithRSA, "sha256WithRSAEncryption", "RSA", crypto.SHA256, x509.SHA256WithRSA},
-	{oidSHA384WithRSA, "sha384WithRSAEncryption", "RSA", crypto.SHA384, x509.SHA384WithRSA},
-	{oidSHA512WithRSA, "sha512WithRSAEncryption", "RSA", crypto.SHA512, x509.SHA512WithRSA},
-	{oidSHA224WithRSA, "sha224WithRSAEncryption", "RSA", crypto.SHA224, x509.UnknownSignatureAlgorithm},
-	{oidSHA1WithRSA, "sha1WithRSAEncryption", "RSA", crypto.SHA1, x509.SHA1WithRSA},
-}
+var schemes = encoded([]scheme{
+	{oidECDSASHA256, "ecdsa-with-SHA256", "EC", crypto.SHA256, x509.ECDSAWithSHA256, nil},
+	{oidECDSASHA384, "ecdsa-with-SHA384", "EC", crypto.SHA384, x509.ECDSAWithSHA384, nil},
+	{oidECDSASHA512, "ecdsa-with-SHA512", "EC", crypto.SHA512, x509.ECDSAWithSHA512, nil},
+	{oidECDSASHA224, "ecdsa-with-SHA224", "EC", crypto.SHA224, x509.UnknownSignatureAlgorithm, nil},
+	{oidECDSASHA1, "ecdsa-with-SHA1", "EC", crypto.SHA1, x509.ECDSAWithSHA1, nil},
+	{oidSHA256WithRSA, "sha256WithRSAEncryption", "RSA", crypto.SHA256, x509.SHA256WithRSA, nil},
+	{oidSHA384WithRSA, "sha384WithRSAEncryption", "RSA", crypto.SHA384, x509.SHA384WithRSA, nil},
+	{oidSHA512WithRSA, "sha512WithRSAEncryption", "RSA", crypto.SHA512, x509.SHA512WithRSA, nil},
+	{oidSHA224WithRSA, "sha224WithRSAEncryption", "RSA", crypto.SHA224, x509.UnknownSignatureAlgorithm, nil},
+	{oidSHA1WithRSA, "sha1WithRSAEncryption", "RSA", crypto.SHA1, x509.SHA1WithRSA, nil},
+})
 
-var pssNames = map[crypto.Hash]x509.SignatureAlgorithm{
-	crypto.SHA256: x509.SHA256WithRSAPSS, crypto.SHA384: x509.SHA384WithRSAPSS, crypto.SHA512: x509.SHA512WithRSAPSS,
+// pssSchemes are RSASSA-PSS with the hashes that we read it with.
+var pssSchemes = encoded([]scheme{
+	{oidPSS, "RSASSA-PSS-SHA256", "PSS", crypto.SHA256, x509.SHA256WithRSAPSS, nil},
+	{oidPSS, "RSASSA-PSS-SHA384", "PSS", crypto.SHA384, x509.SHA384WithRSAPSS, nil},
+	{oidPSS, "RSASSA-PSS-SHA512", "PSS", crypto.SHA512, x509.SHA512WithRSAPSS, nil},
+	{oidPSS, "RSASSA-PSS-SHA224", "PSS", crypto.SHA224, x509.UnknownSignatureAlgorithm, nil},
+	{oidPSS, "RSASSA-PSS-SHA160", "PSS", crypto.SHA1, x509.UnknownSignatureAlgorithm, nil},
+})
+
+// encoded fills in the AlgorithmIdentifiers, once.
+func encoded(list []scheme) []scheme {
+	for i := range list {
+		list[i].body = list[i].encode()
+	}
+	return list
 }
 
 // scheme is the mechanism behind the name.
 func (a Algorithm) scheme() (scheme, error) {
 	if slices.Contains(ours, a) {
-		for _, s := range schemes {
-			if s.name == string(a) {
-				return s, nil
-			}
-		}
-		for h := range pssNames {
-			if s := pssOf(h); s.name == string(a) {
-				return s, nil
+		for _, list := range [][]scheme{schemes, pssSchemes} {
+			for _, s := range list {
+				if s.name == string(a) {
+					return s, nil
+				}
 			}
 		}
 	}
 	return scheme{}, errf(CodeAlgorithm, "%q is not an algorithm that we sign with", string(a))
 }
 
-func pssOf(h crypto.Hash) scheme {
-	return scheme{oidPSS, "RSASSA-PSS-SHA" + strconv.Itoa(8*h.Size()), "PSS", h, pssNames[h]}
-}
-
-// addAlgorithm writes the AlgorithmIdentifier: with NULL for RSA, without
-// parameters for ECDSA (RFC 5754 §3), with all of them for RSASSA-PSS.
+// encode writes the content of the AlgorithmIdentifier: with NULL for RSA,
+// without parameters for ECDSA (RFC 5754 §3), with all of them for RSASSA-PSS.
 //
 //	AlgorithmIdentifier ::= SEQUENCE { algorithm OBJECT IDENTIFIER, parameters ANY OPTIONAL }
-func (s scheme) addAlgorithm(b *cryptobyte.Builder, tag casn1.Tag) {
-	b.AddASN1(tag, func(b *cryptobyte.Builder) {
-		b.AddASN1ObjectIdentifier(s.oid)
-		switch s.family {
-		case "RSA":
-			b.AddASN1NULL()
-		case "PSS":
-			s.addPSSParameters(b)
-		}
-	})
+func (s scheme) encode() []byte {
+	body := oidDER(s.oid)
+	switch s.family {
+	case "RSA":
+		body = append(body, 5, 0)
+	case "PSS":
+		body = append(body, s.pssParameters()...)
+	}
+	return body
 }
 
-// addPSSParameters writes the grammar of [pssScheme]: the hash throughout, with
+// pssParameters writes the grammar of [pssScheme]: the hash throughout, with
 // NULL beside it (RFC 4055 §2.1), and a salt of its length. The trailer field
 // has its default.
-func (s scheme) addPSSParameters(b *cryptobyte.Builder) {
+func (s scheme) pssParameters() []byte {
 	oid, _ := OIDOfHash(s.hash)
-	addHash := func(b *cryptobyte.Builder) {
-		b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1ObjectIdentifier(oid)
-			b.AddASN1NULL()
-		})
-	}
-	b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1(context(0), addHash)
-		b.AddASN1(context(1), func(b *cryptobyte.Builder) {
-			b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				b.AddASN1ObjectIdentifier(oidMGF1)
-				addHash(b)
-			})
-		})
-		b.AddASN1(context(2), func(b *cryptobyte.Builder) { b.AddASN1Int64(int64(s.hash.Size())) })
-	})
+	hash := element(casn1.SEQUENCE, oidDER(oid), []byte{5, 0})
+	return element(casn1.SEQUENCE,
+		element(context(0), hash),
+		element(context(1), element(casn1.SEQUENCE, oidDER(oidMGF1), hash)),
+		element(context(2), []byte{byte(casn1.INTEGER), 1, byte(s.hash.Size())}))
 }
 
-// addDigestAlgorithm writes a SHA-2 identifier, without parameters (RFC 5754 §2).
-func addDigestAlgorithm(b *cryptobyte.Builder, tag casn1.Tag, oid asn1.ObjectIdentifier) {
-	b.AddASN1(tag, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oid) })
+// oidDER is an object identifier of ours, encoded.
+func oidDER(oid asn1.ObjectIdentifier) []byte {
+	var b cryptobyte.Builder
+	b.AddASN1ObjectIdentifier(oid)
+	der, err := b.Bytes()
+	if err != nil {
+		return nil // none of ours
+	}
+	return der
 }
 
 // algorithmIdentifier is what stands in foreign bytes.
@@ -207,7 +207,12 @@ func pssScheme(params []byte, h crypto.Hash) (scheme, error) {
 	if found != h {
 		return scheme{}, errf(CodeAlgorithmMismatch, "RSASSA-PSS beside another digest algorithm")
 	}
-	return pssOf(h), nil
+	for _, s := range pssSchemes {
+		if s.hash == h {
+			return s, nil
+		}
+	}
+	return scheme{}, bad
 }
 
 // maxRSA is the longest modulus, in bits, that we compute with. The work grows

@@ -313,7 +313,7 @@ func WithHashIndex(token, hashIndex []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.addUnsigned(unsignedAttribute(oidHashIndexV3DER, hashIndex)); err != nil {
+	if err := p.addUnsigned(attributeDER(oidHashIndexV3DER, hashIndex)); err != nil {
 		return nil, err
 	}
 	return p.join(), nil

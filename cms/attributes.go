@@ -163,30 +163,24 @@ func (a *Attributes) take(one Attribute) error {
 //	SignedAttributes ::= SET SIZE (1..MAX) OF Attribute
 //	Attribute ::= SEQUENCE { attrType OBJECT IDENTIFIER, attrValues SET OF AttributeValue }
 func (a Attributes) encode() ([]byte, error) {
-	if a.ContentType == nil || len(a.MessageDigest) == 0 || len(a.CertHash) == 0 || a.Serial == nil || a.scheme.oid == nil {
+	if a.ContentType == nil || len(a.MessageDigest) == 0 || len(a.CertHash) == 0 || a.Serial == nil || a.Serial.Sign() < 0 || a.scheme.oid == nil {
 		return nil, errf(CodeAttributes, "an attribute is absent")
 	}
 	if len(a.MessageDigest) != a.scheme.hash.Size() {
 		return nil, errf(CodeAttributes, "a message-digest of %d bytes beside %s", len(a.MessageDigest), a.scheme.name)
 	}
-	parts, err := a.claims()
+	claims, err := a.claims()
 	if err != nil {
 		return nil, err
 	}
-	digestOID, _ := OIDOfHash(a.scheme.hash)
-	parts = append(parts,
-		attribute(OIDContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(a.ContentType) }),
-		attribute(OIDMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(a.MessageDigest) }),
-		attribute(OIDSigningCertificateV2, a.addCertID),
-		attribute(OIDAlgorithmProtection, func(b *cryptobyte.Builder) {
-			// CMSAlgorithmProtection ::= SEQUENCE { digestAlgorithm DigestAlgorithmIdentifier,
-			//   signatureAlgorithm [1] SignatureAlgorithmIdentifier OPTIONAL, macAlgorithm [2] … OPTIONAL }
-			b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				addDigestAlgorithm(b, casn1.SEQUENCE, digestOID)
-				a.scheme.addAlgorithm(b, casn1.Tag(1).Constructed().ContextSpecific())
-			})
-		}))
-	return setOf(casn1.SET, parts)
+	// CMSAlgorithmProtection ::= SEQUENCE { digestAlgorithm DigestAlgorithmIdentifier,
+	//   signatureAlgorithm [1] SignatureAlgorithmIdentifier OPTIONAL, macAlgorithm [2] … OPTIONAL }
+	protection := element(casn1.SEQUENCE, digestAlgorithmDER(a.scheme.hash), element(context(1), a.scheme.body))
+	return setOf(casn1.SET, append(claims,
+		attributeDER(oidContentTypeDER, oidDER(a.ContentType)),
+		attributeDER(oidMessageDigestDER, element(casn1.OCTET_STRING, a.MessageDigest)),
+		attributeDER(oidSigningCertificateDER, a.certID()),
+		attributeDER(oidAlgorithmProtectionDER, protection)))
 }
 
 // claims are the attributes that CAdES has and PAdES has not. The time is a
@@ -205,22 +199,18 @@ func (a Attributes) claims() ([][]byte, error) {
 	if year < 1950 || year > 9999 {
 		return nil, errf(CodeAttributes, "a signing-time in the year %d", year)
 	}
-	parts := [][]byte{attribute(OIDSigningTime, func(b *cryptobyte.Builder) {
-		if year < 2050 {
-			b.AddASN1UTCTime(a.SigningTime)
-		} else {
-			b.AddASN1GeneralizedTime(a.SigningTime)
-		}
-	})}
+	tag, layout := casn1.UTCTime, "060102150405Z"
+	if year >= 2050 {
+		tag, layout = casn1.GeneralizedTime, "20060102150405Z"
+	}
+	parts := [][]byte{attributeDER(oidSigningTimeDER, element(tag, []byte(a.SigningTime.UTC().Format(layout))))}
 	if a.MimeType == "" {
 		return parts, nil
 	}
 	if !mimeType.MatchString(a.MimeType) {
 		return nil, errf(CodeAttributes, "a mime-type that is not of RFC 6838")
 	}
-	return append(parts, attribute(OIDMimeType, func(b *cryptobyte.Builder) {
-		b.AddASN1(casn1.UTF8String, func(b *cryptobyte.Builder) { b.AddBytes([]byte(a.MimeType)) })
-	})), nil
+	return append(parts, attributeDER(oidMimeTypeDER, element(casn1.UTF8String, []byte(a.MimeType)))), nil
 }
 
 // mimeType is RFC 6838 §4.2: two restricted-names.
@@ -236,56 +226,46 @@ func readTime(v cryptobyte.String) (t time.Time, ok bool) {
 	return t.UTC(), ok && v.Empty() && !t.IsZero()
 }
 
-// addCertID writes signing-certificate-v2 (RFC 5035 §3); SHA-256 is its default
+// certID writes signing-certificate-v2 (RFC 5035 §3); SHA-256 is its default
 // and therefore absent in DER.
 //
 //	SigningCertificateV2 ::= SEQUENCE { certs SEQUENCE OF ESSCertIDv2, policies … OPTIONAL }
 //	ESSCertIDv2 ::= SEQUENCE { hashAlgorithm AlgorithmIdentifier DEFAULT sha256, certHash OCTET STRING, issuerSerial IssuerSerial OPTIONAL }
 //	IssuerSerial ::= SEQUENCE { issuer GeneralNames, serialNumber INTEGER }
-func (a Attributes) addCertID(b *cryptobyte.Builder) {
-	b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				b.AddASN1OctetString(a.CertHash)
-				b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-					b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-						b.AddASN1(casn1.Tag(4).Constructed().ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes(a.IssuerDER) })
-					})
-					b.AddASN1BigInt(a.Serial)
-				})
-			})
-		})
-	})
+func (a Attributes) certID() []byte {
+	issuerSerial := element(casn1.SEQUENCE, element(casn1.SEQUENCE, element(context(4), a.IssuerDER)), integerDER(a.Serial))
+	return element(casn1.SEQUENCE, element(casn1.SEQUENCE,
+		element(casn1.SEQUENCE, element(casn1.OCTET_STRING, a.CertHash), issuerSerial)))
 }
 
-func attribute(oid asn1.ObjectIdentifier, value cryptobyte.BuilderContinuation) []byte {
-	var b cryptobyte.Builder
-	b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1ObjectIdentifier(oid)
-		b.AddASN1(casn1.SET, value)
-	})
-	out, err := b.Bytes()
-	if err != nil {
-		return nil // setOf refuses it
-	}
-	return out
+// The types of the attributes that we write, encoded.
+var (
+	oidContentTypeDER         = oidDER(OIDContentType)
+	oidMessageDigestDER       = oidDER(OIDMessageDigest)
+	oidSigningTimeDER         = oidDER(OIDSigningTime)
+	oidMimeTypeDER            = oidDER(OIDMimeType)
+	oidSigningCertificateDER  = oidDER(OIDSigningCertificateV2)
+	oidAlgorithmProtectionDER = oidDER(OIDAlgorithmProtection)
+	oidSignatureTimeStampDER  = oidDER(OIDSignatureTimeStamp)
+	oidArchiveTimeStampDER    = oidDER(OIDArchiveTimeStampV3)
+	oidHashIndexV3DER         = oidDER(OIDHashIndexV3)
+)
+
+// attributeDER is an attribute with one value.
+func attributeDER(oid, value []byte) []byte {
+	return element(casn1.SEQUENCE, oid, element(casn1.SET, value))
 }
 
 // setOf writes a DER SET OF: its elements in the order of their encodings.
 func setOf(tag casn1.Tag, parts [][]byte) ([]byte, error) {
+	for _, p := range parts {
+		if len(p) == 0 {
+			return nil, errf(CodeMalformed, "an element cannot be encoded")
+		}
+	}
 	sorted := slices.Clone(parts)
 	slices.SortFunc(sorted, bytes.Compare)
-	var b cryptobyte.Builder
-	b.AddASN1(tag, func(b *cryptobyte.Builder) {
-		for _, p := range sorted {
-			b.AddBytes(p)
-		}
-	})
-	out, err := b.Bytes()
-	if err != nil || slices.ContainsFunc(parts, func(p []byte) bool { return len(p) == 0 }) {
-		return nil, errf(CodeMalformed, "an element cannot be encoded")
-	}
-	return out, nil
+	return element(tag, sorted...), nil
 }
 
 // readProtection reads a CMSAlgorithmProtection (RFC 6211 §2) that protects a signature.

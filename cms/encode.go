@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"crypto"
 	"encoding/asn1"
+	"math/big"
 	"slices"
 
-	"golang.org/x/crypto/cryptobyte"
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
@@ -38,49 +38,36 @@ func (p Parts) encode(sch scheme, c content) ([]byte, error) {
 
 // frame writes what stands before and after the octets of the content; with
 // [detached] the two meet. Version 1 for id-data, 3 for other contents, 5 with
-// an OCSP response (RFC 5652 §5.1). cryptobyte does not write lengths above 4
-// GiB, so the elements around the content are written here.
+// an OCSP response (RFC 5652 §5.1).
 func (p Parts) frame(sch scheme, c content, size int64) (before, after []byte, err error) {
 	crls, err := p.crls()
 	if err != nil {
 		return nil, nil, err
 	}
-	version := int64(1)
+	version := byte(1)
 	switch {
 	case len(p.OCSPs) > 0:
 		version = 5
 	case !c.kind.Equal(OIDData):
 		version = 3
 	}
-	var head, kind, tail cryptobyte.Builder
-	head.AddASN1Int64(version)
-	if err := p.addDigestAlgorithms(&head, sch.hash); err != nil {
+	algs, err := p.digestAlgorithms(sch.hash)
+	if err != nil {
 		return nil, nil, err
 	}
-	kind.AddASN1ObjectIdentifier(c.kind)
+	tail := [][]byte{nil, crls, element(casn1.SET, p.signerInfo(sch))}
 	if c.certs {
-		certs, err := p.certificates()
-		if err != nil {
+		if tail[0], err = p.certificates(); err != nil {
 			return nil, nil, err
 		}
-		tail.AddBytes(certs)
 	}
-	tail.AddBytes(crls)
-	tail.AddASN1(casn1.SET, func(b *cryptobyte.Builder) { p.addSignerInfo(b, sch) })
-	return around(&head, &kind, &tail, size)
+	before, after = around(slices.Concat([]byte{byte(casn1.INTEGER), 1, version}, algs), oidDER(c.kind), slices.Concat(tail...), size)
+	return before, after, nil
 }
 
 // around puts the parts of a SignedData round its content.
-func around(head, kind, tail *cryptobyte.Builder, size int64) (before, after []byte, err error) {
-	h, err1 := head.Bytes()
-	k, err2 := kind.Bytes()
-	t, err3 := tail.Bytes()
-	for _, err := range []error{err1, err2, err3} {
-		if err != nil {
-			return nil, nil, errf(CodeMalformed, "encode: %v", err)
-		}
-	}
-	encap := slices.Clone(k)
+func around(head, kind, tail []byte, size int64) (before, after []byte) {
+	encap := kind
 	hole := int64(0) // the octets that are not here
 	if size != detached {
 		hole = size
@@ -88,17 +75,17 @@ func around(head, kind, tail *cryptobyte.Builder, size int64) (before, after []b
 		encap = appendHeader(encap, context(0), int64(len(octets))+size)
 		encap = append(encap, octets...)
 	}
-	body := appendHeader(h, casn1.SEQUENCE, int64(len(encap))+hole)
+	body := appendHeader(head, casn1.SEQUENCE, int64(len(encap))+hole)
 	body = append(body, encap...)
-	sd := appendHeader(nil, casn1.SEQUENCE, int64(len(body))+hole+int64(len(t)))
-	oid := oidSignedDataDER
-	explicit := appendHeader(nil, context(0), int64(len(sd)+len(body))+hole+int64(len(t)))
-	before = appendHeader(nil, casn1.SEQUENCE, int64(len(oid)+len(explicit)+len(sd)+len(body))+hole+int64(len(t)))
-	return slices.Concat(before, oid, explicit, sd, body), t, nil
+	rest := hole + int64(len(tail)) // what is behind body
+	sd := appendHeader(nil, casn1.SEQUENCE, int64(len(body))+rest)
+	explicit := appendHeader(nil, context(0), int64(len(sd)+len(body))+rest)
+	before = appendHeader(nil, casn1.SEQUENCE, int64(len(oidSignedDataDER)+len(explicit)+len(sd)+len(body))+rest)
+	return slices.Concat(before, oidSignedDataDER, explicit, sd, body), tail
 }
 
 // oidSignedDataDER is OIDSignedData encoded.
-var oidSignedDataDER = []byte{6, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7, 2}
+var oidSignedDataDER = oidDER(OIDSignedData)
 
 // appendHeader writes tag and length, however large.
 func appendHeader(to []byte, tag casn1.Tag, n int64) []byte {
@@ -131,42 +118,18 @@ func element(tag casn1.Tag, body ...[]byte) []byte {
 	return out
 }
 
-// addDigestAlgorithms writes the hash of the signature and those of the
-// archive time-stamps (EN 319 122-1 §5.5.3).
-func (p Parts) addDigestAlgorithms(b *cryptobyte.Builder, h crypto.Hash) error {
-	if len(p.Archive) == 0 {
-		oid, _ := OIDOfHash(h)
-		b.AddASN1(casn1.SET, func(b *cryptobyte.Builder) { addDigestAlgorithm(b, casn1.SEQUENCE, oid) })
-		return nil
-	}
-	list := []crypto.Hash{h}
+// digestAlgorithms writes the hash of the signature and those of the archive
+// time-stamps (EN 319 122-1 §5.5.3).
+func (p Parts) digestAlgorithms(h crypto.Hash) ([]byte, error) {
+	set := [][]byte{digestAlgorithmDER(h)}
 	for _, token := range p.Archive {
 		t, err := parseToken(token)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if !slices.Contains(list, t.hash) {
-			list = append(list, t.hash)
-		}
+		set = insert(set, digestAlgorithmDER(t.hash))
 	}
-	var set [][]byte
-	for _, h := range list {
-		set = append(set, digestAlgorithmDER(h))
-	}
-	der, err := setOf(casn1.SET, set)
-	b.AddBytes(der)
-	return err
-}
-
-func digestAlgorithmDER(h crypto.Hash) []byte {
-	oid, _ := OIDOfHash(h)
-	var b cryptobyte.Builder
-	addDigestAlgorithm(&b, casn1.SEQUENCE, oid)
-	der, err := b.Bytes()
-	if err != nil {
-		return nil // setOf refuses it
-	}
-	return der
+	return setOf(casn1.SET, set)
 }
 
 func (p Parts) certificates() ([]byte, error) {
@@ -224,7 +187,7 @@ func revocationChoices(ocsps, crls [][]byte) ([][]byte, error) {
 }
 
 // oidOCSPResponseDER is id-ri-ocsp-response, 1.3.6.1.5.5.7.16.2, encoded.
-var oidOCSPResponseDER = []byte{6, 8, 0x2B, 6, 1, 5, 5, 7, 16, 2}
+var oidOCSPResponseDER = oidDER(OIDOCSPResponse)
 
 // oneSequence tells whether foreign bytes are one SEQUENCE and nothing behind;
 // what is in it, its readers say.
@@ -242,41 +205,37 @@ func oneSequence(der []byte) error {
 	return nil
 }
 
-func (p Parts) addSignerInfo(b *cryptobyte.Builder, sch scheme) {
-	b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1Int64(1)
-		b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddBytes(p.Certificate.RawIssuer)
-			b.AddASN1BigInt(p.Certificate.SerialNumber)
-		})
-		digestOID, _ := OIDOfHash(sch.hash)
-		addDigestAlgorithm(b, casn1.SEQUENCE, digestOID)
-		b.AddBytes([]byte{byte(context(0))})
-		b.AddBytes(p.SignedAttrs[1:])
-		sch.addAlgorithm(b, casn1.SEQUENCE)
-		b.AddASN1OctetString(p.Value)
-		var unsigned [][]byte
-		if p.TimeStampToken != nil {
-			unsigned = append(unsigned, unsignedAttribute(oidSignatureTimeStampDER, p.TimeStampToken))
-		}
-		for _, token := range p.Archive {
-			unsigned = append(unsigned, unsignedAttribute(oidArchiveTimeStampDER, token))
-		}
-		if len(unsigned) > 0 {
-			slices.SortFunc(unsigned, bytes.Compare)
-			b.AddBytes(element(context(1), unsigned...))
-		}
-	})
+func (p Parts) signerInfo(sch scheme) []byte {
+	fields := [][]byte{
+		{byte(casn1.INTEGER), 1, 1},
+		element(casn1.SEQUENCE, p.Certificate.RawIssuer, integerDER(p.Certificate.SerialNumber)),
+		digestAlgorithmDER(sch.hash),
+		{byte(context(0))}, p.SignedAttrs[1:],
+		element(casn1.SEQUENCE, sch.body),
+		element(casn1.OCTET_STRING, p.Value),
+	}
+	var unsigned [][]byte
+	if p.TimeStampToken != nil {
+		unsigned = append(unsigned, attributeDER(oidSignatureTimeStampDER, p.TimeStampToken))
+	}
+	for _, token := range p.Archive {
+		unsigned = append(unsigned, attributeDER(oidArchiveTimeStampDER, token))
+	}
+	if len(unsigned) > 0 {
+		slices.SortFunc(unsigned, bytes.Compare)
+		fields = append(fields, element(context(1), unsigned...))
+	}
+	return element(casn1.SEQUENCE, fields...)
 }
 
-// The types of the attributes that we write beside the signature, encoded.
-var (
-	oidSignatureTimeStampDER = []byte{6, 11, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 9, 16, 2, 14}
-	oidArchiveTimeStampDER   = []byte{6, 6, 4, 0, 0x8D, 0x45, 2, 4}
-	oidHashIndexV3DER        = []byte{6, 7, 4, 0, 0x81, 0x95, 0x32, 1, 5}
-)
-
-// unsignedAttribute is an attribute with one value.
-func unsignedAttribute(oid, value []byte) []byte {
-	return element(casn1.SEQUENCE, oid, element(casn1.SET, value))
+// integerDER writes an INTEGER.
+func integerDER(n *big.Int) []byte {
+	b := n.Bytes()
+	if n.Sign() < 0 { // crypto/x509 reads none in certificates
+		return nil
+	}
+	if len(b) == 0 || b[0] >= 0x80 {
+		b = append([]byte{0}, b...)
+	}
+	return element(casn1.INTEGER, b)
 }

@@ -156,7 +156,7 @@ func AddArchiveTimeStamp(cmsDER, token []byte) ([]byte, error) {
 	if _, err := x.find(sd, &sd.SignerInfos[0]); err != nil {
 		return nil, err
 	}
-	if err := p.addUnsigned(unsignedAttribute(oidArchiveTimeStampDER, token)); err != nil {
+	if err := p.addUnsigned(attributeDER(oidArchiveTimeStampDER, token)); err != nil {
 		return nil, err
 	}
 	p.algs = insert(p.algs, digestAlgorithmDER(t.hash))

@@ -3,6 +3,8 @@ package cms
 import (
 	"crypto"
 	"encoding/asn1"
+
+	casn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // Content types (RFC 5652 §4 and §5, RFC 3161 §2.4.2).
@@ -96,9 +98,13 @@ var (
 var hashes = []struct {
 	oid  asn1.ObjectIdentifier
 	hash crypto.Hash
+	der  []byte // AlgorithmIdentifier without parameters (RFC 5754 §2)
 }{
-	{oidSHA256, crypto.SHA256}, {oidSHA384, crypto.SHA384}, {oidSHA512, crypto.SHA512},
-	{oidSHA224, crypto.SHA224}, {oidSHA1, crypto.SHA1},
+	{oidSHA256, crypto.SHA256, element(casn1.SEQUENCE, oidDER(oidSHA256))},
+	{oidSHA384, crypto.SHA384, element(casn1.SEQUENCE, oidDER(oidSHA384))},
+	{oidSHA512, crypto.SHA512, element(casn1.SEQUENCE, oidDER(oidSHA512))},
+	{oidSHA224, crypto.SHA224, element(casn1.SEQUENCE, oidDER(oidSHA224))},
+	{oidSHA1, crypto.SHA1, element(casn1.SEQUENCE, oidDER(oidSHA1))},
 }
 
 // HashByOID gives the digest algorithm that an object identifier names; false
@@ -121,4 +127,15 @@ func OIDOfHash(hash crypto.Hash) (asn1.ObjectIdentifier, bool) {
 		}
 	}
 	return nil, false
+}
+
+// digestAlgorithmDER is the AlgorithmIdentifier of a digest algorithm; nil when
+// we do not know it.
+func digestAlgorithmDER(hash crypto.Hash) []byte {
+	for _, h := range hashes {
+		if h.hash == hash {
+			return h.der
+		}
+	}
+	return nil
 }

@@ -52,7 +52,7 @@ func walk(der []byte, b Budget, lists bool) error {
 		return errf(CodeMalformed, "no bytes")
 	}
 	inLists := false
-	ends := []int{} // of the constructed elements that we are inside of
+	ends := make([]int, 0, 16) // of the constructed elements that we are inside of
 	for at, n := 0, 0; ; n++ {
 		for len(ends) > 0 && ends[len(ends)-1] == at {
 			ends = ends[:len(ends)-1]
