@@ -205,6 +205,9 @@ func addOrder(r *sam.PrepareRequest, rec *Record) error {
 	}
 	r.Order, r.Provider = rec.Progress.SignedOrder, o.Iss
 	if rec.Progress.Hashes || rec.Progress.Format == CAdES {
+		for i := range r.Documents { // the sam sees no more than the ordered digest, and has the person told so (decision 26)
+			r.Documents[i].Hash = true
+		}
 		return nil
 	}
 	for i := range r.Documents {
