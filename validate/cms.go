@@ -19,9 +19,8 @@ const SignedDataNotFound = "SIGNED_DATA_NOT_FOUND"
 
 // Limits of what one CMS may make us look at, beside those of evidence.go.
 const (
-	maxContentStamps = 8
-	maxArchives      = 64  // in the whole file: each hashes all certificates and answers once
-	maxFileStamps    = 128 // time-stamps in the whole file: each is a signature to verify
+	maxArchives   = 64  // in the whole file: each hashes all certificates and answers once
+	maxFileStamps = 128 // time-stamps in the whole file: each is a signature to verify
 )
 
 // Data is the content of a detached signature: the bytes, or their digests. For
@@ -55,7 +54,6 @@ type signatures struct {
 // signer is one SignerInfo.
 type signer struct {
 	*item
-	contents []*token // content-time-stamps
 	archives []*archive
 	more     bool // there are time-stamps beyond the limits of the file
 }
@@ -84,7 +82,7 @@ func CMS(ctx context.Context, sig io.ReaderAt, size int64, data Data, o Options)
 		return nil, fmt.Errorf("read signature: %w", err)
 	}
 	if sd.HasContent {
-		if !data.none() {
+		if data.PDF || !data.none() {
 			return nil, fmt.Errorf("validate: the signature has a content of its own, and another one is given")
 		}
 		data = Data{Reader: &section{in, sd.ContentOffset}, Size: sd.ContentSize}
@@ -159,8 +157,8 @@ func (f *signatures) take(sd *cms.SignedData) {
 			}
 		}
 		for _, der := range si.ContentTimeStamps() {
-			if len(s.contents) <= maxContentStamps {
-				s.contents = append(s.contents, f.stampIn(der, it))
+			if len(it.before) <= maxTokens {
+				it.before = append(it.before, f.stampIn(der, it))
 			}
 		}
 		for _, der := range si.ArchiveTimeStamps() {
@@ -206,7 +204,7 @@ func (f *signatures) digest(data Data) (map[crypto.Hash][]byte, error) {
 		if h, err := s.sd.SignerInfos[0].Hash(); err == nil {
 			want(h)
 		}
-		for _, t := range s.contents {
+		for _, t := range s.before {
 			if t.err == nil {
 				want(t.t.Hash)
 			}
@@ -247,16 +245,9 @@ func (f *signatures) proofsOf(s *signer) error {
 	if err := f.signatureStamps(s.item); err != nil {
 		return err
 	}
-	for _, t := range s.contents {
-		// The signature is over them: they are as old as it is proven to be.
+	for _, t := range s.before {
+		// The signature is over them: what is in them is as old as it is proven to be.
 		f.proveAll(f.inside[t], f.e.proven(s.self))
-		digest := []byte(nil)
-		if t.err == nil {
-			digest = s.digests[t.t.Hash]
-		}
-		if err := f.prove(t, digest, nil); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -317,7 +308,7 @@ func (f *signatures) covered(s *signer, found cms.Archived) scope {
 	}
 	for _, t := range s.tokens() {
 		// The content-time-stamps are signed attributes: always covered.
-		if values[t.id] || slices.Contains(s.contents, t) {
+		if values[t.id] || slices.Contains(s.before, t) {
 			for _, i := range f.inside[t] {
 				in[i] = true
 			}
@@ -328,7 +319,7 @@ func (f *signatures) covered(s *signer, found cms.Archived) scope {
 
 // tokens are all time-stamps at a signature.
 func (s *signer) tokens() []*token {
-	all := slices.Concat(s.contents, s.stamps)
+	all := slices.Concat(s.before, s.stamps)
 	for _, a := range s.archives {
 		all = append(all, a.token)
 	}

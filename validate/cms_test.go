@@ -277,12 +277,13 @@ func TestArchiveTimeStampsThatDoNotFit(t *testing.T) {
 	} {
 		f := file{tc.der, validate.Data{Reader: bytes.NewReader(text), Size: int64(len(text))}}
 		s := w.askCMS(t, f, w.at(500), nil).Signatures[0]
-		t.Log(name)
-		if tc.sub == "" {
-			want(t, s, passed, "", tc.level)
-		} else {
-			want(t, s, undecided, tc.sub, tc.level)
-		}
+		t.Run(name, func(t *testing.T) {
+			if tc.sub == "" {
+				want(t, s, passed, "", tc.level)
+			} else {
+				want(t, s, undecided, tc.sub, tc.level)
+			}
+		})
 	}
 }
 

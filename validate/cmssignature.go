@@ -21,9 +21,12 @@ func (f *signatures) one(s *signer) error {
 	out.FieldName, out.Kind = s.sig.FieldName, KindSignature
 	out.Coverage, out.CoversWholeFile = "file", true // message-digest is over all of the content
 	whole := false
-	if f.pdf {
+	switch {
+	case f.pdf && len(f.list) != 1:
+		out.fail(TotalFailed, FormatFailure, "cms: %d signatures in one, not exactly one", len(f.list))
+	case f.pdf:
 		whole = s.attributes(s.sd, si)
-	} else {
+	default:
 		whole = s.cades(si)
 	}
 	hash := s.content(si)
@@ -39,7 +42,11 @@ func (f *signatures) one(s *signer) error {
 		s.crypto(err)
 	}
 	intact := out.Indication != TotalFailed
-	f.contentStamps(s)
+	for _, t := range s.before {
+		if t.ok { // it existed before it was signed
+			out.NotBefore = later(out.NotBefore, t.t.GenTime)
+		}
+	}
 	f.timeStamps(s.item)
 	f.archiveStamps(s)
 	out.BestTime = f.e.proven(s.self)
@@ -57,25 +64,6 @@ func (f *signatures) one(s *signer) error {
 		return f.longTermOf(s, cert)
 	}
 	return nil
-}
-
-// contentStamps reports the content-time-stamps: what they are over existed
-// before it was signed, so that a good one gives a time that the signature is
-// younger than.
-func (f *signatures) contentStamps(s *signer) {
-	if len(s.contents) > maxContentStamps {
-		s.out.fail(Indeterminate, Generic, "content_time_stamp: more than %d of them", maxContentStamps)
-	}
-	for _, t := range s.contents {
-		for _, b := range t.bad {
-			s.objectTo("content_time_stamp", b)
-		}
-		f.twice(s, t, "content_time_stamp")
-		if t.ok && t.t.GenTime.After(s.out.NotBefore) {
-			s.out.NotBefore = t.t.GenTime
-		}
-		s.out.Revocation, s.out.Notes = append(s.out.Revocation, t.chain.facts...), append(s.out.Notes, t.chain.notes...)
-	}
 }
 
 // archiveStamps reports the archive time-stamps. One that does not fit is never
@@ -209,7 +197,7 @@ func signingTime(si *cms.SignerInfo) (t time.Time, ok bool) {
 func (f *signatures) longTermOf(s *signer, cert *x509.Certificate) error {
 	for n := len(s.archives) - 1; n >= 0; n-- {
 		a := s.archives[n]
-		older := slices.Concat(s.contents, s.stamps)
+		older := slices.Concat(s.before, s.stamps)
 		for _, b := range s.archives[:n] {
 			older = append(older, b.token)
 		}

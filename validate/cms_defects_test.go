@@ -1,0 +1,181 @@
+package validate_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rand"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	casn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"tekend/cms"
+	"tekend/validate"
+)
+
+// forgeCMS signs changed attributes and puts them into a changed frame. The
+// value is always good over the attributes, so that only the defect can be at
+// fault. Attached, and with a time-stamp.
+func (w *world) forgeCMS(t testing.TB, attrs func([][]byte) [][]byte, change func(*frame)) []byte {
+	t.Helper()
+	good, err := w.alg.CAdESAttributes(sum(crypto.SHA256, text), w.leaf, w.now, "")
+	check(t, err)
+	if attrs != nil {
+		good = set(t, attrs(elements(t, good)))
+	}
+	value, err := w.key.Sign(rand.Reader, sum(crypto.SHA256, good), crypto.SHA256)
+	check(t, err)
+	f := frame{content: text, attrs: good, algorithm: ecdsaSHA256, value: value, signers: 1,
+		unsigned: [][]byte{attribute(t, cms.OIDSignatureTimeStamp, w.token(t, sha(value), w.now))}}
+	if change != nil {
+		change(&f)
+	}
+	return f.der(t, w.leaf, w.issuing)
+}
+
+// TestDefectsOfCAdES: one defect a case, all else as it should be.
+func TestDefectsOfCAdES(t *testing.T) {
+	w := newWorld(t, "P-256")
+	null := []byte{5, 0}
+	utf8 := func(s string) []byte {
+		return build(t, func(b *cryptobyte.Builder) {
+			b.AddASN1(casn1.UTF8String, func(b *cryptobyte.Builder) { b.AddBytes([]byte(s)) })
+		})
+	}
+	unsigned := func(add ...[]byte) func(*frame) {
+		return func(f *frame) { f.unsigned = append(f.unsigned, add...) }
+	}
+	for name, tc := range map[string]struct {
+		attrs  func([][]byte) [][]byte
+		change func(*frame)
+		want   validate.Indication
+		sub    string
+	}{
+		"good":            {nil, nil, passed, ""},
+		"mime-type":       {adding(attribute(t, cms.OIDMimeType, utf8("text/plain"))), nil, passed, ""},
+		"no signing-time": {without(t, cms.OIDSigningTime), nil, undecided, validate.SigConstraintsFailure},
+		"signing-time with two": {func(l [][]byte) [][]byte {
+			return append(without(t, cms.OIDSigningTime)(l), attribute(t, cms.OIDSigningTime, utcTime(t), utcTime(t)))
+		}, nil, undecided, validate.SigConstraintsFailure},
+		"no signing-certificate":      {without(t, cms.OIDSigningCertificateV2), nil, undecided, validate.NoSigningCertificate},
+		"no message-digest":           {without(t, cms.OIDMessageDigest), nil, failed, validate.FormatFailure},
+		"no content-type":             {without(t, cms.OIDContentType), nil, failed, validate.FormatFailure},
+		"mime-type and content-hints": {adding(attribute(t, cms.OIDMimeType, utf8("a/b")), attribute(t, cms.OIDContentHints, null)), nil, undecided, validate.SigConstraintsFailure},
+		"two policies":                {adding(attribute(t, cms.OIDSignaturePolicy, null, utf8("x"))), nil, undecided, validate.SigConstraintsFailure},
+		"a policy store alone":        {nil, unsigned(attribute(t, cms.OIDSignaturePolicyStore, null)), undecided, validate.SigConstraintsFailure},
+		"a countersignature":          {nil, unsigned(attribute(t, cms.OIDCounterSignature, null)), passed, ""},
+		"old archive form":            {nil, unsigned(attribute(t, cms.OIDArchiveTimeStampV2, null)), undecided, validate.SigConstraintsFailure},
+		"archive is no token":         {nil, unsigned(attribute(t, cms.OIDArchiveTimeStampV3, null)), undecided, validate.SigConstraintsFailure},
+		"archive without index":       {nil, unsigned(attribute(t, cms.OIDArchiveTimeStampV3, w.token(t, sha(text), w.now))), undecided, validate.SigConstraintsFailure},
+		"another content":             {nil, func(f *frame) { f.content = []byte("other") }, failed, validate.HashFailure},
+		"another value":               {nil, func(f *frame) { f.value = otherValue(t, w.key) }, failed, validate.SigCryptoFailure},
+		"no signed attributes":        {nil, func(f *frame) { f.attrs = nil }, failed, validate.FormatFailure},
+		"no signer at all":            {nil, func(f *frame) { f.signers = 0 }, undecided, validate.Generic},
+	} {
+		der := w.forgeCMS(t, tc.attrs, tc.change)
+		rep := w.askCMS(t, file{der: der}, w.at(5), func(o *validate.Options) { o.NoRevocation = true })
+		if rep.Indication != tc.want || rep.SubIndication != tc.sub {
+			var reasons []string
+			for _, s := range rep.Signatures {
+				reasons = append(reasons, s.Reasons...)
+			}
+			t.Errorf("%s: %v/%s %v", name, rep.Indication, rep.SubIndication, reasons)
+		}
+	}
+}
+
+// TestAttributesAreNoContent: signed attributes, passed off as a content that
+// was signed without attributes (RFC 5652 §5.4 has both under one key).
+func TestAttributesAreNoContent(t *testing.T) {
+	w := newWorld(t, "P-256")
+	der := w.forgeCMS(t, nil, func(f *frame) { f.content, f.attrs = f.attrs, nil })
+	rep := w.askCMS(t, file{der: der}, w.at(5), func(o *validate.Options) { o.NoRevocation = true })
+	if rep.Indication != failed {
+		t.Errorf("%+v", rep)
+	}
+}
+
+// TestContentTimeStampOfCAdES: it proves that the signature is younger.
+func TestContentTimeStampOfCAdES(t *testing.T) {
+	w := newWorld(t, "P-256")
+	ask := func(imprint []byte) validate.SignatureReport {
+		token := w.token(t, imprint, w.at(-5))
+		der := w.forgeCMS(t, adding(attribute(t, cms.OIDContentTimeStamp, token)), nil)
+		return w.askCMS(t, file{der: der}, w.at(5), func(o *validate.Options) { o.NoRevocation = true }).Signatures[0]
+	}
+	s := ask(sha(text))
+	want(t, s, passed, "", "B-T")
+	if !s.NotBefore.Equal(w.at(-5).Truncate(time.Millisecond)) || len(s.TimeStamps) != 1 {
+		t.Errorf("%+v", s)
+	}
+	w.now = w.now.Add(time.Minute)
+	want(t, ask(sha(text[1:])), undecided, validate.SigConstraintsFailure, "B-T")
+}
+
+// TestTheCMSOfAPDFIsHeldToPAdES, by its digest alone.
+func TestTheCMSOfAPDFIsHeldToPAdES(t *testing.T) {
+	w := newWorld(t, "P-256")
+	pades, err := w.alg.SignedAttributes(sum(w.alg.Hash(), text), w.leaf)
+	check(t, err)
+	data := validate.Data{PDF: true, Digests: map[crypto.Hash][]byte{crypto.SHA256: sha(text)}}
+	ask := func(f file) validate.SignatureReport {
+		f.data = data
+		return w.askCMS(t, f, w.at(5), func(o *validate.Options) { o.NoRevocation = true }).Signatures[0]
+	}
+	one := detached(t, w.signAttributes(t, pades, nil))
+	want(t, ask(one), passed, "", "B-T")
+	want(t, ask(detached(t, w.cades(t, nil))), undecided, validate.SigConstraintsFailure, "")
+	if s := ask(file{der: twoSigners(t, one.der)}); s.Indication != failed {
+		t.Errorf("two signers: %+v", s)
+	}
+	f := attached(t, w.signAttributes(t, pades, nil))
+	for _, f.data = range []validate.Data{data, {PDF: true}} {
+		if rep, err := w.tryCMS(f, w.at(5), nil); err == nil {
+			t.Errorf("a content inside: %+v", rep)
+		}
+	}
+}
+
+// TestFloodOfArchiveTimeStamps: more than are looked at never pass, and cost
+// little.
+func TestFloodOfArchiveTimeStamps(t *testing.T) {
+	w := newWorld(t, "P-256")
+	lta := w.archive(t, withData(w.cades(t, nil), w.data(t)), text, w.at(3))
+	one := attribute(t, cms.OIDArchiveTimeStampV3, lta.Archive[0])
+	w.now = w.at(4) // the unit's clock goes on
+	der := w.forgeCMS(t, nil, func(f *frame) {
+		for range 500 {
+			f.unsigned = append(f.unsigned, one)
+		}
+	})
+	begin := time.Now()
+	rep := w.askCMS(t, file{der: der}, w.at(5), func(o *validate.Options) { o.NoRevocation = true })
+	if rep.Indication == passed || !strings.Contains(strings.Join(rep.Signatures[0].Reasons, " "), "more of them") {
+		t.Errorf("%v %v", rep.Indication, rep.Signatures[0].Reasons)
+	}
+	if d := time.Since(begin); d > 5*time.Second {
+		t.Errorf("it took %v", d)
+	}
+}
+
+// FuzzCMS: no panic and no hang; and nothing but what was signed passes.
+func FuzzCMS(f *testing.F) {
+	w := newWorld(f, "P-256")
+	f.Add(w.forgeCMS(f, adding(attribute(f, cms.OIDContentTimeStamp, w.token(f, sha(text), w.now))), nil))
+	bt := w.cades(f, nil)
+	lta := w.archive(f, withData(bt, w.data(f)), text, w.at(3))
+	good := detached(f, lta)
+	f.Add(good.der)
+	f.Add(attached(f, lta).der)
+	f.Add(detached(f, bt).der)
+	f.Fuzz(func(t *testing.T, der []byte) {
+		for _, data := range []validate.Data{{}, good.data} {
+			rep, err := w.tryCMS(file{der, data}, w.at(5), nil)
+			if err == nil && rep.Indication == passed && !bytes.Contains(der, lta.Value) && !bytes.Contains(der, bt.Value) {
+				t.Error("another signature passes")
+			}
+		}
+	})
+}
