@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"tekend/ca"
 	"tekend/certs"
 	"tekend/cms"
 	"tekend/consent"
@@ -320,7 +321,7 @@ func TestProvidersAreNamedAsPeopleReadThem(t *testing.T) {
 }
 
 // TestKeysEndWithTheirAlgorithm: PKCS #1 v1.5 until the end of 2028. Before it certificates end with it; near it no key is
-// made any more, and after it none signs.
+// made any more.
 func TestKeysEndWithTheirAlgorithm(t *testing.T) {
 	end := time.Date(2029, 1, 1, 0, 0, 0, 0, time.UTC)
 	w := newWorld(t, func(c *activation.Config) { c.KeyType = hsm.RSA3072 })
@@ -342,13 +343,36 @@ func TestKeysEndWithTheirAlgorithm(t *testing.T) {
 	if n := w.count("key.generated"); n != 1 {
 		t.Errorf("%d keys were made", n)
 	}
-	pub := leaf(t, cred).PublicKey
-	for a, lasts := range map[cms.Algorithm]bool{cms.RSAWithSHA256: false, cms.RSAWithSHA512: false, cms.PSSWithSHA256: true} {
-		if err := certs.CheckAlgorithm(a.X509(), pub, end); (err == nil) != lasts {
-			t.Errorf("%s at the end: %v", a, err)
-		}
+}
+
+// TestACertificateThatOutlivesItsAlgorithm, whoever made it, ends no enrolment; and the key of one from before this rule
+// signs nothing after the end.
+func TestACertificateThatOutlivesItsAlgorithm(t *testing.T) {
+	w := newWorld(t, func(c *activation.Config) { c.KeyType = hsm.RSA3072 })
+	st := w.toIssue("approve")
+	issued := got(w.ca.Issue(t.Context(), ca.IssueRequest(*st.Order)))(t)
+	good := got(x509.ParseCertificate(issued.Chain[0]))(t)
+	person := got(certs.PersonOf(good.RawSubject))(t)
+	at := certs.PublishedBy("http://127.0.0.1:8080/pki", "issuing-ca", "https://sandbox.tekend.example/cps")
+	at.PDS = []certs.PDS{{URL: "https://sandbox.tekend.example/pds", Language: "en"}}
+	o := certs.Order{
+		Profile: certs.NaturalPerson, Subject: person.Subject(), PublicKey: good.PublicKey, Publication: at, Identified: true,
+		NotBefore: w.now().Add(-time.Minute), NotAfter: w.now().AddDate(2, 6, 0),
 	}
-	if _, err := x509.ParseCertificate(cred.Chain[0]); err != nil {
+	long := got(certs.Issue(w.issuer, o))(t)
+	_, err := w.front.Certificate(t.Context(), st.ID, [][]byte{long, issued.Chain[1]})
+	if code(err) != sam.CodeCertificateNotGood || !strings.Contains(err.Error(), "outlives") {
 		t.Error(err)
 	}
+	cred := *got(w.front.Certificate(t.Context(), st.ID, issued.Chain))(t).Credential
+	w.exec("UPDATE links SET chain = ? WHERE id = ?", append(append([]byte{}, long...), issued.Chain[1]...), cred.ID)
+	must(t, w.role.Reseal(t.Context(), cred.ID))
+	w.shift.Store(int64(time.Until(time.Date(2029, 1, 1, 0, 1, 0, 0, time.UTC))))
+	cred.Chain[0] = long
+	w.zero([]string{sam.CodeCertificateNotGood}, func() {
+		_, err := w.front.Prepare(t.Context(), order(cred, documents(t, cred, 1)))
+		if code(err) != sam.CodeCertificateNotGood || !strings.Contains(err.Error(), "algorithm") {
+			t.Error(err)
+		}
+	})
 }
