@@ -71,6 +71,7 @@ type model struct {
 	backward bool
 	requests []*ordered
 	open     []*ordered
+	done     string // a finished PDF
 	asked    map[string]*asked
 	said     map[string]said
 	pocket   []answer // came from itsme, not brought to the front yet
@@ -106,7 +107,7 @@ func TestModelOfWhatMayBeSigned(t *testing.T) {
 	t.Logf("model: %d steps in %v: %v", m.total, time.Since(started).Round(time.Second), m.steps)
 	t.Logf("model: %d requests, %d questions, %d uses of people's keys by the oracle, %d of them proofs of possession: without its owner's will 0, twice 0",
 		len(m.requests), len(m.asked), m.uses+m.csrs, m.csrs)
-	for _, name := range []string{"order", "go on", "look", "answer", "bring", "swap", "replay", "decline", "again", "restart the sam", "restart the front", "clock on", "clock back", "say no", "wrong person", "defect"} {
+	for _, name := range []string{"order", "go on", "look", "answer", "bring", "swap", "replay", "decline", "again", "restart the sam", "restart the front", "clock on", "clock back", "outage", "say no", "wrong person", "defect"} {
 		if m.steps[name] == 0 {
 			t.Errorf("the step %q was never taken", name)
 		}
@@ -171,7 +172,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		{"defect", 1, func(rt *rapid.T) { m.answer(rt, "", rapid.SampledFrom(defects).Draw(rt, "defect")) }},
 		{"swap", 1, m.swap}, {"replay", 1, m.replay}, {"decline", 1, rarely(m.decline)}, {"again", 1, m.again},
 		{"restart the sam", 1, rarely(m.restartSAM)}, {"restart the front", 1, rarely(m.restartFront)},
-		{"clock on", 1, m.clockOn}, {"clock back", 1, m.clockBack},
+		{"clock on", 1, m.clockOn}, {"clock back", 1, m.clockBack}, {"outage", 1, rarely(m.outage)},
 	} {
 		for i := range s.times {
 			all[fmt.Sprint(s.name, " ", i)] = step(s.name, s.do)
@@ -202,7 +203,39 @@ func (m *model) order(rt *rapid.T) {
 	if rapid.Bool().Draw(rt, "two") {
 		docs = append(docs, onePage(fmt.Sprintf("%% model %d b\n", m.total)))
 	}
-	r, err := m.w.front.Create(context.Background(), "acme", signer.Order{Reference: ref}, upload(docs...))
+	o, up := signer.Order{Reference: ref, Level: rapid.SampledFrom(levels).Draw(rt, "level")}, signer.Upload(upload(docs...))
+	switch rapid.SampledFrom([]string{"pades", "pades", "cades", "attached", "digests", "digests of PDFs", "next"}).Draw(rt, "kind") {
+	case "cades":
+		o.Format = signer.CAdES
+	case "attached":
+		o.Format, o.Packaging = signer.CAdES, signer.Attached
+	case "digests":
+		o.Format = signer.CAdES
+		fallthrough
+	case "digests of PDFs":
+		alg := rapid.SampledFrom([]string{"SHA-256", "SHA-384", "SHA-512"}).Draw(rt, "algorithm")
+		for _, d := range docs {
+			o.Digests = append(o.Digests, digestOf(alg, d))
+		}
+		if up = nil; o.Format == "" && o.Level == "B-LTA" {
+			o.Level = "B-LT"
+		}
+	case "next":
+		if m.done != "" {
+			o.Continues, up = []signer.Continued{{Request: m.done, Document: 1}}, nil
+		}
+	}
+	m.ordered(rt, o, up, person)
+}
+
+var levels = []string{"B-B", "B-T", "B-LT", "B-LTA"}
+
+// ordered brings an order, which is refused when another one has the next revision.
+func (m *model) ordered(rt *rapid.T, order signer.Order, up signer.Upload, person string) {
+	r, err := m.w.front.Create(context.Background(), "acme", order, up)
+	if len(order.Continues) > 0 && errors.Is(err, signer.ErrHeld) {
+		return
+	}
 	if err != nil {
 		rt.Fatalf("order: %v", err)
 	}
@@ -246,6 +279,9 @@ func (m *model) goOn(rt *rapid.T) {
 			m.carry(rt, a)
 		}
 	case signer.StepDone, signer.StepFailed, signer.StepRefused, signer.StepExpired:
+		if p.Step == signer.StepDone && p.Request.Format == signer.PAdES && !p.Request.Hashes {
+			m.done = o.id
+		}
 		m.open = slices.DeleteFunc(m.open, func(other *ordered) bool { return other == o })
 	}
 }
@@ -403,6 +439,18 @@ func (m *model) restartSAM(rt *rapid.T) {
 	m.w.restartSAM()
 }
 
+// outage takes a partner of step 7 away, or gives it back.
+func (m *model) outage(rt *rapid.T) {
+	switch name := rapid.SampledFrom([]string{"tsa", "ocsp", "crl"}).Draw(rt, "partner"); name {
+	case "tsa":
+		m.w.tsa.mu.Lock()
+		defer m.w.tsa.mu.Unlock()
+		m.w.tsa.down = !m.w.tsa.down
+	default:
+		m.w.net.set(name, !m.w.net.isDown(name))
+	}
+}
+
 func (m *model) restartFront(*rapid.T) { m.w.restartFront() }
 
 func (m *model) clockOn(rt *rapid.T) {
@@ -456,7 +504,8 @@ func (m *model) permitted(digest []byte) error {
 		return err
 	}
 	defer func() { _ = d.Close() }()
-	name := base64.RawURLEncoding.EncodeToString(digest)
+	// Of a longer digest the key sees the leftmost bits: 240 of them, which are whole characters of base64, name it.
+	name := base64.RawURLEncoding.EncodeToString(digest[:30])
 	var questions, intents int
 	err = d.QueryRow(`SELECT (SELECT COUNT(*) FROM questions WHERE kind = 'sign' AND instr(manifest, ?) > 0),
 		(SELECT COUNT(*) FROM audit WHERE kind = 'key.intent' AND instr(detail, ?) > 0)`, name, name).Scan(&questions, &intents)
@@ -538,13 +587,27 @@ func (m *model) end(t *testing.T) {
 		m.w.sleep(10 * time.Minute)
 		m.backward = false
 	}
+	m.w.tsa.heal()
+	m.w.net.set("ocsp", false)
+	m.w.net.set("crl", false)
+	m.w.sleep(2 * time.Minute)
+	m.w.restartFront()
+	time.Sleep(5 * time.Second) // what waited for a partner is finished
 	m.w.sleep(40 * 24 * time.Hour)
 	m.w.restartSAM()
 	m.w.restartFront()
-	states := map[signer.State]int{}
+	states, reached := map[signer.State]int{}, map[string]int{}
 	for _, o := range m.requests {
 		r := m.wait(t, o.id)
 		states[r.State]++
+		for n, d := range r.Documents {
+			if want := map[bool]string{true: r.Level}[r.State == signer.Finished]; d.Level != want {
+				t.Errorf("%s is %s, document %d has level %q, ordered %s", o.id, r.State, n+1, d.Level, r.Level)
+			}
+		}
+		if r.State == signer.Finished {
+			reached[r.Format+" "+r.Level]++
+		}
 		if r.State == signer.Finished && o.declined {
 			t.Errorf("%s was declined and is finished", o.id)
 		}
@@ -552,7 +615,7 @@ func (m *model) end(t *testing.T) {
 	if err := m.judge(); err != nil {
 		t.Error(err)
 	}
-	t.Logf("model: the requests ended as %v", states)
+	t.Logf("model: the requests ended as %v; reached %v", states, reached)
 	if states[signer.Finished] == 0 {
 		t.Error("no request was finished")
 	}
