@@ -2,6 +2,7 @@ package activation
 
 import (
 	"crypto"
+	"crypto/ecdsa"
 	_ "crypto/sha256" // for hashes
 	_ "crypto/sha512"
 	"errors"
@@ -59,7 +60,9 @@ func (l *link) algorithmOf(m consent.Manifest) (cms.Algorithm, error) {
 // of algorithms and end dates (KEY-03).
 func counts(k hsm.KeyKind, pub crypto.PublicKey, at time.Time) error {
 	a, known := algorithms[k]
-	if !known || !a.Fits(pub) {
+	usual, err := cms.AlgorithmOf(pub)
+	_, curve := pub.(*ecdsa.PublicKey)
+	if !known || err != nil || !a.Fits(pub) || curve && usual != a { // the kind names the curve too
 		return fmt.Errorf("a key of kind %q that is a %T", k, pub)
 	}
 	return certs.CheckAlgorithm(a.X509(), pub, at)
