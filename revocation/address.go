@@ -26,21 +26,23 @@ func (f *Fetcher) parse(address string) (*url.URL, error) {
 	u.Fragment, u.RawFragment = "", ""
 	if p := u.Port(); p != "" && !f.cfg.AllowPrivate {
 		// Below 1024 are mail servers and others who would take an HTTP request for something else.
-		if n, err := strconv.Atoi(p); err != nil || n != 80 && n != 443 && n < 1024 {
+		if n, err := strconv.Atoi(p); err != nil || n != 80 && n != 443 && n < 1024 || n > 65535 {
 			return nil, errAddress
 		}
 	}
 	return u, nil
 }
 
-// refusePrivate is called with each address before it is dialled, after names
-// were resolved.
-func refusePrivate(network, address string, _ syscall.RawConn) error {
-	ap, err := netip.ParseAddrPort(address)
-	if err != nil || network != "tcp4" && network != "tcp6" || !public(ap.Addr()) {
-		return errPrivate
+// only makes what a dialer calls with each address before it dials, after names
+// were resolved: for each hop of a redirect anew.
+func only(allowed func(netip.Addr) bool) func(network, address string, _ syscall.RawConn) error {
+	return func(network, address string, _ syscall.RawConn) error {
+		ap, err := netip.ParseAddrPort(address)
+		if err != nil || network != "tcp4" && network != "tcp6" || !allowed(ap.Addr()) {
+			return errPrivate
+		}
+		return nil
 	}
-	return nil
 }
 
 // public tells whether an address is of the open Internet (IANA's registries of

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -34,6 +35,8 @@ type FetcherConfig struct {
 	Roots *x509.CertPool
 	// Resolver finds addresses. Default: that of the machine.
 	Resolver *net.Resolver
+
+	allowed func(netip.Addr) bool // public; tests have hosts of their own
 }
 
 const (
@@ -52,7 +55,7 @@ const (
 // query or what came back.
 type Fetcher struct {
 	cfg   FetcherConfig
-	http  *http.Client
+	http  *http.Transport // not a Client, which would follow redirects in its own way
 	slots chan struct{}
 	large chan struct{} // one list above maxSmall at a time
 }
@@ -73,19 +76,19 @@ func NewFetcher(cfg FetcherConfig) *Fetcher {
 	if cfg.All <= 0 {
 		cfg.All = 64
 	}
+	if cfg.allowed == nil {
+		cfg.allowed = public
+	}
 	dialer := &net.Dialer{Timeout: cfg.Stall, Resolver: cfg.Resolver}
 	if !cfg.AllowPrivate {
-		dialer.Control = refusePrivate
+		dialer.Control = only(cfg.allowed)
 	}
-	return &Fetcher{cfg: cfg, slots: make(chan struct{}, cfg.All), large: make(chan struct{}, 1), http: &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			// No Proxy: it would dial for us, and addresses would not be looked at.
-			DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout: cfg.Stall, ResponseHeaderTimeout: cfg.Timeout, IdleConnTimeout: 30 * time.Second,
-			MaxConnsPerHost: cfg.PerHost, MaxIdleConnsPerHost: 2, MaxIdleConns: cfg.All,
-			DisableCompression: true, MaxResponseHeaderBytes: maxHead,
-		},
+	return &Fetcher{cfg: cfg, slots: make(chan struct{}, cfg.All), large: make(chan struct{}, 1), http: &http.Transport{
+		// No Proxy: it would dial for us, and addresses would not be looked at.
+		DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: cfg.Stall, ResponseHeaderTimeout: cfg.Timeout, IdleConnTimeout: 30 * time.Second,
+		MaxConnsPerHost: cfg.PerHost, MaxIdleConnsPerHost: 2, MaxIdleConns: cfg.All,
+		DisableCompression: true, MaxResponseHeaderBytes: maxHead,
 	}}
 }
 
@@ -175,7 +178,7 @@ func (f *Fetcher) once(ctx context.Context, u *url.URL, e errand) (body []byte, 
 	if e.query != nil {
 		req.Header.Set("Content-Type", "application/ocsp-request")
 	}
-	resp, err := f.http.Do(req)
+	resp, err := f.http.RoundTrip(req)
 	if err != nil {
 		class, why := cause(ctx, err)
 		return nil, "", fmt.Errorf("%w: %s from %s: %s", class, e.what, host(u), why)
@@ -223,45 +226,62 @@ const maxSmall = 1 << 20
 var errTooLong = errors.New("longer than allowed")
 
 // read reads a body of at most limit bytes. What it says of its length saves
-// reading what is too long; no memory is taken for what has not come yet beyond
-// its double. Large ones are read one after the other.
+// reading what is too long; memory is taken only for what has come. Large ones
+// are read one after the other.
 func (f *Fetcher) read(ctx context.Context, r *watch, said int64, limit int) ([]byte, error) {
 	if said > int64(limit) {
 		return nil, errTooLong
 	}
-	buf := make([]byte, 0, 16<<10)
-	large := false
+	var full [][]byte
+	part, total := make([]byte, 0, 16<<10), 0
 	for {
-		if len(buf) == cap(buf) {
-			if len(buf) > limit {
-				return nil, errTooLong
-			}
-			if cap(buf) >= maxSmall && !large {
-				r.timer.Stop() // it is we who are slow
-				select {
-				case f.large <- struct{}{}:
-					large = true
-					defer func() { <-f.large }()
-				case <-ctx.Done():
-					return nil, ctx.Err()
-				}
-				r.timer.Reset(r.stall)
-			}
-			grown := make([]byte, len(buf), min(2*cap(buf), limit+1))
-			copy(grown, buf)
-			buf = grown
-		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
 		switch {
-		case len(buf) > limit:
+		case len(part) < cap(part):
+		case cap(part) < maxSmall:
+			part = append(make([]byte, 0, 2*cap(part)), part...)
+		default:
+			if full == nil {
+				if err := f.waitLarge(ctx, r); err != nil {
+					return nil, err
+				}
+				defer func() { <-f.large }()
+			}
+			full, part = append(full, part), make([]byte, 0, maxSmall)
+		}
+		n, err := r.Read(part[len(part):cap(part)])
+		part, total = part[:len(part)+n], total+n
+		switch {
+		case total > limit:
 			return nil, errTooLong
 		case errors.Is(err, io.EOF):
-			return buf, nil
+			return join(append(full, part), total), nil
 		case err != nil:
 			return nil, err
 		}
 	}
+}
+
+// waitLarge waits until no other large body is read.
+func (f *Fetcher) waitLarge(ctx context.Context, r *watch) error {
+	r.timer.Stop() // it is we who are slow
+	select {
+	case f.large <- struct{}{}:
+		r.timer.Reset(r.stall)
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func join(parts [][]byte, total int) []byte {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	whole := make([]byte, 0, total)
+	for i := range parts {
+		whole, parts[i] = append(whole, parts[i]...), nil
+	}
+	return whole
 }
 
 // cause puts an error of net/http, which holds addresses, into words of ours.
