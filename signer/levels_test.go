@@ -5,7 +5,9 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
+	"tekend/cms"
 	"tekend/signer"
 	"tekend/validate"
 )
@@ -95,6 +97,34 @@ func TestEveryLevelOfCAdES(t *testing.T) {
 			if passed := report.Indication == validate.TotalPassed && sig.Level == level; passed != lasting {
 				t.Errorf("%s %s offline: %v %s, level %s: %v", packaging, level, report.Indication, report.SubIndication, sig.Level, sig.Reasons)
 			}
+		}
+	}
+}
+
+// TestASigningTimeIsNeverOldWhenThePersonIsAsked: whoever opens the page an hour later confirms attributes of now. An answer
+// to the question about the old ones signs nothing.
+func TestASigningTimeIsNeverOldWhenThePersonIsAsked(t *testing.T) {
+	w := enrolled(t)
+	r, token := w.ordered(signer.Order{Reference: "cust-1", Format: signer.CAdES, Level: "B-LT"}, upload([]byte("a file"), []byte("another")))
+	first := w.walk(token, "approve", signer.StepConfirm)
+	late := w.atItsme(first.Link, "approve")
+	w.sleep(time.Hour)
+	asked := w.now()
+	second := w.walk(token, "approve", signer.StepConfirm)
+	if second.Link == first.Link {
+		t.Errorf("the question is the old one: %s %s, %v %v", first.CheckCode, second.CheckCode, first.ExpiresAt, second.ExpiresAt)
+	}
+	if _, err := w.front.Callback(t.Context(), late.state, late.code, late.err); codeOf(err) != signer.ErrStateExpired.Code {
+		t.Errorf("the answer to the old question: %v", err)
+	}
+	r = w.finish(r, token, "approve")
+	for n := range r.Documents {
+		sd, err := cms.Parse(w.document(r.ID, n+1), cms.Budget{})
+		w.must(err)
+		a, err := cms.ParseSignedAttributes(sd.SignerInfos[0].SignedAttrs)
+		w.must(err)
+		if a.SigningTime.Before(asked.Add(-time.Second)) || a.SigningTime.After(w.now()) {
+			t.Errorf("signing-time %v, asked at %v", a.SigningTime, asked)
 		}
 	}
 }

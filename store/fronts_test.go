@@ -23,6 +23,8 @@ func TestOnPostgres(t *testing.T) {
 		"TestAStateParameterNeverMovesToAnotherQuestion":      TestAStateParameterNeverMovesToAnotherQuestion,
 		"TestAnAbandonedStateIsOverForEver":                   TestAnAbandonedStateIsOverForEver,
 		"TestCredentialsAreBoundPerClientAndCanBeForgotten":   TestCredentialsAreBoundPerClientAndCanBeForgotten,
+		"TestADocumentComesBackWithWhatItStandsOn":            TestADocumentComesBackWithWhatItStandsOn,
+		"TestOneOpenRequestHoldsADocument":                    TestOneOpenRequestHoldsADocument,
 		"TestDueTellsWhatComesNext":                           TestDueTellsWhatComesNext,
 		"TestClientsAreKnownByTheirKeyOnly":                   TestClientsAreKnownByTheirKeyOnly,
 		"TestARevocationComesBackAsItWasStored":               TestARevocationComesBackAsItWasStored,

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -19,6 +20,7 @@ import (
 
 	"tekend/db"
 	"tekend/db/dbtest"
+	"tekend/pdf"
 	"tekend/signer"
 	"tekend/store"
 )
@@ -479,5 +481,103 @@ func TestTwoProcessesNeverShareABlobDirectory(t *testing.T) {
 	_, err := store.Open(t.Context(), store.Config{DBPath: filepath.Join(dir, "other.db"), Blobs: filepath.Join(dir, "blobs"), Now: time.Now})
 	if err == nil {
 		t.Fatal("opened twice")
+	}
+}
+
+// TestADocumentComesBackWithWhatItStandsOn: a bare digest, and a next revision with what is behind its blob.
+func TestADocumentComesBackWithWhatItStandsOn(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	r := record("sr_1")
+	r.Progress = signer.Progress{Format: signer.CAdES, Packaging: signer.Attached, Hashes: true}
+	r.Documents[0] = signer.Document{ID: "doc_1", Name: "a", Label: "a", SHA256: []byte{}, DigestAlgorithm: "SHA-512", Digest: []byte{5}}
+	r.Documents[1].Behind, r.Documents[1].Prefix = []byte("update"), []byte(`{"size":3}`)
+	if err := s.Insert(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	next := *r
+	next.Documents = slices.Clone(r.Documents)
+	next.Documents[0].Work = &signer.Work{CMS: []byte{1}, Material: &pdf.Material{OCSPs: [][]byte{{2}}}}
+	next.Documents[0].Level = "B-LT"
+	next.Documents[1].Work = &signer.Work{Archive: &signer.Archive{Updates: []byte{3}, Imprint: []byte{4}, Token: []byte{5}}}
+	if err := s.Advance(t.Context(), signer.Change{Was: signer.Created, Now: &next, Works: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	all := load(t, s, signer.Lookup{ID: "sr_1", Works: true})
+	if d := cmp.Diff(next.Documents, all.Documents, cmpopts.EquateEmpty()); d != "" {
+		t.Error(d)
+	}
+	one := load(t, s, signer.Lookup{ID: "sr_1", Work: 2}).Documents
+	if one[0].Work != nil || one[0].Behind != nil || string(one[1].Behind) != "update" || len(one[1].Prefix) == 0 || one[1].Work == nil {
+		t.Errorf("of document 2: %+v", one)
+	}
+	light := load(t, s, signer.Lookup{ID: "sr_1"}).Documents
+	if light[0].Level != "B-LT" || light[0].DigestAlgorithm != "SHA-512" || light[1].Behind != nil || light[1].Prefix != nil {
+		t.Errorf("without the works: %+v", light)
+	}
+}
+
+// TestOneOpenRequestHoldsADocument: for each client; of callers at once one; until the request ends, also after a restart.
+func TestOneOpenRequestHoldsADocument(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	holding := func(id string, sums ...byte) *signer.Record {
+		r := record(id)
+		for _, n := range sums {
+			r.Holds = append(r.Holds, bytes.Repeat([]byte{n}, 32))
+		}
+		return r
+	}
+	results := make([]error, 8)
+	var wg sync.WaitGroup
+	for i := range results {
+		wg.Go(func() { results[i] = s.Insert(t.Context(), holding(fmt.Sprint("sr_", i), 1, 2)) })
+	}
+	wg.Wait()
+	winner := ""
+	for i, err := range results {
+		if err == nil && winner == "" {
+			winner = fmt.Sprint("sr_", i)
+		}
+	}
+	for i, err := range results {
+		held, ok := errors.AsType[*signer.HeldError](err)
+		_, there := s.Load(t.Context(), signer.Lookup{ID: fmt.Sprint("sr_", i)})
+		switch id := fmt.Sprint("sr_", i); {
+		case id == winner && err == nil && there == nil:
+		case id == winner || !ok || held.Request != winner || !errors.Is(there, signer.ErrNotFound):
+			t.Errorf("%s: %v, stored: %v, held by %s", id, err, there, winner)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	if err := s.Insert(t.Context(), holding("sr_second", 2, 3)); err == nil {
+		t.Error("the hold did not outlive a restart")
+	}
+	other := holding("sr_other", 1)
+	other.Client = "other"
+	if err := s.Insert(t.Context(), other); err != nil {
+		t.Errorf("of another client: %v", err)
+	}
+	if err := s.Insert(t.Context(), holding("sr_third", 3)); err != nil {
+		t.Errorf("a refused order held something: %v", err)
+	}
+	for _, to := range []signer.State{signer.Prepared, signer.Signed, signer.Finished} {
+		r := load(t, s, signer.Lookup{ID: winner})
+		was := r.State
+		r.State = to
+		if err := s.Advance(t.Context(), signer.Change{Was: was, Now: r}); err != nil {
+			t.Fatal(err)
+		}
+		err := s.Insert(t.Context(), holding("sr_after_"+string(to), 1, 2))
+		if free := err == nil; free != to.End() {
+			t.Errorf("in state %s: %v", to, err)
+		}
 	}
 }
