@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/asn1"
 	"slices"
+	"sync"
 
 	"golang.org/x/crypto/cryptobyte"
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -17,7 +18,7 @@ import (
 // the digest of the content by h; nil takes it from the content that is attached.
 // cmsDER has one SignerInfo.
 func ArchiveImprint(cmsDER, contentDigest []byte, h crypto.Hash) (imprint, hashIndex []byte, err error) {
-	sd, err := Parse(cmsDER, Budget{})
+	sd, err := Parse(cmsDER, WholeFile())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -76,13 +77,8 @@ type index struct {
 }
 
 func newIndex(sd *SignedData, si *SignerInfo, h crypto.Hash) index {
-	x := index{version: 3, hash: h}
-	for _, one := range sd.RawCertificates {
-		x.certs = append(x.certs, digestOf(h, one))
-	}
-	for _, one := range sd.RawCRLs {
-		x.crls = append(x.crls, digestOf(h, one))
-	}
+	e := sd.elementDigests(h)
+	x := index{version: 3, hash: h, certs: e.certs, crls: e.crls}
 	for _, a := range si.Unsigned {
 		for _, v := range a.Values {
 			x.unsigned = append(x.unsigned, digestOf(h, a.rawType, v))
@@ -188,23 +184,24 @@ func VerifyArchive(sd *SignedData, si *SignerInfo, token []byte, contentDigest f
 func (x index) find(sd *SignedData, si *SignerInfo) (Archived, error) {
 	a := Archived{Hash: x.hash, IndexVersion: x.version}
 	var left int
-	if a.Certificates, left = x.among(x.certs, sd.RawCertificates); left > 0 {
+	e := sd.elementDigests(x.hash)
+	if a.Certificates, left = named(x.certs, sd.RawCertificates, e.certs); left > 0 {
 		return Archived{}, errf(CodeArchiveIndex, "%d certificates of the hash index are not there", left)
 	}
-	if a.Revocations, left = x.among(x.crls, sd.RawCRLs); left > 0 {
+	if a.Revocations, left = named(x.crls, sd.RawCRLs, e.crls); left > 0 {
 		return Archived{}, errf(CodeArchiveIndex, "%d revocation data of the hash index are not there", left)
 	}
-	named := x.set(x.unsigned)
+	names := setOfHashes(x.unsigned)
 	seen := map[string]bool{}
 	for _, u := range si.Unsigned {
 		covered := Attribute{Type: u.Type, raw: u.raw, rawType: u.rawType}
 		if x.version < 3 {
-			if h := string(digestOf(x.hash, u.raw)); named[h] {
+			if h := string(digestOf(x.hash, u.raw)); names[h] {
 				seen[h], covered.Values = true, u.Values
 			}
 		} else {
 			for _, v := range u.Values {
-				if h := string(digestOf(x.hash, u.rawType, v)); named[h] {
+				if h := string(digestOf(x.hash, u.rawType, v)); names[h] {
 					seen[h], covered.Values = true, append(covered.Values, v)
 				}
 			}
@@ -213,13 +210,13 @@ func (x index) find(sd *SignedData, si *SignerInfo) (Archived, error) {
 			a.Unsigned = append(a.Unsigned, covered)
 		}
 	}
-	if len(seen) != len(named) {
-		return Archived{}, errf(CodeArchiveIndex, "%d unsigned attributes of the hash index are not there", len(named)-len(seen))
+	if len(seen) != len(names) {
+		return Archived{}, errf(CodeArchiveIndex, "%d unsigned attributes of the hash index are not there", len(names)-len(seen))
 	}
 	return a, nil
 }
 
-func (x index) set(hashes [][]byte) map[string]bool {
+func setOfHashes(hashes [][]byte) map[string]bool {
 	set := make(map[string]bool, len(hashes))
 	for _, h := range hashes {
 		set[string(h)] = true
@@ -227,16 +224,44 @@ func (x index) set(hashes [][]byte) map[string]bool {
 	return set
 }
 
-// among gives the elements that are named, and how many names have none.
-func (x index) among(hashes, list [][]byte) (found [][]byte, left int) {
-	named := x.set(hashes)
+// named gives the elements whose digests are among hashes, and how many of these
+// are of nothing.
+func named(hashes, list, digests [][]byte) (found [][]byte, left int) {
+	names := setOfHashes(hashes)
 	seen := map[string]bool{}
-	for _, one := range list {
-		if h := string(digestOf(x.hash, one)); named[h] {
+	for i, one := range list {
+		if h := string(digests[i]); names[h] {
 			seen[h], found = true, append(found, one)
 		}
 	}
-	return found, len(named) - len(seen)
+	return found, len(names) - len(seen)
+}
+
+// digests are those of the elements of a SignedData, made once for each hash:
+// a file may have many archive time-stamps over megabytes of lists.
+type digests struct {
+	mu   sync.Mutex
+	made map[crypto.Hash]elementDigests
+}
+
+type elementDigests struct{ certs, crls [][]byte }
+
+func (sd *SignedData) elementDigests(h crypto.Hash) (e elementDigests) {
+	if c := sd.digests; c != nil { // nil in one that was not parsed
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if e, ok := c.made[h]; ok {
+			return e
+		}
+		defer func() { c.made[h] = e }()
+	}
+	for _, one := range sd.RawCertificates {
+		e.certs = append(e.certs, digestOf(h, one))
+	}
+	for _, one := range sd.RawCRLs {
+		e.crls = append(e.crls, digestOf(h, one))
+	}
+	return e
 }
 
 // stamp is a time-stamp token as far as archive time-stamps need it.

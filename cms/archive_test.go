@@ -513,13 +513,27 @@ func TestParseAtIsAsStrictAsParse(t *testing.T) {
 	}
 }
 
-// TestRevocationListsAreNotCounted: a list of 200 000 entries is one element.
-func TestRevocationListsAreNotCounted(t *testing.T) {
+// TestLargeLists: a list of two million entries is one element, and goes with
+// an archive time-stamp through everything that handles whole files.
+func TestLargeLists(t *testing.T) {
+	content := []byte("content")
 	p := newPerson(t, "P-256")
-	parts := p.cadesParts(t, []byte("content"))
-	parts.CRLs = [][]byte{wrapped(t, casn1.SEQUENCE, bytes.Repeat([]byte{0x30, 3, 2, 1, 5}, 200_000))}
-	if sd := parse(t, assemble(t, parts)); len(sd.CRLs()) != 1 || sd.Version != 1 {
-		t.Errorf("%d lists, version %d", len(sd.CRLs()), sd.Version)
+	parts := p.cadesParts(t, content)
+	parts.CRLs = [][]byte{wrapped(t, casn1.SEQUENCE, bytes.Repeat([]byte{0x30, 3, 2, 1, 5}, 2_000_000))}
+	parts = archived(t, parts, content, crypto.SHA256)
+	der := assemble(t, parts)
+	sd, err := cms.Parse(der, cms.WholeFile())
+	if err != nil || len(sd.CRLs()) != 1 || sd.Version != 1 {
+		t.Fatal(err)
+	}
+	if _, err := cms.VerifyArchive(sd, &sd.SignerInfos[0], parts.Archive[0], contentOf(content)); err != nil {
+		t.Error(err)
+	}
+	if _, err := cms.AddValidationData(der, nil, nil, [][]byte{aList(t)}); err != nil {
+		t.Error(err)
+	}
+	if _, err := cms.Parse(der, cms.Budget{}); code(err) != cms.CodeTooLarge {
+		t.Errorf("as a signature alone: %v", err)
 	}
 }
 

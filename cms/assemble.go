@@ -101,7 +101,7 @@ func (p Parts) checkArchive(der []byte, a Attributes) error {
 	if len(p.Archive) == 0 {
 		return nil
 	}
-	sd, err := Parse(der, Budget{})
+	sd, err := Parse(der, WholeFile())
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ type pieces struct {
 
 // split takes apart what [Parse] has accepted, with one SignerInfo.
 func split(der []byte) (*pieces, error) {
-	sd, err := Parse(der, Budget{})
+	sd, err := Parse(der, WholeFile())
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func AddArchiveTimeStamp(cmsDER, token []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	sd, err := Parse(cmsDER, Budget{})
+	sd, err := Parse(cmsDER, WholeFile())
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package cms
 
 import (
 	"bytes"
+	"crypto"
 	"encoding/asn1"
 	"math/big"
 
@@ -30,6 +31,7 @@ type SignedData struct {
 
 	digestAlgorithms []algorithmIdentifier
 	rawType          []byte // ContentType as it stands
+	digests          *digests
 }
 
 // SignerInfo is one signature (RFC 5652 §5.3).
@@ -83,7 +85,7 @@ func Parse(der []byte, b Budget) (*SignedData, error) {
 	if !info.ReadASN1(&explicit, context(0)) || !info.Empty() || !explicit.ReadASN1(&body, casn1.SEQUENCE) || !explicit.Empty() {
 		return nil, errf(CodeMalformed, "not a ContentInfo")
 	}
-	sd := &SignedData{}
+	sd := &SignedData{digests: &digests{made: map[crypto.Hash]elementDigests{}}}
 	if err := sd.read(body); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,14 @@ func DefaultBudget() Budget {
 	return Budget{Bytes: 4 << 20, Elements: 100_000, Depth: 64}
 }
 
+// WholeFile is the budget for a CAdES file with all its validation data: lists
+// of others may have some megabytes each.
+func WholeFile() Budget {
+	b := DefaultBudget()
+	b.Bytes = 32 << 20
+	return b
+}
+
 func (b Budget) orDefault() Budget {
 	d := DefaultBudget()
 	if b.Bytes <= 0 {

@@ -76,6 +76,9 @@ func CMS(ctx context.Context, sig io.ReaderAt, size int64, data Data, o Options)
 	if o.At.IsZero() {
 		return nil, fmt.Errorf("validate: Options.At is missing")
 	}
+	if o.CMS == (cms.Budget{}) {
+		o.CMS = cms.WholeFile()
+	}
 	in := &cancelled{ctx: ctx, r: sig}
 	sd, err := cms.ParseAt(in, size, o.CMS)
 	if err != nil {
