@@ -59,6 +59,12 @@ type Evidencing interface {
 	Evidence(ctx context.Context, client, id string) (bundle []byte, err error)
 }
 
+// Results are what a request leads to beside a signed document.
+type Results interface {
+	Hashing
+	Evidencing
+}
+
 // Transparency is what a signer may see of the uses of his key; *signer.Service is the one implementation.
 type Transparency interface {
 	Uses(ctx context.Context, token, viewer string, before int64) (sam.Uses, error)
@@ -84,8 +90,7 @@ type Holders interface {
 type Signer interface {
 	Holders
 	Orders
-	Hashing
-	Evidencing
+	Results
 	Pages
 	Questions
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"tekend/client"
 	orders "tekend/order"
@@ -26,6 +28,9 @@ type localFile struct {
 	size   int64
 	target string
 }
+
+// sendWithin is how long a command tries to order: who waits at a keyboard wants to know that a service is not there.
+const sendWithin = 10 * time.Second
 
 // local signs files of which the service gets only the digests.
 func (c *signCmd) local(p *program, api *apiClient, targets []string) error {
@@ -55,7 +60,9 @@ func (c *signCmd) local(p *program, api *apiClient, targets []string) error {
 	if err != nil {
 		return err
 	}
-	r, err := cl.Send(p.ctx, o, job.Preparations...)
+	sending, cancel := context.WithTimeout(p.ctx, sendWithin)
+	r, err := cl.Send(sending, o, job.Preparations...)
+	cancel()
 	if err != nil {
 		return localError(err)
 	}

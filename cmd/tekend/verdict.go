@@ -21,7 +21,7 @@ func printReport(w io.Writer, path string, rep *validate.Report) {
 		fmt.Fprintln(w, "  note:", oneLine(n))
 	}
 	for i := range rep.Signatures {
-		printSignature(w, &rep.Signatures[i])
+		printSignature(w, &rep.Signatures[i], rep.ValidatedAt)
 	}
 }
 
@@ -33,18 +33,26 @@ func inWords(i validate.Indication, sub string) string {
 	return fmt.Sprintf("%s (%s)", i, sub)
 }
 
-func printSignature(w io.Writer, s *validate.SignatureReport) {
+func printSignature(w io.Writer, s *validate.SignatureReport, now time.Time) {
 	line := func(name, format string, a ...any) {
 		fmt.Fprintf(w, "    %-10s "+format+"\n", append([]any{name}, a...)...)
 	}
-	fmt.Fprintf(w, "  %s: %s\n", oneLine(cmp.Or(s.FieldName, s.Kind)), inWords(s.Indication, s.SubIndication))
+	name := s.FieldName
+	if n, isCMS := strings.CutPrefix(name, "#"); isCMS { // of a CMS, counted from 0: package validate
+		name = "signature " + n
+	}
+	fmt.Fprintf(w, "  %s: %s\n", oneLine(cmp.Or(name, s.Kind)), inWords(s.Indication, s.SubIndication))
 	if s.Kind == validate.KindTimeStamp {
 		line("stamped by", "%s", oneLine(s.Signer))
 	} else {
 		line("signed by", "%s", oneLine(s.Signer))
 		line("level", "%s", cmp.Or(s.Level, "none"))
 	}
-	if !s.BestTime.IsZero() {
+	switch {
+	case s.BestTime.IsZero():
+	case s.BestTime.Equal(now):
+		line("best time", "%s, which is now: nothing proves an earlier one", moment(s.BestTime))
+	default:
 		line("best time", "%s", moment(s.BestTime))
 	}
 	if !s.SignedAt.IsZero() {
@@ -59,11 +67,18 @@ func printSignature(w io.Writer, s *validate.SignatureReport) {
 	for _, t := range s.ArchiveTimeStamps {
 		line("archive", "%s", stampInWords(t))
 	}
+	said := map[string]bool{} // of one certificate the same may be known for the signature and for a time-stamp
 	for _, r := range s.Revocation {
-		line("revocation", "%s", revocationInWords(r))
+		if text := revocationInWords(r); !said[text] {
+			said[text] = true
+			line("revocation", "%s", text)
+		}
 	}
 	for _, r := range s.Reasons {
 		fmt.Fprintln(w, "    -", oneLine(r))
+	}
+	if s.SubIndication == validate.SignedDataNotFound {
+		fmt.Fprintln(w, "    give the signed file with --detached")
 	}
 	for _, n := range s.Notes {
 		fmt.Fprintln(w, "    note:", oneLine(n))
@@ -118,6 +133,8 @@ var changed = map[string]string{
 // coverage says which part of the file a signature in a PDF is about; "" for a CMS of its own.
 func coverage(s *validate.SignatureReport) string {
 	switch {
+	case s.SubIndication == validate.SignedDataNotFound:
+		return ""
 	case s.CoversWholeFile:
 		return "the whole file"
 	case s.LaterChanges && changed[s.Changes] != "":

@@ -77,7 +77,7 @@ func (c *verifyCmd) Run(p *program) error {
 // revocation asks the addresses that certificates name. Those of a sandbox are on this machine.
 func (c *verifyCmd) revocation(p *program) (*revocation.Collector, error) {
 	var from revocation.Source = revocation.NewFetcher(revocation.FetcherConfig{AllowPrivate: c.AllowPrivate})
-	if c.Trust == "" && !c.AllowPrivate {
+	if !c.AllowPrivate {
 		s, err := findSandbox(c.Sandbox)
 		if err != nil {
 			return nil, err
