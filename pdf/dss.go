@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 )
 
 // Material is what a document security store holds (ISO 32000-2, 12.8.4.3; EN
@@ -185,7 +186,8 @@ func (d *doc) eachStored(dss val, key string, left *int, f func(io.Reader) error
 // that is an object of its own stays as it is, since somebody else may use it
 // too, such as /VRI: the dictionary gets a copy with the new entries behind.
 func (u *update) fillStore(cat, dss val, arrays []*storeArray) error {
-	z := newDeflater()
+	z := deflaters.Get().(*deflater)
+	defer deflaters.Put(z)
 	made := "<</Type/DSS"
 	for _, a := range arrays {
 		if len(a.order) == 0 {
@@ -227,17 +229,17 @@ func (u *update) fillStore(cat, dss val, arrays []*storeArray) error {
 	return u.edits.set(cat, "DSS", refText(num, 0))
 }
 
-// deflater makes streams; one is enough, since it is large.
+// deflater makes streams. It is kept, since it has more than a megabyte.
 type deflater struct {
 	out bytes.Buffer
 	z   *zlib.Writer
 }
 
-func newDeflater() *deflater {
+var deflaters = sync.Pool{New: func() any {
 	d := &deflater{}
 	d.z = zlib.NewWriter(&d.out)
 	return d
-}
+}}
 
 // stream is the body of a stream object that decodes to data.
 func (d *deflater) stream(data []byte) ([]byte, error) {
@@ -249,6 +251,9 @@ func (d *deflater) stream(data []byte) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("compress into memory: %w", err)
+	}
+	if d.out.Cap() > maxScratch {
+		defer func() { d.out = bytes.Buffer{} }()
 	}
 	return fmt.Appendf(nil, "<</Filter/FlateDecode/Length %d>>\nstream\n%s\nendstream", d.out.Len(), d.out.Bytes()), nil
 }

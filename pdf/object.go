@@ -96,11 +96,22 @@ func (d *doc) loadOffset(off int64, num, gen, keep int) (*object, error) {
 
 // window calls parse with a growing piece of the file at off until it is long
 // enough. What parse reads is paid once per try, less than twice in all.
+// The piece is written over by the next call: parse keeps nothing of it, and
+// reads no other object.
 func (s *source) window(off int64, parse func(buf []byte, more bool) error) error {
 	for n := 1 << 10; ; n *= 8 {
 		n = min(n, s.max.ObjectBytes)
-		buf, err := s.at(off, n)
+		there, err := s.pay(off, n)
 		if err != nil {
+			return err
+		}
+		buf := s.scratch
+		if there > len(buf) {
+			if buf = make([]byte, there); there <= maxScratch {
+				s.scratch = buf
+			}
+		}
+		if buf, err = s.into(buf[:there], off); err != nil {
 			return err
 		}
 		more := off+int64(len(buf)) < s.size

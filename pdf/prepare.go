@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -145,8 +146,14 @@ func (p *Prepared) proveReadable(base io.ReaderAt, b Budget) error {
 // hashBuffer is large enough for the disk and small enough not to be noticed.
 const hashBuffer = 256 << 10
 
+// hashBuffers keeps buffers from one document to the next: to clear one costs
+// more than to hash a small document.
+var hashBuffers = sync.Pool{New: func() any { return new([hashBuffer]byte) }}
+
 func hashRange(w io.Writer, r io.ReaderAt, off, n int64) error {
-	buf := make([]byte, min(n, hashBuffer))
+	whole := hashBuffers.Get().(*[hashBuffer]byte)
+	defer hashBuffers.Put(whole)
+	buf := whole[:]
 	for n > 0 {
 		b := buf[:min(n, int64(len(buf)))]
 		if err := readFull(r, b, off); err != nil {

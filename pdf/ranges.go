@@ -29,7 +29,9 @@ func ByteRangeDigests(r io.ReaderAt, size int64, wants []RangeWant) ([][]byte, e
 	if err != nil {
 		return nil, err
 	}
-	buf := make([]byte, min(p.end, hashBuffer))
+	whole := hashBuffers.Get().(*[hashBuffer]byte)
+	defer hashBuffers.Put(whole)
+	buf := whole[:]
 	for pos := int64(0); pos < p.end; {
 		b := buf[:min(p.end-pos, int64(len(buf)))]
 		if err := readFull(r, b, pos); err != nil {

@@ -19,7 +19,11 @@ type source struct {
 	spans    int
 	entries  int
 	rowsLeft int
+	scratch  []byte // for window
 }
+
+// maxScratch is the largest window that is kept for the next object.
+const maxScratch = 64 << 10
 
 func newSource(r io.ReaderAt, size int64, b Budget) *source {
 	b = b.orDefault()

@@ -65,6 +65,7 @@ func (u *update) objects(w *writer) error {
 // write makes the update from the plan, and tells p where things are.
 func (u *signing) write(p *Prepared) error {
 	w := &writer{base: u.doc.s.size}
+	w.Grow(2*u.opts.Reserve + 4096) // most updates have no more beside the space
 	if err := u.objects(w); err != nil {
 		return err
 	}
