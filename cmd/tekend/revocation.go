@@ -44,21 +44,30 @@ func newCollector(cfg frontConfig, issuer *ca.Client, now func() time.Time, log 
 		}
 		fetcher.Roots = roots
 	}
-	ours := []string{c.PKIURL}
-	if c.PKIURL == "" {
-		u, err := url.Parse(cfg.PublicURL)
-		if err != nil || u.Host == "" {
-			return nil, usage("public_url is no address")
-		}
-		ours = nil
-		for _, scheme := range []string{"http", "https"} {
-			u.Scheme = scheme
-			ours = append(ours, strings.TrimSuffix(u.String(), "/")+"/pki")
-		}
+	ours, err := ourAddresses(cfg)
+	if err != nil {
+		return nil, err
 	}
 	return revocation.New(revocation.Config{
 		Source: &sources{ours: ours, issuer: issuer, Fetcher: revocation.NewFetcher(fetcher)}, Now: now, Log: log,
 	}), nil
+}
+
+// ourAddresses gives below what our certificates name their sources, without a slash at the end.
+func ourAddresses(cfg frontConfig) ([]string, error) {
+	if cfg.Revocation.PKIURL != "" {
+		return []string{cfg.Revocation.PKIURL}, nil
+	}
+	u, err := url.Parse(cfg.PublicURL)
+	if err != nil || u.Host == "" {
+		return nil, usage("public_url is no address")
+	}
+	var all []string
+	for _, scheme := range []string{"http", "https"} {
+		u.Scheme = scheme
+		all = append(all, strings.TrimSuffix(u.String(), "/")+"/pki")
+	}
+	return all, nil
 }
 
 // sources are our own ca for the addresses that we publish, and the network for all others. Going over the network to
