@@ -26,6 +26,7 @@ import (
 
 	"tekend/pdf"
 	"tekend/tsa"
+	"tekend/validate"
 )
 
 // Config says which service is asked and what is believed.
@@ -43,6 +44,10 @@ type Config struct {
 	// HTTP sends the requests; its redirects are never followed, since each carries the API key. Default: a client of
 	// its own which waits at most two minutes for the head of an answer.
 	HTTP *http.Client
+	// Revocation answers for certificates whose status does not come with a product: of the signer below B-LT, and of another
+	// authority's unit in a document time-stamp. *revocation.Collector is one that asks the addresses in certificates.
+	// Default: nobody is asked; below B-LT it is then the service alone that looked at the status, before it signed.
+	Revocation validate.Revoker
 	// PDF limits what reading a document may cost. Default: pdf.DefaultBudget.
 	PDF pdf.Budget
 }

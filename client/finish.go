@@ -49,8 +49,8 @@ func (v *Verdict) Error() string {
 // and judges the result as a stranger would before it gives it out. Equal arguments may be given again after a crash. It
 // embeds nothing into a document whose bytes are not those that were prepared, or into a space that is not the one of this
 // package: whoever gave us that would have the person sign over bytes that leave the end of the file, and with it what
-// the file shows, unsigned (specs/ades.md §10.4). Only a document time-stamp (B-LTA) asks somebody: the digest goes to
-// Config.TSA. Errors: bad_preparation, document_changed, document, bad_product, signature_too_large, time_stamp, not_passed.
+// the file shows, unsigned (specs/ades.md §10.4). Only a document time-stamp (B-LTA) asks somebody, Config.TSA,
+// by a digest, and Config.Revocation whom it asks. Errors: bad_preparation, document_changed, document, bad_product, signature_too_large, time_stamp, not_passed.
 func (c *Client) Finish(ctx context.Context, document io.ReaderAt, size int64, p *Preparation, got *Product) (*Signed, error) {
 	if err := p.check(); err != nil {
 		return nil, err
@@ -166,10 +166,10 @@ func (c *Client) stamp(ctx context.Context, r *io.SectionReader, p *Preparation,
 	}
 }
 
-// options of our own check: what levels from B-LT on promise is that nothing is asked. Below, the service has looked at the
-// revocation of the certificate before it signed; who wants to look again has the signer's certificate.
+// options of our own check. Levels from B-LT on are judged by what the product itself holds, whoever is asked besides.
 func (c *Client) options(p *Preparation, at time.Time) validate.Options {
-	o := validate.Options{Roots: c.cfg.Roots, At: at, PDF: c.cfg.PDF, NoRevocation: !atLeast(p.Level, "B-LT")}
+	o := validate.Options{Roots: c.cfg.Roots, At: at, PDF: c.cfg.PDF, Revocation: c.cfg.Revocation}
+	o.NoRevocation = o.Revocation == nil && !atLeast(p.Level, "B-LT")
 	if p.PDF != nil {
 		o.Only = []string{p.PDF.FieldName} // earlier signatures are not ours to judge
 	}

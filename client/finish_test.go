@@ -2,7 +2,9 @@ package client_test
 
 import (
 	"bytes"
+	"context"
 	"crypto"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"tekend/certs"
 	"tekend/client"
 	"tekend/cms"
 	"tekend/pdf"
@@ -82,6 +85,45 @@ func TestASecondSignature(t *testing.T) {
 		check(t, err)
 		if rep.Indication != validate.TotalPassed || len(rep.Signatures) != n+1 {
 			t.Fatalf("%d: %s %+v", n, rep.Indication, rep.Signatures)
+		}
+	}
+}
+
+// lists answers from the list of a root, for every certificate.
+type lists struct{ der []byte }
+
+func (l lists) Status(_ context.Context, cert, issuer *x509.Certificate, _ time.Time) (*certs.Status, error) {
+	list, err := certs.ReadCRL(l.der)
+	if err != nil {
+		return nil, err
+	}
+	s, err := list.Status(cert, issuer)
+	return &s, err
+}
+
+// TestAnotherTimeStampingAuthority: the document time-stamp may come from anybody whose root is trusted. What is known of his unit does
+// not come with the product.
+func TestAnotherTimeStampingAuthority(t *testing.T) {
+	w, other := newWorld(t), newWorld(t)
+	w.roots.AddCert(other.root)
+	_, crls := other.status(t)
+	cfg := client.Config{BaseURL: "http://127.0.0.1:1", Key: apiKey, TSA: other.tsaURL, Roots: w.roots, Now: time.Now}
+	doc := sample(t, "libreoffice-writer.pdf")
+	for _, asks := range []bool{true, false} {
+		if cfg.Revocation = nil; asks {
+			cfg.Revocation = lists{crls[0]}
+		}
+		c, err := client.New(cfg)
+		check(t, err)
+		p := prepare(t, c, doc, client.Options{Level: "B-LTA"})
+		s, err := c.Finish(t.Context(), doc, doc.Size(), p, w.sign(t, p, lies{}))
+		if asks {
+			check(t, err)
+			if s.Level != "B-LTA" {
+				t.Error(s.Level)
+			}
+		} else if codeOf(err) != client.CodeNotPassed {
+			t.Errorf("%v", err)
 		}
 	}
 }
