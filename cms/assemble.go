@@ -2,10 +2,15 @@
 // this service needs: PAdES and CAdES baseline (EN 319 142-1, EN 319 122-1) and
 // RFC 3161 time-stamp tokens.
 //
-// Writing has two phases, because the key is elsewhere: [SignedAttributes]
-// gives the bytes whose digest is to be signed, [Assemble] puts the value in,
-// after it has verified it. Reading ([Parse], [SignerInfo.VerifyValue]) works
-// on bytes that nobody vouches for, within a [Budget], without recursion, and
+// Writing has two phases, because the key is elsewhere: [SignedAttributes] or
+// [Algorithm.CAdESAttributes] gives the bytes whose digest is to be signed,
+// [Assemble] puts the value in, after it has verified it; [Frame] does so round a
+// content of any size. Validation data and archive time-stamps come with the
+// [Parts], or later with [AddValidationData] and [AddArchiveTimeStamp]: what is
+// signed or stamped is never encoded a second time.
+//
+// Reading ([Parse], [ParseAt], [SignerInfo.VerifyValue], [VerifyArchive]) works on
+// bytes that nobody vouches for, within a [Budget], without recursion, and
 // hashes what it found, never what it would have written.
 package cms
 

@@ -2,6 +2,7 @@ package cms
 
 import (
 	"io"
+	"slices"
 
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
@@ -41,14 +42,18 @@ func ParseAt(r io.ReaderAt, size int64, b Budget) (*SignedData, error) {
 	if err != nil {
 		return nil, err
 	}
-	tail, err := read(r, span{octets.end, size}, b)
+	// The same with an empty content: every other element is as it stands.
+	body := slices.Concat(head[data.from:algs.end],
+		element(casn1.SEQUENCE, head[contentKind.from:contentKind.end], element(context(0), element(casn1.OCTET_STRING))))
+	oid, rest := head[kind.from:kind.end], span{octets.end, size}
+	n := int64(len(body)) + rest.end - rest.from
+	inner := appendHeader(nil, casn1.SEQUENCE, n)
+	outer := appendHeader(nil, context(0), int64(len(inner))+n)
+	start := appendHeader(nil, casn1.SEQUENCE, int64(len(oid)+len(outer)+len(inner))+n)
+	der, err := read(r, rest, b, start, oid, outer, inner, body) // the largest part is in memory once
 	if err != nil {
 		return nil, err
 	}
-	// The same with an empty content: every other element is as it stands.
-	hollow := element(casn1.SEQUENCE, head[contentKind.from:contentKind.end], element(context(0), element(casn1.OCTET_STRING)))
-	der := element(casn1.SEQUENCE, head[kind.from:kind.end],
-		element(context(0), element(casn1.SEQUENCE, head[data.from:algs.end], hollow, tail)))
 	sd, err := Parse(der, b)
 	if err != nil {
 		return nil, err
@@ -60,14 +65,16 @@ func ParseAt(r io.ReaderAt, size int64, b Budget) (*SignedData, error) {
 // span is a stretch of a file.
 type span struct{ from, end int64 }
 
-// read reads a stretch within the budget.
-func read(r io.ReaderAt, s span, b Budget) ([]byte, error) {
+// read reads a stretch within the budget, behind what is given.
+func read(r io.ReaderAt, s span, b Budget, before ...[]byte) ([]byte, error) {
 	n := s.end - s.from
 	if n > int64(b.Bytes) {
 		return nil, errf(CodeTooLarge, "%d bytes beside the content, at most %d", n, b.Bytes)
 	}
-	buf := make([]byte, n)
-	if m, err := r.ReadAt(buf, s.from); err != nil && (err != io.EOF || int64(m) < n) {
+	front := slices.Concat(before...)
+	buf := make([]byte, int64(len(front))+n)
+	copy(buf, front)
+	if m, err := r.ReadAt(buf[len(front):], s.from); err != nil && (err != io.EOF || int64(m) < n) {
 		return nil, err
 	}
 	return buf, nil

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/rand"
+	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +13,9 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
 
+	"tekend/certs"
 	"tekend/cms"
+	"tekend/pdf"
 	"tekend/validate"
 )
 
@@ -178,4 +182,54 @@ func FuzzCMS(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestHostileCAdESCosts: files as large as they may be, of what is looked at.
+func TestHostileCAdESCosts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: files of 30 MB are made")
+	}
+	w := newWorld(t, "P-256")
+	bt := w.cades(t, nil)
+	numbered := func(n int, size int) [][]byte {
+		var out [][]byte
+		for i := range n {
+			out = append(out, build(t, func(b *cryptobyte.Builder) {
+				b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+					b.AddASN1Int64(int64(i))
+					b.AddASN1OctetString(make([]byte, size))
+				})
+			}))
+		}
+		return out
+	}
+	// One list of the issuing CA, of half a million entries, under four archive
+	// time-stamps: each is over all of it.
+	entries := make([]certs.Revoked, 500_000)
+	for i := range entries {
+		entries[i] = certs.Revoked{Serial: new(big.Int).Lsh(big.NewInt(int64(i+1)), 90), At: w.from}
+	}
+	data := w.data(t)
+	data.OCSPs = nil
+	data.CRLs = append(data.CRLs, w.crl(t, w.issuing, w.at(1), w.at(86400), entries...))
+	chain := withData(bt, data)
+	for i := range 4 {
+		chain = w.archive(t, chain, text, w.at(i+3))
+	}
+	for name, p := range map[string]cms.Parts{
+		"a list of half a million": chain,
+		"30 000 lists":             withData(bt, pdf.Material{CRLs: numbered(30_000, 900)}),
+		"30 000 certificates":      withData(bt, pdf.Material{Certificates: numbered(30_000, 900)}),
+		"40 000 answers":           withData(bt, pdf.Material{OCSPs: numbered(40_000, 600)}),
+	} {
+		before, after, err := cms.Frame(p, int64(len(text)))
+		check(t, err)
+		der := slices.Concat(before, text, after)
+		cost(t, name, func() {
+			rep := w.askCMS(t, file{der: der}, w.at(60), nil)
+			if got := rep.Signatures[0]; (got.Level == "B-LTA") != (len(p.Archive) > 0) {
+				t.Errorf("%s: %v %q %v", name, got.Indication, got.Level, got.Reasons)
+			}
+		})
+	}
 }
