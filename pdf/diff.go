@@ -119,6 +119,9 @@ func (f *differ) at(i int) *doc {
 
 // revision is the index of the newest section of the revision that ends at end; -1 with an error.
 func (f *differ) revision(end int64) (int, error) {
+	if end < 1 || end > f.d.s.size {
+		return -1, errf(CodeNotARevision, "no revision ends at %d", end)
+	}
 	i, err := (&history{doc: f.d}).revision(end)
 	if err == nil && i < 0 {
 		err = errf(CodeNotARevision, "no revision ends at %d", end)
@@ -142,6 +145,8 @@ type comparison struct {
 	form   *formMap // of the signed revision, when it was asked for
 	// changed are the objects that a later revision defines otherwise, by number.
 	changed map[int]*redefined
+	// overridden are those of them that exist in the signed revision, with another value.
+	overridden map[int]bool
 
 	level     ChangeLevel
 	forbidden bool
@@ -152,12 +157,11 @@ type comparison struct {
 type redefined struct {
 	was, is entry
 	same    bool // the values are equal
-	known   bool // same was computed
 }
 
 // against gives the changes since the revision with section i.
 func (f *differ) against(i int, end int64) (Changes, error) {
-	c := &comparison{f: f, old: f.at(i), i: i, end: end, level: ChangesNone, changed: make(map[int]*redefined)}
+	c := &comparison{f: f, old: f.at(i), i: i, end: end, level: ChangesNone, changed: make(map[int]*redefined), overridden: make(map[int]bool)}
 	if err := c.whole(); err != nil {
 		return Changes{}, err
 	}
@@ -167,10 +171,11 @@ func (f *differ) against(i int, end int64) (Changes, error) {
 		}
 	}
 	for k := i - 1; k >= 0 && c.level < ChangesOther; k-- {
-		if err := c.take(k); err != nil {
+		touched, err := c.take(k)
+		if err != nil {
 			return Changes{}, err
 		}
-		if err := c.judge(k); err != nil {
+		if err := c.judge(k, touched); err != nil {
 			return Changes{}, err
 		}
 	}
@@ -266,10 +271,11 @@ func (sec *section) end() int64 {
 	return sec.trailer.o.off + int64(len(sec.trailer.o.buf))
 }
 
-// take brings changed from the revision k+1 to k.
-func (c *comparison) take(k int) error {
+// take brings changed from the revision k+1 to k, and gives the numbers that it defines anew.
+func (c *comparison) take(k int) ([]int, error) {
 	now := c.f.at(k)
-	return c.f.d.s.rowsAt(c.f.d.secs[k], func(num int, _ entry) error {
+	var touched []int
+	err := c.f.d.s.rowsAt(c.f.d.secs[k], func(num int, _ entry) error {
 		if c.f.used[num] == nil {
 			return nil // the same in all revisions, see scan
 		}
@@ -281,14 +287,17 @@ func (c *comparison) take(k int) error {
 		if err != nil {
 			return err
 		}
-		was, is = was.there(), is.there()
-		if was == is {
+		if was, is = was.there(), is.there(); was == is {
 			delete(c.changed, num)
+			delete(c.overridden, num)
 		} else if r := c.changed[num]; r == nil || r.is != is {
 			c.changed[num] = &redefined{was: was, is: is}
+			touched = append(touched, num)
 		}
 		return nil
 	})
+	slices.Sort(touched)
+	return slices.Compact(touched), err
 }
 
 // there makes one of all the ways to say that there is no object.

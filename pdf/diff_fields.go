@@ -58,7 +58,9 @@ func (p *pairing) oldField(a, b *object, info fieldInfo) error {
 		return nil // it stays unexplained
 	}
 	p.explain(num, fieldUse)
-	p.filled(num, info)
+	if err := p.filled(num, info); err != nil {
+		return err
+	}
 	return p.keys(a.val(), b.val(), func(key string, x, y val) error {
 		same, err := p.s.equal(x, y)
 		if err != nil {
@@ -83,11 +85,12 @@ func (p *pairing) oldField(a, b *object, info fieldInfo) error {
 }
 
 // filled notes that a field was filled, which an earlier signature can forbid.
-func (p *pairing) filled(num int, info fieldInfo) {
+func (p *pairing) filled(num int, info fieldInfo) error {
 	p.change(ChangesFormFilling)
 	if p.rights.locked(info.name) {
 		p.refuse("field_locked", num)
 	}
+	return p.s.work(p.rights.names)
 }
 
 // fieldUse are the ways to a field or widget: form, pages, structure, and actions and annotations that name it.
@@ -179,7 +182,9 @@ func (p *pairing) oldLook(a, b *object, l look) error {
 	case a.data == 0 || b.data == 0:
 		return nil
 	}
-	p.filled(a.num, l.field)
+	if err := p.filled(a.num, l.field); err != nil {
+		return err
+	}
 	p.explain(a.num, only(l.from, l.key))
 	if l.dict {
 		return p.looks(a.val(), b.val(), a.num)

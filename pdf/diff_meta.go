@@ -97,7 +97,7 @@ func (p *pairing) metadata(a, b val) error {
 		return err
 	}
 	same, err := p.s.equal(v, w)
-	if err != nil || same && (w.kind() != kRef || !p.overridden(int(w.n.num))) {
+	if err != nil || same && (w.kind() != kRef || !p.overridden[int(w.n.num)]) {
 		return err
 	}
 	p.change(ChangesLTA)

@@ -4,6 +4,7 @@ package pdf
 type rights struct {
 	p     int // the strictest level of DocMDP or of a lock; 0 = none says
 	locks []fieldLock
+	names int // in locks, and their number
 }
 
 // certified: a signature says how far the document may change.
@@ -88,6 +89,9 @@ func (c *comparison) lock(v val) error {
 	l, err := c.old.lockOf(v)
 	if err != nil {
 		return err
+	}
+	if c.rights.names += 1 + len(l.names); c.rights.names > c.f.d.s.max.Values {
+		return errf(CodeTooManyObjects, "more than %d names of locked fields", c.f.d.s.max.Values)
 	}
 	p, err := c.old.intOf(v, "P")
 	if err != nil {

@@ -22,15 +22,19 @@ type pairing struct {
 	lists   map[int]bool // arrays of annotations that were compared
 }
 
-// judge compares with the revision that has section k.
-func (c *comparison) judge(k int) error {
+// judge compares with the revision that has section k, which defined the numbers in touched.
+func (c *comparison) judge(k int, touched []int) error {
 	p := &pairing{comparison: c, s: c.f.d.s, now: c.f.at(k), explained: make(map[int]bool),
 		widgets: make(map[int]int), seen: make(map[int]bool), lists: make(map[int]bool)}
 	if sec := c.f.d.secs[k]; sec.hybrid != nil && !sec.copied {
 		// Readers disagree which half of it counts.
 		p.other("hybrid_section", 0)
 	}
-	if err := p.sort(); err != nil {
+	if err := p.sort(touched); err != nil {
+		return err
+	}
+	// The steps that follow go through all changes, also those of revisions before.
+	if err := p.s.work(valueSteps * len(c.overridden)); err != nil {
 		return err
 	}
 	for _, step := range []func() error{p.trailers, p.roots, p.objects, p.rest} {
@@ -41,26 +45,37 @@ func (c *comparison) judge(k int) error {
 	return nil
 }
 
-// sort finds the objects that were written again as they were, and those that were taken away.
-func (p *pairing) sort() error {
-	for _, num := range slices.Sorted(maps.Keys(p.changed)) {
+// sort finds among new definitions those of objects that were taken away, of new ones that an old one knew already, and of
+// those that are what they were.
+func (p *pairing) sort(touched []int) error {
+	for _, num := range touched {
 		r := p.changed[num]
 		switch {
-		case r.was.kind == entryNone || r.known:
+		case r.was.kind == entryNone:
+			// A reference that meant nothing when it was signed means something now.
+			u := p.f.used[num]
+			if u.full || slices.ContainsFunc(u.uses, func(w use) bool { return w.sec >= p.i }) {
+				p.other("reference_filled", num)
+			}
+			continue
 		case r.is.kind == entryNone:
 			p.other("object_freed", num)
+			continue
 		case r.was.generation() != r.is.generation():
 			p.other("object_generation", num)
-		default:
-			var err error
-			if r.same, err = p.sameObject(num, r); err != nil {
-				return err
-			}
-			if err = p.container(num, r); err != nil {
-				return err
-			}
+			continue
 		}
-		r.known = true
+		var err error
+		if r.same, err = p.sameObject(num, r); err != nil {
+			return err
+		}
+		if delete(p.overridden, num); r.same {
+			continue
+		}
+		p.overridden[num] = true
+		if err = p.container(num, r); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -68,9 +83,6 @@ func (p *pairing) sort() error {
 // container refuses another object stream in the place of one: the objects in it would change, and their rows would not. It is
 // asked for apart from roles, because the same stream can have a role too.
 func (p *pairing) container(num int, r *redefined) error {
-	if r.same {
-		return nil
-	}
 	o, err := p.old.load(num, r.was.generation())
 	if err != nil || o.data == 0 {
 		return err
@@ -82,12 +94,6 @@ func (p *pairing) container(num int, r *redefined) error {
 	return err
 }
 
-// overridden says whether num exists in both revisions, with different values.
-func (p *pairing) overridden(num int) bool {
-	r := p.changed[num]
-	return r != nil && r.was.kind != entryNone && !r.same
-}
-
 // fresh says whether num is no object of the signed revision.
 func (p *pairing) fresh(num int) bool {
 	r := p.changed[num]
@@ -96,7 +102,7 @@ func (p *pairing) fresh(num int) bool {
 
 // explain allows the change of an object that exists, when each way to it is one of those that ok knows.
 func (p *pairing) explain(num int, ok func(use) bool) {
-	if !p.overridden(num) {
+	if !p.overridden[num] {
 		return
 	}
 	p.explained[num] = true
@@ -332,8 +338,8 @@ func (p *pairing) sigFlags(v, w val) error {
 // fields and their appearances.
 func (p *pairing) objects() error {
 	var left []int
-	for _, num := range slices.Sorted(maps.Keys(p.changed)) {
-		if !p.overridden(num) || p.explained[num] {
+	for _, num := range slices.Sorted(maps.Keys(p.overridden)) {
+		if p.explained[num] {
 			continue
 		}
 		o, err := p.old.load(num, p.changed[num].was.generation())
@@ -363,22 +369,11 @@ func (p *pairing) objects() error {
 	return p.oldFields(left)
 }
 
-// rest is everything that was not explained, and new objects that an old one knew already.
+// rest is everything that was not explained.
 func (p *pairing) rest() error {
-	for _, num := range slices.Sorted(maps.Keys(p.changed)) {
-		if p.overridden(num) {
-			if !p.explained[num] {
-				p.other("object_overridden", num)
-			}
-			continue
-		}
-		if !p.fresh(num) {
-			continue
-		}
-		// A reference that meant nothing when it was signed means something now.
-		u := p.f.used[num]
-		if u.full || slices.ContainsFunc(u.uses, func(w use) bool { return w.sec >= p.i }) {
-			p.other("reference_filled", num)
+	for _, num := range slices.Sorted(maps.Keys(p.overridden)) {
+		if !p.explained[num] {
+			p.other("object_overridden", num)
 		}
 	}
 	return nil

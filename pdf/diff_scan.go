@@ -105,8 +105,13 @@ func (s *source) rowsAt(sec *section, f func(num int, e entry) error) error {
 }
 
 func (s *source) tableRows(sec *section, f func(num int, e entry, err error) error) error {
+	c := &cursor{s: s}
 	for _, sp := range sec.spans {
-		c := &cursor{s: s, off: sp.pos}
+		if i := sp.pos - c.off; i >= 0 && i <= int64(len(c.buf)) {
+			c.i = int(i) // short spans stand beside each other
+		} else {
+			c = &cursor{s: s, off: sp.pos}
+		}
 		for i := range sp.count {
 			b, err := c.fill(rowLen)
 			if err != nil {
@@ -173,7 +178,7 @@ func (w *scanner) row(num int, e entry) error {
 	if e.kind < entryOffset {
 		return nil
 	}
-	if now, err := w.view.find(num); err != nil || now != e {
+	if live, err := w.live(num, e); err != nil || !live {
 		return err // overridden before it was signed
 	}
 	var err error
@@ -187,6 +192,22 @@ func (w *scanner) row(num int, e entry) error {
 		return nil
 	}
 	return err
+}
+
+// live says whether the row e of the section is the one that counts. Without a newer row for the number it is, which the spans
+// tell without reading a row.
+func (w *scanner) live(num int, e entry) (bool, error) {
+	simple := true
+	newer := w.view.secs[:len(w.view.secs)-(len(w.f.d.secs)-w.sec)+1] // and the section itself
+	for _, sec := range newer {
+		_, _, has := sec.row(num)
+		simple = simple && sec.hybrid == nil && (!has || sec == w.f.d.secs[w.sec])
+	}
+	if err := w.f.d.s.work(len(newer)); err != nil || simple {
+		return simple, err
+	}
+	now, err := w.view.find(num)
+	return now == e, err
 }
 
 // offset reads an object of its own.
@@ -296,6 +317,7 @@ func (w *scanner) refs(v val, from int, elem bool) error {
 	case kRef:
 		if u := w.f.used[int(v.n.num)]; u != nil {
 			u.add(use{path: w.path(), elem: elem, from: from, sec: w.sec})
+			return w.f.d.s.work(valueSteps + len(u.uses))
 		}
 	case kArray:
 		for i := range v.n.kids {
