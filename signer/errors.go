@@ -154,6 +154,7 @@ var samErrors = map[string]*Error{
 	sam.CodeSuspended:          ErrSuspended,
 	sam.CodeAttributesRefused:  ErrRefused,
 	sam.CodeHashOrdersRefused:  ErrHashesRefused,
+	sam.CodeKeyTypeEnded:       ErrIssuing.with("new keys of the configured kind are not certified any more; the operators must configure another kind"),
 	sam.CodeTimeStampRequired:  ErrTSA,
 	sam.CodeBurnt:              ErrOutcome,
 	sam.CodeNotAuthorized:      ErrSessionOver,

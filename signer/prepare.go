@@ -71,6 +71,10 @@ func (s *Service) prepareDocument(ctx context.Context, rec *Record, d *Document,
 	if err != nil {
 		return nil, ErrDigestAlg.because(err)
 	}
+	// The SAM is the judge of this too; here it is said before the person is asked.
+	if err := certs.CheckAlgorithm(alg.X509(), who.leaf.PublicKey, s.now()); err != nil {
+		return nil, ErrCertificate.with("the algorithm of the person's key is not accepted any more").because(err)
+	}
 	w, digest := &Work{}, d.Digest
 	switch {
 	case rec.Progress.Hashes:
