@@ -1,0 +1,122 @@
+package pdf
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	amountField = "<</Type/Annot/Subtype/Widget/FT/Tx/T(Amount)/V(100 EUR)/DA(/F1 12 Tf 0 g)/F 4/Rect[20 100 120 120]/P 3 0 R/AP<</N 11 0 R>>>>"
+	soundPage   = "<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Resources<</Font<</F1 5 0 R>>/XObject<</X1 10 0 R>>>>/Contents 4 0 R/Annots[6 0 R 7 0 R 9 0 R]>>"
+	soundForm   = "<</Fields[6 0 R 7 0 R 9 0 R]/SigFlags 3>>"
+	newLook     = "<</Type/XObject/Subtype/Form/BBox[0 0 100 20]/Length 1>>\nstream\nx\nendstream"
+	oneDER      = "<</Length 3>>\nstream\n0\x01\x00\nendstream"
+)
+
+func soundCatalog(more string) string {
+	return "<</Type/Catalog/Pages 2 0 R/AcroForm 14 0 R" + more + ">>"
+}
+
+// TestWhatIsAllowed: each kind of change of the list, alone, has its level and is permitted where it should be.
+func TestWhatIsAllowed(t *testing.T) {
+	sound, err := maker.Sound()
+	if err != nil {
+		t.Fatal(err)
+	}
+	certified := make([][]byte, 4)
+	for p := 1; p <= 3; p++ {
+		if certified[p], err = maker.Certified(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const perms = "/Perms<</DocMDP 8 0 R>>"
+	xmp := func(s string) string {
+		return "<</Type/Metadata/Subtype/XML/Length " + itoa(int64(len(s))) + ">>\nstream\n" + s + "\nendstream"
+	}
+	note := map[int]string{20: "<</Type/Annot/Subtype/Text/Contents(x)/Rect[1 1 9 9]>>", 3: strings.Replace(soundPage, "9 0 R]", "9 0 R 20 0 R]", 1)}
+	value := map[int]string{6: strings.NewReplacer("(100 EUR)", "(999 EUR)", "/N 11", "/N 20").Replace(amountField), 20: newLook}
+	const vri = "/VRI<</0123456789ABCDEF0123456789ABCDEF01234567<</Cert[21 0 R]/TU(D:20261124)>>>>"
+	for name, c := range map[string]struct {
+		base    []byte
+		objects map[int]string
+		level   ChangeLevel
+		reasons string // "" = permitted
+	}{
+		"the same catalog, otherwise spelt":       {sound, map[int]string{1: "<< /AcroForm 14 0 R /P#61ges 2 0 R /Lang null /Type /Catalog >>"}, ChangesNone, ""},
+		"objects that nobody has":                 {sound, map[int]string{20: "<</A 4 0 R>>", 21: "(x)"}, ChangesNone, ""},
+		"information":                             {sound, map[int]string{13: "<</Title(Another)/ModDate(D:20261124)>>"}, ChangesLTA, ""},
+		"metadata":                                {sound, map[int]string{1: soundCatalog("/Metadata 20 0 R"), 20: xmp("<?xpacket?><x:a xmlns:x='y'><b/>&amp;</x:a>")}, ChangesLTA, ""},
+		"metadata, two roots":                     {sound, map[int]string{1: soundCatalog("/Metadata 20 0 R"), 20: xmp("<a/><b/>")}, ChangesOther, "metadata 20"},
+		"metadata, too deep":                      {sound, map[int]string{1: soundCatalog("/Metadata 20 0 R"), 20: xmp(strings.Repeat("<a>", 200) + strings.Repeat("</a>", 200))}, ChangesOther, "metadata 20"},
+		"version and extensions":                  {sound, map[int]string{1: soundCatalog("/Version/2.0/Extensions<</ESIC<</BaseVersion/1.7/ExtensionLevel 2>>>>/MarkInfo<</Marked false>>")}, ChangesLTA, ""},
+		"validation data":                         {certified[1], map[int]string{1: soundCatalog(perms + "/DSS 20 0 R"), 20: "<</Type/DSS/Certs[21 0 R]/CRLs 22 0 R" + vri + ">>", 21: oneDER, 22: "[21 0 R]"}, ChangesLTA, ""},
+		"a value":                                 {sound, value, ChangesFormFilling, ""},
+		"a value, P = 2":                          {certified[2], value, ChangesFormFilling, ""},
+		"a value, P = 1":                          {certified[1], value, ChangesFormFilling, "not_allowed_by_certification"},
+		"a value and its appearance in its place": {sound, map[int]string{6: strings.Replace(amountField, "100", "999", 1), 11: newLook}, ChangesFormFilling, ""},
+		"print and lock":                          {sound, map[int]string{6: strings.Replace(amountField, "/F 4", "/F 132", 1)}, ChangesFormFilling, ""},
+		"a new field without signature":           {sound, map[int]string{14: strings.Replace(soundForm, "9 0 R]", "9 0 R 20 0 R]", 1), 20: "<</FT/Sig/T(Third)/Type/Annot/Subtype/Widget/Rect[0 0 0 0]>>"}, ChangesFormFilling, ""},
+		"a new field of an old name":              {sound, map[int]string{14: strings.Replace(soundForm, "9 0 R]", "9 0 R 20 0 R]", 1), 20: "<</FT/Sig/T(Amount)/Type/Annot/Subtype/Widget/Rect[0 0 0 0]>>"}, ChangesOther, "field_name 20"},
+		"a note, P = 3":                           {certified[3], note, ChangesAnnotations, ""},
+		"a note, P = 2":                           {certified[2], note, ChangesAnnotations, "not_allowed_by_certification"},
+		"a note":                                  {sound, note, ChangesAnnotations, "not_allowed_by_certification"},
+		"a default colour beside text":            {sound, map[int]string{14: strings.Replace(soundForm, "/SigFlags", "/DA(/Helv 0 Tf 0 g )/DR<</Font<</Helv<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>>>>>/SigFlags", 1)}, ChangesFormFilling, ""},
+	} {
+		doc := revise(t, c.base, c.objects)
+		got, err := Differences(bytes.NewReader(doc), int64(len(doc)), int64(len(c.base)), Budget{})
+		if err != nil || got.Level != c.level || got.Permitted != (c.reasons == "") || strings.Join(got.Reasons, " ") != c.reasons {
+			t.Errorf("%s: %+v %v, want %v %q", name, got, err, c.level, c.reasons)
+		}
+	}
+}
+
+// TestEveryRevisionCounts: what one revision changed and the next one changed back is a change; a later revision may go on with
+// what an earlier one added.
+func TestEveryRevisionCounts(t *testing.T) {
+	sound, err := maker.Sound()
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := int64(len(sound))
+	ask := func(doc []byte) Changes {
+		t.Helper()
+		c, err := Differences(bytes.NewReader(doc), int64(len(doc)), end, Budget{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	d, err := open(bytes.NewReader(sound), end, Budget{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, _ := bodyOf(t, d, sound, 4)
+	there := revise(t, sound, map[int]string{4: newLook})
+	back := revise(t, there, map[int]string{4: content})
+	if c := ask(back); c.Level != ChangesOther || !slices.Contains(c.Reasons, "object_overridden 4") {
+		t.Errorf("there and back: %+v", c)
+	}
+	first := revise(t, sound, map[int]string{1: soundCatalog("/DSS 20 0 R"), 20: "<</Certs[21 0 R]>>", 21: oneDER})
+	second := revise(t, first, map[int]string{20: "<</Certs[21 0 R 22 0 R]>>", 22: oneDER})
+	third := revise(t, second, map[int]string{1: soundCatalog("/DSS 23 0 R"), 20: "(gone)", 23: "<</Certs[22 0 R]>>"})
+	for _, doc := range [][]byte{first, second, third} {
+		if c := ask(doc); c.Level != ChangesLTA || !c.Permitted {
+			t.Errorf("validation data: %+v", c)
+		}
+	}
+	// Against the revision with the store, its list became shorter, and moved.
+	c, err := Differences(bytes.NewReader(third), int64(len(third)), int64(len(second)), Budget{})
+	if err != nil || c.Level != ChangesLTA || !c.Permitted {
+		t.Errorf("a shorter list: %+v %v", c, err)
+	}
+	gone := revise(t, second, map[int]string{1: soundCatalog("")})
+	if c, err := Differences(bytes.NewReader(gone), int64(len(gone)), int64(len(second)), Budget{}); err != nil || c.Level != ChangesOther {
+		t.Errorf("the store is gone: %+v %v", c, err)
+	}
+	stream := revise(t, second, map[int]string{21: "<</Length 3>>\nstream\n0\x01\x01\nendstream"})
+	if c, err := Differences(bytes.NewReader(stream), int64(len(stream)), int64(len(second)), Budget{}); err != nil || c.Level != ChangesOther {
+		t.Errorf("a stream of the store is another: %+v %v", c, err)
+	}
+}
