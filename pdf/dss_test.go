@@ -225,6 +225,11 @@ func TestValidationDataOfEachRevision(t *testing.T) {
 	if _, _, err := ValidationData(r, size, []int64{int64(len(one)) - 9}, Budget{}); code(err) != CodeTruncated {
 		t.Errorf("a place where no revision ends: %v", err)
 	}
+	for _, end := range []int64{0, -7, size + 1} {
+		if _, _, err := ValidationData(r, size, []int64{end}, Budget{}); code(err) != CodeNotARevision {
+			t.Errorf("%d is no place in the file: %v", end, err)
+		}
+	}
 	broken := classic(storeOf("<</Certs[23 0 R 20 0 R null]>>"))
 	if list, bad, err := ValidationData(bytes.NewReader(broken), int64(len(broken)), []int64{int64(len(broken))}, Budget{}); err != nil || bad != 2 || len(list[0].Certificates) != 1 {
 		t.Error(list, bad, err)

@@ -89,6 +89,9 @@ func (h *history) form(i int) (*form, error) {
 // startxref, an offset in the chain, %%EOF and white space; its sections are
 // inside, and those of later revisions are not.
 func (h *history) revision(end int64) (int, error) {
+	if end < 1 || end > h.doc.s.size {
+		return -1, errf(CodeNotARevision, "no revision ends at %d", end)
+	}
 	start, err := h.doc.s.tail(end, true)
 	if err != nil {
 		return -1, err
