@@ -19,8 +19,9 @@ const SignedDataNotFound = "SIGNED_DATA_NOT_FOUND"
 
 // Limits of what one CMS may make us look at, beside those of evidence.go.
 const (
-	maxArchives   = 64  // in the whole file: each hashes all certificates and answers once
-	maxFileStamps = 128 // time-stamps in the whole file: each is a signature to verify
+	maxArchives   = 64        // archive time-stamps in the whole file
+	maxArchived   = 512 << 20 // bytes that they are over, all together; each hashes what is beside the content
+	maxFileStamps = 128       // time-stamps in the whole file: each is a signature to verify
 )
 
 // Data is the content of a detached signature: the bytes, or their digests. For
@@ -47,8 +48,8 @@ type signatures struct {
 	holds  []id            // certificates and answers of the SignedData itself
 	inside map[*token][]id // what a token is and holds
 	pdf    bool            // Data.PDF
-	// archives counts the archive time-stamps of the file.
-	archives int
+	// archives counts the archive time-stamps of the file, of which there may be most.
+	archives, most int
 }
 
 // signer is one SignerInfo.
@@ -97,6 +98,7 @@ func CMS(ctx context.Context, sig io.ReaderAt, size int64, data Data, o Options)
 		sd.SignerInfos = sd.SignerInfos[:o.MaxSignatures]
 	}
 	f := &signatures{document: document{ctx: ctx, o: o, e: newEvidence(o)}, inside: map[*token][]id{}, pdf: data.PDF}
+	f.most = int(min(maxArchives, maxArchived/max(size-sd.ContentSize, 1)))
 	if err := f.all(sd, data); err != nil {
 		return nil, err
 	}
@@ -165,11 +167,11 @@ func (f *signatures) take(sd *cms.SignedData) {
 			}
 		}
 		for _, der := range si.ArchiveTimeStamps() {
-			if f.archives++; f.archives <= maxArchives {
+			if f.archives++; f.archives <= f.most {
 				s.archives = append(s.archives, &archive{token: f.stampIn(der, it)})
 			}
 		}
-		s.more = f.archives > maxArchives || len(f.inside) > maxFileStamps
+		s.more = f.archives > f.most || len(f.inside) > maxFileStamps
 		f.items, f.list = append(f.items, it), append(f.list, s)
 	}
 }

@@ -216,6 +216,20 @@ func TestHostileCAdESCosts(t *testing.T) {
 	for i := range 4 {
 		chain = w.archive(t, chain, text, w.at(i+3))
 	}
+	w.now = w.at(20) // the unit's clock goes on
+	// Attributes that nobody signed, under as many archive time-stamps as are looked
+	// at and more.
+	flood := w.forgeCMS(t, nil, func(f *frame) {
+		f.unsigned = append(f.unsigned, attribute(t, cms.OIDSignaturePolicyStore, build(t, func(b *cryptobyte.Builder) { b.AddASN1OctetString(make([]byte, 28<<20)) })))
+		for range 60 {
+			f.unsigned = append(f.unsigned, attribute(t, cms.OIDArchiveTimeStampV3, chain.Archive[0]))
+		}
+	})
+	cost(t, "large attributes", func() {
+		if rep := w.askCMS(t, file{der: flood}, w.at(60), nil); rep.Indication == passed {
+			t.Errorf("%+v", rep)
+		}
+	})
 	for name, p := range map[string]cms.Parts{
 		"a list of half a million": chain,
 		"30 000 lists":             withData(bt, pdf.Material{CRLs: numbered(30_000, 900)}),
