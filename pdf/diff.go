@@ -66,7 +66,9 @@ func AllDifferences(r io.ReaderAt, size int64, ends []int64, b Budget) ([]Change
 	}
 	var scanned error
 	if f.last > 0 {
-		scanned = f.scan()
+		if scanned = f.scan(); scanned == nil {
+			scanned = f.gaps(ends[slices.Index(revs, f.last)])
+		}
 	}
 	for n, end := range ends {
 		if first := slices.Index(ends, end); first < n {
@@ -110,6 +112,8 @@ type differ struct {
 	// extent is, by section, the end of the last object that it introduces.
 	extent []int64
 	opaque int            // an object that cannot be read; 0 = none
+	pieces []extent       // of revisions behind the oldest signed one, while it scans
+	hidden int64          // where an object is that no table has; 0 = nowhere
 	der    map[place]bool // streams of validation data that were looked at
 }
 
@@ -237,6 +241,9 @@ func (c *comparison) whole() error {
 		if j < len(c.f.extent) && c.f.extent[j] > c.end {
 			c.other("object_not_signed", 0)
 		}
+	}
+	if c.f.hidden > c.end {
+		c.other("object_in_no_table", 0)
 	}
 	if _, err := s.tail(s.size, true); err != nil {
 		if !soft(err) {

@@ -231,6 +231,9 @@ func (w *scanner) offset(num int, e entry) error {
 		end = o.data + n
 	}
 	w.f.extent[w.sec] = max(w.f.extent[w.sec], end)
+	if w.sec < w.f.last {
+		w.f.pieces = append(w.f.pieces, extent{e.off, end})
+	}
 	if typ, err := o.val().direct("Type"); err != nil {
 		return err
 	} else if o.data > 0 && typ.name() == "XRef" {

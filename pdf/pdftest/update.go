@@ -19,6 +19,16 @@ func appended() []plan {
 			evil(f)
 			f.end()
 		}},
+		{name: "isa-body-before-update", how: "a content stream behind the end, in no table, and a revision that changes nothing behind it", reason: "object_in_no_table", then: func(f *file) {
+			evil(f)
+			f.put(infoNum, "<</Title(Order)>>")
+			f.xref("")
+		}},
+		{name: "isa-body-in-update", how: "a content stream between the objects of a revision, not in its table", reason: "object_in_no_table", then: func(f *file) {
+			f.put(infoNum, "<</Title(Order)>>")
+			evil(f)
+			f.xref("")
+		}},
 		{name: "isa-no-eof", how: "a whole update but for %%EOF", refused: "truncated", then: func(f *file) {
 			f.put(contentNum, stream("", evilText))
 			f.xref("")
