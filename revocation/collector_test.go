@@ -87,7 +87,8 @@ func TestWhoNeedsNone(t *testing.T) {
 	}
 }
 
-// TestRespondersThatDoNotCount: with the lists away, each gives an error of its class; with them, the list's word.
+// TestRespondersThatDoNotCount: with the lists away, each gives an error of its class; with them, the list's word,
+// but for "unknown".
 func TestRespondersThatDoNotCount(t *testing.T) {
 	w := newWorld(t)
 	w.crlEvery = time.Second // a list of now
@@ -148,6 +149,12 @@ func TestRespondersThatDoNotCount(t *testing.T) {
 			t.Errorf("%s: the error tells too much: %v", name, err)
 		}
 		w.crl.down.Store(false)
+		if name == "unknown" { // a list would call good what was never issued
+			if s, err := w.collector().Status(t.Context(), leaf, w.issuing, since); classes(err) != "refused" {
+				t.Errorf("%s: %+v %v", name, s, err)
+			}
+			continue
+		}
 		if s, err := w.collector().Status(t.Context(), leaf, w.issuing, since); err != nil || s.Kind != certs.FromCRL || s.State != certs.StatusGood {
 			t.Errorf("%s: the list is not asked: %v", name, err)
 		}

@@ -21,6 +21,10 @@ const (
 	maxWait = 2 * time.Second
 )
 
+// errUnknown: who may answer for the issuer says that it issued no such
+// certificate. A list, which names only what was revoked, would call it good.
+var errUnknown = fmt.Errorf("%w: ocsp: the responder does not know the certificate", ErrRefused)
+
 // search asks the responders of the certificate, then its lists, until one
 // gives a status that counts and is fresh.
 func (c *Collector) search(ctx context.Context, q question) (*answer, error) {
@@ -32,6 +36,9 @@ func (c *Collector) search(ctx context.Context, q question) (*answer, error) {
 		a, err := c.fromOCSP(ctx, q, url)
 		if err == nil {
 			return c.settle(q, a), nil
+		}
+		if errors.Is(err, errUnknown) {
+			return nil, err
 		}
 		failed = append(failed, err)
 	}
@@ -142,7 +149,7 @@ func (c *Collector) fromOCSP(ctx context.Context, q question, url string) (*answ
 	case s.Nonce != nil && !bytes.Equal(s.Nonce, nonce):
 		return nil, fmt.Errorf("%w: ocsp: the answer has another nonce", ErrRefused)
 	case s.State == certs.StatusUnknown:
-		return nil, fmt.Errorf("%w: ocsp: the responder does not know the certificate", ErrRefused)
+		return nil, errUnknown
 	}
 	if err := c.fresh(&s, q.since, c.cfg.Now()); err != nil {
 		return nil, err
