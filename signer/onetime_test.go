@@ -244,3 +244,17 @@ func TestTheNextOrderRenews(t *testing.T) {
 		t.Errorf("the third order is at %s", p.Step)
 	}
 }
+
+// TestAOneTimeCertificateReachesEveryLevel: nobody publishes whether it is good, so nobody is asked.
+func TestAOneTimeCertificateReachesEveryLevel(t *testing.T) {
+	w := newWorld(t)
+	for _, level := range []string{"B-T", "B-LT", "B-LTA"} {
+		r, err := w.front.Create(t.Context(), once, signer.Order{Level: level}, upload(onePage("% once "+level+"\n")))
+		w.must(err)
+		_, token, _ := strings.Cut(w.front.SigningURL(r), "/sign/")
+		w.walk(token, "approve", signer.StepDone, signer.StepFailed)
+		if r = w.waitOnce(r.ID, signer.Finished); r.Documents[0].Level != level {
+			t.Errorf("ordered %s, reached %q", level, r.Documents[0].Level)
+		}
+	}
+}

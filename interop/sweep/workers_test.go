@@ -64,7 +64,7 @@ func (c *crowd) one(ctx context.Context, w int, r *rand.Rand) {
 	var req sandboxtest.Request
 	for {
 		var err error
-		if req, err = order(ctx, c.flow, reference, documents); err == nil {
+		if req, err = orderOf(ctx, c.flow, reference, kinds[int(n)%len(kinds)], documents); err == nil {
 			break
 		}
 		if c.stop.Load() || ctx.Err() != nil {
@@ -112,8 +112,20 @@ func deliver(ctx context.Context, f *sandboxtest.Flow, back string) {
 	}
 }
 
+// kind is what is ordered.
+type kind struct{ level, format string }
+
+// kinds are all levels, of a PDF and beside it.
+var kinds = []kind{
+	{"B-T", "pades"}, {"B-LTA", "pades"}, {"B-B", "pades"}, {"B-LT", "pades"}, {"B-LTA", "cades"}, {"B-T", "cades"},
+}
+
 // order uploads documents as one request.
 func order(ctx context.Context, f *sandboxtest.Flow, reference string, documents [][]byte) (sandboxtest.Request, error) {
+	return orderOf(ctx, f, reference, kinds[0], documents)
+}
+
+func orderOf(ctx context.Context, f *sandboxtest.Flow, reference string, k kind, documents [][]byte) (sandboxtest.Request, error) {
 	var out sandboxtest.Request
 	var body bytes.Buffer
 	mw := multipart.NewWriter(&body)
@@ -124,7 +136,7 @@ func order(ctx context.Context, f *sandboxtest.Flow, reference string, documents
 		}
 		return err
 	}
-	spec, err := json.Marshal(map[string]any{"level": "B-T", "language": "en", "signer": map[string]string{"reference": reference}})
+	spec, err := json.Marshal(map[string]any{"level": k.level, "format": k.format, "language": "en", "signer": map[string]string{"reference": reference}})
 	if err != nil {
 		return out, err
 	}
