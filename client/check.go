@@ -45,6 +45,10 @@ func (c *Client) prove(p *Preparation, got *Product) (*proven, error) {
 	if err != nil {
 		return nil, badProduct("certificate", err)
 	}
+	if p.Format == PAdES && cert.NotBefore.After(p.At) {
+		// /M was fixed before the certificate was made, and validators refuse a claimed time at which it was not valid.
+		return nil, errf(CodeCertificateNew, "the person got a certificate after the document was prepared; prepare it again and order anew: the next preparation will do")
+	}
 	if err := p.checkAttributes(si, cert, now); err != nil {
 		return nil, err
 	}

@@ -125,6 +125,7 @@ const (
 	CodeBadPreparation  = "bad_preparation"     // what was kept contradicts itself, or is not what Prepare makes
 	CodeDocumentChanged = "document_changed"    // the document is not the one that was prepared
 	CodeBadProduct      = "bad_product"         // what the service sent is not a signature over this digest that could be proven
+	CodeCertificateNew  = "certificate_new"     // the person's certificate is younger than the preparation: prepare again, and order anew
 	CodeTooLarge        = "signature_too_large" // it does not fit into its space: prepare again with a larger Reserve
 	CodeTimeStamp       = "time_stamp"          // no good document time-stamp could be had; asking again is harmless
 	CodeNotPassed       = "not_passed"          // our own check of the whole did not pass; wraps the *Verdict

@@ -50,7 +50,8 @@ func (v *Verdict) Error() string {
 // embeds nothing into a document whose bytes are not those that were prepared, or into a space that is not the one of this
 // package: whoever gave us that would have the person sign over bytes that leave the end of the file, and with it what
 // the file shows, unsigned (specs/ades.md §10.4). Only a document time-stamp (B-LTA) asks somebody, Config.TSA,
-// by a digest, and Config.Revocation whom it asks. Errors: bad_preparation, document_changed, document, bad_product, signature_too_large, time_stamp, not_passed.
+// by a digest, and Config.Revocation whom it asks. Errors: bad_preparation, document_changed, document, bad_product, certificate_new, signature_too_large,
+// time_stamp, not_passed.
 func (c *Client) Finish(ctx context.Context, document io.ReaderAt, size int64, p *Preparation, got *Product) (*Signed, error) {
 	if err := p.check(); err != nil {
 		return nil, err

@@ -309,6 +309,27 @@ func TestHostilePreparations(t *testing.T) {
 	}
 }
 
+// TestACertificateYoungerThanThePreparation: it was not valid at the claimed time. A second preparation is good; CAdES, whose claimed time
+// comes from the service, needs none.
+func TestACertificateYoungerThanThePreparation(t *testing.T) {
+	w := newWorld(t)
+	c := w.client(t, "")
+	doc := sample(t, "libreoffice-writer.pdf")
+	p, q := prepare(t, c, doc, client.Options{}), prepare(t, c, doc, client.Options{Format: client.CAdES})
+	w.from = time.Now().Truncate(time.Second).Add(time.Second)
+	time.Sleep(time.Until(w.from))
+	w.leaf = w.person(t)
+	s, err := c.Finish(t.Context(), doc, doc.Size(), p, w.sign(t, p, lies{}))
+	if s != nil || codeOf(err) != client.CodeCertificateNew {
+		t.Errorf("%v %v", s, err)
+	}
+	_, err = c.Finish(t.Context(), doc, doc.Size(), q, w.sign(t, q, lies{}))
+	check(t, err)
+	p = prepare(t, c, doc, client.Options{})
+	_, err = c.Finish(t.Context(), doc, doc.Size(), p, w.sign(t, p, lies{}))
+	check(t, err)
+}
+
 func TestASpaceThatIsTooSmall(t *testing.T) {
 	w := newWorld(t)
 	c := w.client(t, "")

@@ -71,8 +71,9 @@ type Preparation struct {
 // preparationVersion changes when the meaning of a kept preparation does.
 const preparationVersion = 1
 
-// Prepare reads the size bytes of the document once and asks nobody. A PDF gets space for its signature behind it. Errors:
-// bad_options, document.
+// Prepare reads the size bytes of the document once and asks nobody. A PDF gets space for its signature behind it, and the
+// claimed time of its signature, which is now: who has no certificate yet gets one that is younger, so that [Client.Finish]
+// will answer certificate_new, and the document has to be prepared and ordered once more. Errors: bad_options, document.
 func (c *Client) Prepare(ctx context.Context, document io.ReaderAt, size int64, o Options) (*Preparation, error) {
 	if o.Format == "" {
 		o.Format = PAdES

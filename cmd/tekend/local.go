@@ -51,6 +51,28 @@ func (c *signCmd) local(p *program, api *apiClient, targets []string) error {
 	if err != nil {
 		return localError(err)
 	}
+	err = c.round(p, api, cl, files)
+	if e, ok := errors.AsType[*client.Error](err); ok && e.Code == client.CodeCertificateNew {
+		// Who has never signed before gets his certificate after the files were prepared. It is there now.
+		fmt.Fprintln(p.stderr, "the certificate is younger than what was prepared; the person is asked once more")
+		if c.Job != "" {
+			if err := os.Remove(c.Job); err != nil {
+				return usage("%w", err)
+			}
+		}
+		err = c.round(p, api, cl, files)
+	}
+	if err != nil {
+		return localError(err)
+	}
+	if c.Job != "" {
+		return os.Remove(c.Job)
+	}
+	return nil
+}
+
+// round prepares, orders, has the person confirm, and finishes.
+func (c *signCmd) round(p *program, api *apiClient, cl *client.Client, files []localFile) error {
 	job, err := c.prepare(p, cl, files)
 	if err != nil {
 		return err
@@ -64,21 +86,41 @@ func (c *signCmd) local(p *program, api *apiClient, targets []string) error {
 	r, err := cl.Send(sending, o, job.Preparations...)
 	cancel()
 	if err != nil {
-		return localError(err)
+		return err
 	}
 	if err := c.ask(p, api, r.ID, r.SigningURL); err != nil {
 		return err
 	}
 	if _, err := cl.Wait(p.ctx, r.ID, watcher(p.stderr)); err != nil {
-		return localError(err)
+		return err
 	}
+	var done []*client.Signed
 	for i, f := range files {
-		if err := c.finish(p, cl, f, source{r.ID, i + 1, job.Preparations[i]}); err != nil {
+		got, err := cl.Product(p.ctx, r.ID, i+1)
+		if err != nil {
 			return err
 		}
+		s, err := cl.Finish(p.ctx, f, f.size, job.Preparations[i], got)
+		if err != nil {
+			return err
+		}
+		done = append(done, s)
 	}
-	if c.Job != "" {
-		return os.Remove(c.Job)
+	return leave(p, files, done)
+}
+
+// leave writes what was signed to its places, when all of it is there.
+func leave(p *program, files []localFile, done []*client.Signed) error {
+	for i, f := range files {
+		var result io.Reader = bytes.NewReader(done[i].Signature)
+		if done[i].Signature == nil {
+			result = done[i].Reader(f, f.size)
+		}
+		if err := writeWhole(f.target, result); err != nil {
+			return err
+		}
+		fmt.Fprintln(p.stderr, "level", done[i].Level)
+		fmt.Fprintf(p.stdout, "signed: %s\n", f.target)
 	}
 	return nil
 }
@@ -114,7 +156,7 @@ func (c *signCmd) prepare(p *program, cl *client.Client, files []localFile) (*lo
 		}
 		one, err := cl.Prepare(p.ctx, f, f.size, o)
 		if err != nil {
-			return nil, localError(fmt.Errorf("%s: %w", c.Files[i], err))
+			return nil, fmt.Errorf("%s: %w", c.Files[i], err)
 		}
 		job.Preparations = append(job.Preparations, one)
 	}
@@ -146,35 +188,6 @@ func (c *signCmd) resume(p *program, b []byte, files []localFile) (*localJob, er
 	}
 	fmt.Fprintln(p.stderr, "going on with", c.Job)
 	return &job, nil
-}
-
-// source is where the signature of a file is.
-type source struct {
-	request     string
-	n           int
-	preparation *client.Preparation
-}
-
-// finish leaves the signed file, or the signature, at its place.
-func (c *signCmd) finish(p *program, cl *client.Client, f localFile, from source) error {
-	got, err := cl.Product(p.ctx, from.request, from.n)
-	if err != nil {
-		return localError(err)
-	}
-	signed, err := cl.Finish(p.ctx, f, f.size, from.preparation, got)
-	if err != nil {
-		return localError(err)
-	}
-	var result io.Reader = bytes.NewReader(signed.Signature)
-	if signed.Signature == nil {
-		result = signed.Reader(f, f.size)
-	}
-	if err := writeWhole(f.target, result); err != nil {
-		return err
-	}
-	fmt.Fprintln(p.stderr, "level", signed.Level)
-	fmt.Fprintf(p.stdout, "signed: %s\n", f.target)
-	return nil
 }
 
 // watcher says once what changes.
@@ -210,7 +223,7 @@ func localError(err error) error {
 			return ended(e.Detail, nil)
 		}
 		return ended(e.Detail, &problem{Title: why.Title, Detail: why.Detail, Code: why.Code, Hint: why.Hint})
-	case client.CodeBadProduct, client.CodeNotPassed, client.CodeTooLarge:
+	case client.CodeBadProduct, client.CodeNotPassed, client.CodeTooLarge, client.CodeCertificateNew:
 		return no("%w", err)
 	}
 	return usage("%w", err)

@@ -87,7 +87,7 @@ func (w *world) testMedia(t *testing.T) {
 		refused(t, resp, b, want{415, "unsupported_media_type", false})
 	}
 	orders := "/v1/signature-requests"
-	for _, media := range []string{"text/plain", "application/octet-stream", "application/json", "image/png", "application/pdf, application/pdf"} {
+	for _, media := range []string{"text/plain", "application/octet-stream", "application/jose", "image/png", "application/pdf, application/pdf"} {
 		t.Run(media, func(t *testing.T) { send(t, orders, header("Content-Type", media), pdf) })
 	}
 	t.Run("none", func(t *testing.T) { send(t, orders, http.Header{"Content-Type": nil}, pdf) })
