@@ -120,3 +120,31 @@ func TestEveryRevisionCounts(t *testing.T) {
 		t.Errorf("a stream of the store is another: %+v %v", c, err)
 	}
 }
+
+// TestUnreadableObjects: what an object that cannot be read refers to is not known, so no change is permitted beside it; a row
+// with offset 0 is no object.
+func TestUnreadableObjects(t *testing.T) {
+	for name, c := range map[string]struct {
+		body  string
+		row   string // in place of that of object 5
+		level ChangeLevel
+	}{
+		"sound":       {"<<>>", "", ChangesFormFilling},
+		"a key alone": {"<</A>>", "", ChangesUnknown},
+		"no length":   {"<<>>\nstream\n\nendstream", "", ChangesUnknown},
+		"elsewhere":   {"<<>>", "0000000015 00000 n", ChangesUnknown},
+		"nowhere":     {"<<>>", "0000000000 00000 n", ChangesFormFilling},
+	} {
+		base := classic(spec{more: []item{{5, c.body}}})
+		if c.row != "" {
+			i := bytes.LastIndex(base, []byte("trailer")) - rowLen
+			base = slices.Concat(base[:i], []byte(c.row), base[i+len(c.row):])
+		}
+		_, once := prepareBytes(t, base, options())
+		_, twice := prepareBytes(t, once, options())
+		_, all := differences(t, twice)
+		if all[0].Level != c.level || all[0].Permitted != (c.level != ChangesUnknown) {
+			t.Errorf("%s: %+v", name, all[0])
+		}
+	}
+}

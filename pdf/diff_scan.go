@@ -187,11 +187,14 @@ func (w *scanner) row(num int, e entry) error {
 	} else {
 		err = w.offset(num, e)
 	}
-	if err != nil && soft(err) {
-		w.f.opaque = max(1, num)
-		return nil
+	if err == nil || !soft(err) {
+		return err
 	}
-	return err
+	// Some programs write offset 0 for an object that there is not. The header is there.
+	if e.kind == entryStream || e.off > 0 {
+		w.f.opaque = num
+	}
+	return nil
 }
 
 // live says whether the row e of the section is the one that counts. Without a newer row for the number it is, which the spans
