@@ -9,9 +9,17 @@ import (
 
 // ParseAt is [Parse] for a file whose attached content, of any size, stays in r:
 // [SignedData.ContentOffset] and ContentSize say where. b bounds the rest, which
-// is in memory. Errors are *[Error], or those of r.
+// is in memory. A file whose frame is BER, with lengths that are not said, is read
+// too: as a whole within b, its content in SignedData.Content; what is signed or
+// hashed in it must still be DER. Errors are *[Error], or those of r.
 func ParseAt(r io.ReaderAt, size int64, b Budget) (*SignedData, error) {
 	b = b.orDefault()
+	var first [2]byte
+	if n, err := r.ReadAt(first[:], 0); n == 2 && first == [2]byte{byte(casn1.SEQUENCE), 0x80} {
+		return parseBER(r, size, b)
+	} else if err != nil && err != io.EOF {
+		return nil, err
+	}
 	c := &cursor{r: r, end: size}
 	info := c.into(casn1.SEQUENCE)
 	kind := c.past(casn1.OBJECT_IDENTIFIER)

@@ -24,6 +24,9 @@ func FuzzParseAt(f *testing.F) {
 	f.Fuzz(func(t *testing.T, der []byte) {
 		sd, err := cms.Parse(der, cms.Budget{})
 		at, err2 := cms.ParseAt(bytes.NewReader(der), int64(len(der)), cms.Budget{})
+		if len(der) >= 2 && der[0] == 0x30 && der[1] == 0x80 {
+			return // BER, which Parse refuses: see FuzzBER
+		}
 		if (err == nil) != (err2 == nil) {
 			t.Fatalf("Parse: %v; ParseAt: %v", err, err2)
 		}

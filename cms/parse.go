@@ -16,7 +16,7 @@ type SignedData struct {
 	Version      int
 	ContentType  asn1.ObjectIdentifier // of the encapsulated or detached content
 	HasContent   bool                  // eContent is there
-	Content      []byte                // its octets; nil after [ParseAt], which leaves them where they are
+	Content      []byte                // its octets; nil after [ParseAt] when it left them where they are
 	Certificates [][]byte              // DER certificates, in the order found
 	Others       int                   // entries of certificates that are not X.509 certificates
 	HasCRLs      bool                  // the crls field is there

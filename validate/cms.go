@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"errors"
@@ -90,6 +91,9 @@ func CMS(ctx context.Context, sig io.ReaderAt, size int64, data Data, o Options)
 			return nil, fmt.Errorf("validate: the signature has a content of its own, and another one is given")
 		}
 		data = Data{Reader: &section{in, sd.ContentOffset}, Size: sd.ContentSize}
+		if sd.Content != nil { // BER: it came in pieces
+			data = Data{Reader: bytes.NewReader(sd.Content), Size: int64(len(sd.Content))}
+		}
 	}
 	rep := &Report{Signatures: []SignatureReport{}, NoRevocation: o.NoRevocation, ValidatedAt: o.At}
 	if n := len(sd.SignerInfos); n > o.MaxSignatures {

@@ -18,7 +18,6 @@ import (
 // whyCMS are the reasons for being stricter with CAdES files than the best of
 // the judges, as why has them for PDFs.
 var whyCMS = []struct{ piece, reason string }{
-	{"indefinite or huge length", "only DER; the judges read BER too (specs/ades.md §7 allows both)"},
 	{"attributes are not sorted", "signed attributes must be DER"},
 	{"bytes behind the end", "nothing may stand behind the CMS; the judges do not look"},
 	{"version 3 where RFC 5652 has 1", "the version numbers are wrong (RFC 5652 §5.1)"},
