@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"mime/multipart"
 	"net/http"
@@ -112,12 +113,13 @@ func deliver(ctx context.Context, f *sandboxtest.Flow, back string) {
 	}
 }
 
-// kind is what is ordered.
-type kind struct{ level, format string }
+// kind is what is ordered, as the members of the contract.
+type kind map[string]any
 
-// kinds are all levels, of a PDF and beside it.
+// kinds are all levels, of a PDF and around it.
 var kinds = []kind{
-	{"B-T", "pades"}, {"B-LTA", "pades"}, {"B-B", "pades"}, {"B-LT", "pades"}, {"B-LTA", "cades"}, {"B-T", "cades"},
+	{"level": "B-T"}, {"level": "B-LTA"}, {"level": "B-B"}, {"level": "B-LT"},
+	{"level": "B-LTA", "format": "cades", "packaging": "attached"}, {"level": "B-T", "format": "cades", "packaging": "attached"},
 }
 
 // order uploads documents as one request.
@@ -136,7 +138,9 @@ func orderOf(ctx context.Context, f *sandboxtest.Flow, reference string, k kind,
 		}
 		return err
 	}
-	spec, err := json.Marshal(map[string]any{"level": k.level, "format": k.format, "language": "en", "signer": map[string]string{"reference": reference}})
+	members := maps.Clone(k)
+	members["language"], members["signer"] = "en", map[string]string{"reference": reference}
+	spec, err := json.Marshal(members)
 	if err != nil {
 		return out, err
 	}
