@@ -97,6 +97,9 @@ func (c *comparison) lock(v val) error {
 	if err != nil {
 		return err
 	}
+	if l.action != "Include" && l.action != "Exclude" {
+		l.action = "All" // also what is not known
+	}
 	c.rights.limit(p)
 	c.rights.locks = append(c.rights.locks, l)
 	return nil

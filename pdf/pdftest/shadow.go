@@ -71,6 +71,7 @@ func replaced() []plan {
 		value("replace-locked-value", "a value that FieldMDP locks by name", locked("/Action/Include/Fields[(Amount)]")),
 		value("replace-locked-all", "a value, and FieldMDP locks all", locked("/Action/All")),
 		value("replace-locked-others", "a value that is not among FieldMDP's exceptions", locked("/Action/Exclude/Fields[(Second)]")),
+		value("replace-locked-somehow", "a value, and FieldMDP has an action that nobody knows", locked("/Action/Some/Fields[(Amount)]")),
 		value("replace-locked-by-field", "a value that the lock of the signed field locks", options{
 			field: strings.Replace(filled, "/V 8 0 R", "/V 8 0 R/Lock<</Type/SigFieldLock/Action/Include/Fields[(Amount)]>>", 1)}),
 		update("replace-script", "a field gets an action", "field_key 6", func(f *file) {
