@@ -3,6 +3,7 @@ package pdf
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"io"
 	"slices"
 )
@@ -322,18 +323,26 @@ func (s *source) payEntries(first, count int64) error {
 // scan checks every row of a subsection, because a table with one odd row has
 // no meaning behind it.
 func (sec *section) scan(c *cursor, sp span) error {
-	for i := 0; i < sp.count; i++ {
-		b, err := c.fill(rowLen)
-		if err != nil {
+	for i := 0; i < sp.count; {
+		if _, err := c.fill(rowLen); err != nil {
 			return err
 		}
-		if !goodRow(b) {
+		rows := c.buf[c.i:] // all that are here
+		n := min(len(rows)/rowLen, sp.count-i)
+		for k := range n {
+			b := rows[k*rowLen : (k+1)*rowLen]
+			if !goodRow(b) {
+				return errf(CodeBrokenXref, "bad row for object %d at %d", sp.first+i+k, c.pos()+int64(k*rowLen))
+			}
+			if b[17] == 'n' {
+				sec.highest = max(sec.highest, sp.first+i+k)
+			}
+		}
+		if n == 0 {
 			return errf(CodeBrokenXref, "bad row for object %d at %d", sp.first+i, c.pos())
 		}
-		if b[17] == 'n' {
-			sec.highest = max(sec.highest, sp.first+i)
-		}
-		c.i += rowLen
+		c.i += n * rowLen
+		i += n
 	}
 	return nil
 }
@@ -343,12 +352,18 @@ func goodRow(b []byte) bool {
 	if len(b) < rowLen || b[10] != ' ' || b[16] != ' ' || b[17] != 'n' && b[17] != 'f' {
 		return false
 	}
-	for i, c := range b[:16] {
-		if i != 10 && (c < '0' || c > '9') {
-			return false
-		}
+	const space = (' ' ^ '0') << 16 // byte 10, made a digit
+	if !digits(binary.LittleEndian.Uint64(b)) || !digits(binary.LittleEndian.Uint64(b[8:])^space) {
+		return false
 	}
 	return (b[18] == ' ' || b[18] == '\r') && (b[19] == '\n' || b[19] == '\r')
+}
+
+// digits says whether all eight bytes are '0' to '9': the high half of each is
+// 3, and stays 3 when 6 is added.
+func digits(w uint64) bool {
+	const high, three, six = 0xF0F0F0F0F0F0F0F0, 0x3030303030303030, 0x0606060606060606
+	return w&high == three && (w+six)&high == three
 }
 
 // sortSpans makes look-up possible and refuses a number defined twice in one
