@@ -2,7 +2,6 @@ package cms
 
 import (
 	"io"
-	"slices"
 
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
@@ -174,9 +173,14 @@ func (w *unframer) extent(b []byte) (head, end int, err error) {
 	}
 }
 
+// maxBER bounds a file whose frame is BER: it is in memory some six times, each
+// level of the frame being written once.
+const maxBER = 16 << 20
+
 // parseBER reads a file whose frame is BER; all of it comes into memory, the
 // content too.
 func parseBER(r io.ReaderAt, size int64, b Budget) (*SignedData, error) {
+	b.Bytes = min(b.Bytes, maxBER)
 	ber, err := read(r, span{0, size}, b)
 	if err != nil {
 		return nil, err
@@ -185,5 +189,5 @@ func parseBER(r io.ReaderAt, size int64, b Budget) (*SignedData, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Parse(slices.Clip(der), b)
+	return Parse(der, b)
 }

@@ -230,6 +230,14 @@ func TestHostileCAdESCosts(t *testing.T) {
 			t.Errorf("%+v", rep)
 		}
 	})
+	// Frames of BER around a content as large as may be.
+	large := slices.Concat([]byte{0x30, 0x80}, oidSignedData, []byte{0xA0, 0x80, 0x30, 0x80, 2, 1, 1, 0x31, 0, 0x30, 0x80}, oidData,
+		[]byte{0xA0, 0x80, 0x24, 0x80}, octetString(t, make([]byte, 15<<20)), make([]byte, 6), []byte{0x31, 0}, make([]byte, 6))
+	cost(t, "BER", func() {
+		if rep := w.askCMS(t, file{der: large}, w.at(60), nil); rep.Indication != undecided {
+			t.Errorf("%+v", rep)
+		}
+	})
 	for name, p := range map[string]cms.Parts{
 		"a list of half a million": chain,
 		"30 000 lists":             withData(bt, pdf.Material{CRLs: numbered(30_000, 900)}),
@@ -246,4 +254,13 @@ func TestHostileCAdESCosts(t *testing.T) {
 			}
 		})
 	}
+}
+
+var (
+	oidSignedData = []byte{6, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7, 2}
+	oidData       = []byte{6, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7, 1}
+)
+
+func octetString(t testing.TB, v []byte) []byte {
+	return build(t, func(b *cryptobyte.Builder) { b.AddASN1OctetString(v) })
 }
