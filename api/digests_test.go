@@ -50,7 +50,7 @@ func TestAnOrderOfDigests(t *testing.T) {
 	}
 	page := string(d.get("/sign/" + token).body)
 	h := sha256.Sum256([]byte("b"))
-	for _, text := range []string{"contract b.pdf", "SHA-256", hex.EncodeToString(h[:]), "only the digests", "acme asks you to sign."} {
+	for _, text := range []string{"contract b.pdf", "SHA-256", hex.EncodeToString(h[:]), "only a digest of each", "acme asks you to sign."} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page lacks %q", text)
 		}
@@ -60,7 +60,7 @@ func TestAnOrderOfDigests(t *testing.T) {
 			t.Errorf("the page has %q", text)
 		}
 	}
-	if page := string(d.get("/sign/"+token+"?lang=nl", "Accept", "text/html").body); !strings.Contains(page, "alleen de digests") {
+	if page := string(d.get("/sign/"+token+"?lang=nl", "Accept", "text/html").body); !strings.Contains(page, "alleen een digest van elk") {
 		t.Error("not in Dutch")
 	}
 	d.get("/sign/"+token+"/documents/1", "Accept", "application/json").problem(t, "document_not_found", 404)
