@@ -185,11 +185,11 @@ func (f *differ) against(i int, end int64) (Changes, error) {
 	}
 	if i > 0 && f.opaque > 0 && c.level < ChangesOther {
 		// What it refers to is not known, so neither is whether something changed by it.
-		return Changes{Reasons: []string{"unreadable_object " + strconv.Itoa(f.opaque)}}, nil
+		return Changes{Reasons: []string{reasonUnreadableObject + " " + strconv.Itoa(f.opaque)}}, nil
 	}
 	allowed := c.rights.allowed()
 	if c.level > allowed && c.level < ChangesOther {
-		c.refuse("not_allowed_by_certification", 0)
+		c.refuse(reasonNotAllowedByCertification, 0)
 	}
 	return Changes{Level: c.level, Permitted: !c.forbidden && c.level <= allowed, Reasons: c.reasons}, nil
 }
@@ -231,25 +231,25 @@ func (c *comparison) whole() error {
 				continue
 			}
 			if x.end() > c.end {
-				c.other("section_not_signed", 0)
+				c.other(reasonSectionNotSigned, 0)
 			}
 			// What is at or above /Size does not exist (7.5.5); a later revision would make it appear.
 			if int64(x.highest) >= size.num() {
-				c.other("object_above_size", x.highest)
+				c.other(reasonObjectAboveSize, x.highest)
 			}
 		}
 		if j < len(c.f.extent) && c.f.extent[j] > c.end {
-			c.other("object_not_signed", 0)
+			c.other(reasonObjectNotSigned, 0)
 		}
 	}
 	if c.f.hidden > c.end {
-		c.other("object_in_no_table", 0)
+		c.other(reasonObjectInNoTable, 0)
 	}
 	if _, err := s.tail(s.size, true); err != nil {
 		if !soft(err) {
 			return err
 		}
-		c.other("bytes_behind_eof", 0)
+		c.other(reasonBytesBehindEOF, 0)
 	}
 	if c.i > 0 {
 		return nil
@@ -265,7 +265,7 @@ func (c *comparison) behind() error {
 		return err
 	}
 	if rest > cursorChunk || slices.ContainsFunc(b, func(x byte) bool { return !isSpace(x) }) {
-		c.other("bytes_behind_eof", 0)
+		c.other(reasonBytesBehindEOF, 0)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"bytes"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -145,6 +146,20 @@ func TestUnreadableObjects(t *testing.T) {
 		_, all := differences(t, twice)
 		if all[0].Level != c.level || all[0].Permitted != (c.level != ChangesUnknown) {
 			t.Errorf("%s: %+v", name, all[0])
+		}
+	}
+}
+
+// TestReasonsAreDocumented: docs/names.md has each reason, with the meaning that the code gives it.
+func TestReasonsAreDocumented(t *testing.T) {
+	names := string(readFile(t, "../docs/names.md"))
+	found := regexp.MustCompile(`(?m)= "([a-z_]+)"\s+// (.+)$`).FindAllStringSubmatch(string(readFile(t, "diff_reasons.go")), -1)
+	if len(found) < 50 {
+		t.Fatalf("%d reasons", len(found))
+	}
+	for _, f := range found {
+		if !strings.Contains(names, "| `"+f[1]+"` | "+f[2]+" |") {
+			t.Errorf("%s is not in docs/names.md, or with another meaning", f[1])
 		}
 	}
 }

@@ -16,14 +16,14 @@ func (p *pairing) dss(a, b val) error {
 		return err
 	}
 	if y.kind() != kDict {
-		p.other("dss", b.o.num)
+		p.other(reasonDSS, b.o.num)
 		return nil
 	}
 	return p.keys(x, y, func(key string, v, w val) error {
 		list, known := dssKeys[key]
 		switch {
 		case !known:
-			return p.unchanged("dss_key", y.o.num, v, w)
+			return p.unchanged(reasonDSSKey, y.o.num, v, w)
 		case list:
 			return p.streams(x, y, key)
 		case key == "VRI":
@@ -31,7 +31,7 @@ func (p *pairing) dss(a, b val) error {
 		case key == "Type" && (w.kind() == kNull || w.name() == "DSS"):
 			return nil
 		}
-		return p.unchanged("dss_key", y.o.num, v, w)
+		return p.unchanged(reasonDSSKey, y.o.num, v, w)
 	})
 }
 
@@ -42,7 +42,7 @@ func (p *pairing) vri(x, y val) error {
 		return err
 	}
 	if b.kind() != kDict {
-		return p.unchanged("vri", y.o.num, a, b)
+		return p.unchanged(reasonVRI, y.o.num, a, b)
 	}
 	return p.keys(a, b, func(key string, v, w val) error {
 		if v.kind() != kNull {
@@ -55,10 +55,10 @@ func (p *pairing) vri(x, y val) error {
 			if err != nil {
 				return err
 			}
-			return p.unchanged("vri_entry", b.o.num, m, n)
+			return p.unchanged(reasonVRIEntry, b.o.num, m, n)
 		}
 		if !hexKey(key) {
-			p.other("vri_key", b.o.num)
+			p.other(reasonVRIKey, b.o.num)
 			return nil
 		}
 		return p.newVRI(w, b.o.num)
@@ -82,14 +82,14 @@ func (p *pairing) newVRI(w val, num int) error {
 	}
 	p.change(ChangesLTA)
 	if e.kind() != kDict {
-		p.other("vri_entry", num)
+		p.other(reasonVRIEntry, num)
 		return nil
 	}
 	return p.keys(val{}, e, func(key string, _, w val) error {
 		list, known := vriKeys[key]
 		switch {
 		case !known:
-			p.other("vri_entry", num)
+			p.other(reasonVRIEntry, num)
 		case list:
 			return p.streams(val{}, e, key)
 		case key == "TS":
@@ -111,7 +111,7 @@ func (p *pairing) streams(x, y val, key string) error {
 	}
 	p.change(ChangesLTA)
 	if b.kind() != kArray && b.kind() != kNull {
-		p.other("dss_list", y.o.num)
+		p.other(reasonDSSList, y.o.num)
 		return nil
 	}
 	for i := 0; b.kind() == kArray && i < len(b.n.kids); i++ {
@@ -125,7 +125,7 @@ func (p *pairing) streams(x, y val, key string) error {
 // derStream: an object of the signed revision that is listed now, or a new stream that holds one DER SEQUENCE and nothing else.
 func (p *pairing) derStream(v val) error {
 	if v.kind() != kRef {
-		p.other("dss_stream", 0)
+		p.other(reasonDSSStream, 0)
 		return nil
 	}
 	num := int(v.n.num)
@@ -146,7 +146,7 @@ func (p *pairing) derStream(v val) error {
 		p.f.der[pl] = good
 	}
 	if !good {
-		p.other("dss_stream", num)
+		p.other(reasonDSSStream, num)
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func (p *pairing) oldField(a, b *object, info fieldInfo) error {
 		}
 		switch {
 		case !slices.Contains(keys, key) || info.widget && key == "V":
-			return p.unchanged("field_key", num, x, y)
+			return p.unchanged(reasonFieldKey, num, x, y)
 		case key == "AP":
 			return p.look(a, b)
 		case same:
@@ -78,7 +78,7 @@ func (p *pairing) oldField(a, b *object, info fieldInfo) error {
 		case key == "V" && info.typ == "Sig":
 			return p.fill(b, x, y)
 		case key == "Type" && (x.kind() != kNull || y.name() != "Annot"):
-			p.other("field_key", num)
+			p.other(reasonFieldKey, num)
 		}
 		return p.newContent(num, y)
 	})
@@ -88,7 +88,7 @@ func (p *pairing) oldField(a, b *object, info fieldInfo) error {
 func (p *pairing) filled(num int, info fieldInfo) error {
 	p.change(ChangesFormFilling)
 	if p.rights.locked(info.name) {
-		p.refuse("field_locked", num)
+		p.refuse(reasonFieldLocked, num)
 	}
 	return p.s.work(p.rights.names)
 }
@@ -110,7 +110,7 @@ func (p *pairing) flags(num int, x, y val) error {
 	}
 	const print, readOnly, locked, lockedContents = 4, 64, 128, 512
 	if y.kind() != kInt || (a.num()^y.num())&^(print|readOnly|locked|lockedContents) != 0 {
-		p.other("field_flags", num)
+		p.other(reasonFieldFlags, num)
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (p *pairing) fill(b *object, x, y val) error {
 		return err
 	}
 	if w.kind() != kNull || y.kind() == kNull {
-		p.other("signature_value", b.num)
+		p.other(reasonSignatureValue, b.num)
 		return nil
 	}
 	_, err = p.signatureValue(b.num, y)
@@ -134,7 +134,7 @@ func (p *pairing) newContent(num int, v val) error {
 	switch v.kind() {
 	case kRef:
 		if !p.fresh(int(v.n.num)) {
-			p.other("old_object_reused", num)
+			p.other(reasonOldObjectReused, num)
 		}
 	case kArray, kDict:
 		for i := range v.n.kids {
@@ -163,7 +163,7 @@ func (p *pairing) looks(x, y val, num int) error {
 			return err
 		}
 		if key != "N" && key != "R" && key != "D" {
-			p.other("appearance", num)
+			p.other(reasonAppearance, num)
 			return nil
 		}
 		return p.newContent(num, w)
@@ -198,7 +198,7 @@ func (p *pairing) oldLook(a, b *object, l look) error {
 		if err != nil {
 			return err
 		}
-		if err := p.unchanged("appearance", a.num, x, y); err != nil {
+		if err := p.unchanged(reasonAppearance, a.num, x, y); err != nil {
 			return err
 		}
 	}

@@ -195,14 +195,14 @@ func (p *pairing) fields(x, y val) error {
 		return err
 	}
 	if b.kind() != kArray || a.kind() != kArray && a.kind() != kNull {
-		return p.unchanged("fields", y.o.num, a, b)
+		return p.unchanged(reasonFields, y.o.num, a, b)
 	}
 	old := make(map[int64]bool)
 	for i := 0; a.kind() == kArray && i < len(a.n.kids); i++ {
 		if k := a.kid(i); k.kind() == kRef {
 			old[k.n.num] = true
 		} else if k.kind() != kNull {
-			p.other("fields", y.o.num) // a field that is no object of its own cannot be told from another
+			p.other(reasonFields, y.o.num) // a field that is no object of its own cannot be told from another
 		}
 	}
 	if err := p.s.work(len(old) + len(b.n.kids)); err != nil {
@@ -218,11 +218,11 @@ func (p *pairing) fields(x, y val) error {
 				return err
 			}
 		default:
-			p.other("fields", y.o.num)
+			p.other(reasonFields, y.o.num)
 		}
 	}
 	if len(old) > 0 {
-		p.other("field_removed", y.o.num)
+		p.other(reasonFieldRemoved, y.o.num)
 	}
 	return nil
 }
@@ -236,7 +236,7 @@ var fieldKeys = []string{"Type", "Subtype", "FT", "T", "TU", "TM", "V", "F", "Ff
 func (p *pairing) newField(ref val) error {
 	num := int(ref.n.num)
 	if p.seen[num] {
-		p.other("fields", num)
+		p.other(reasonFields, num)
 		return nil
 	}
 	p.seen[num] = true
@@ -258,11 +258,11 @@ func (p *pairing) newField(ref val) error {
 	}
 	switch {
 	case e["FT"].name() != "Sig" || e["Parent"].kind() != kNull:
-		p.other("field", num)
+		p.other(reasonField, num)
 		return nil
 	case name == "" || form.names[name]:
 		// Two fields of one name are one field, with one value.
-		p.other("field_name", num)
+		p.other(reasonFieldName, num)
 		return nil
 	}
 	visible, err := p.newWidget(num, e)
@@ -286,7 +286,7 @@ func (p *pairing) newField(ref val) error {
 // newKid is a widget of a new field.
 func (p *pairing) newKid(k, parent val) (bool, error) {
 	if k.kind() != kRef || !p.fresh(int(k.n.num)) {
-		p.other("widget", 0)
+		p.other(reasonWidget, 0)
 		return false, nil
 	}
 	num := int(k.n.num)
@@ -300,11 +300,11 @@ func (p *pairing) newKid(k, parent val) (bool, error) {
 	}
 	for _, key := range []string{"T", "FT", "V", "Kids"} {
 		if e[key].kind() != kNull {
-			p.other("widget", num)
+			p.other(reasonWidget, num)
 		}
 	}
 	if up := e["Parent"]; up.kind() != kNull {
-		if err := p.unchanged("widget", num, parent, up); err != nil {
+		if err := p.unchanged(reasonWidget, num, parent, up); err != nil {
 			return false, err
 		}
 	}
@@ -315,14 +315,14 @@ func (p *pairing) newKid(k, parent val) (bool, error) {
 func (p *pairing) newWidget(num int, e map[string]val) (bool, error) {
 	for key := range e {
 		if !slices.Contains(fieldKeys, key) {
-			p.other("field_key", num)
+			p.other(reasonFieldKey, num)
 		}
 	}
 	if e["Subtype"].kind() == kNull {
 		return false, nil
 	}
 	if e["Subtype"].name() != "Widget" {
-		p.other("widget", num)
+		p.other(reasonWidget, num)
 	}
 	p.widgets[num] = 0
 	flags, err := p.now.deref(e["F"])
@@ -342,7 +342,7 @@ func (p *pairing) newValue(num int, v val, visible bool) error {
 	level := ChangesFormFilling
 	if v.kind() == kNull {
 		if visible {
-			p.other("visible_field_not_signed", num)
+			p.other(reasonVisibleFieldNotSigned, num)
 		}
 		p.change(level)
 		return nil
@@ -357,7 +357,7 @@ func (p *pairing) newValue(num int, v val, visible bool) error {
 	p.change(level)
 	if visible && p.rights.certified() {
 		// It could hide what was certified, and what is below cannot be told without drawing the page.
-		p.refuse("visible_field_on_certified", num)
+		p.refuse(reasonVisibleFieldOnCertified, num)
 	}
 	return nil
 }
@@ -365,7 +365,7 @@ func (p *pairing) newValue(num int, v val, visible bool) error {
 // signatureValue wants a signature dictionary that is a new object, and gives its type.
 func (p *pairing) signatureValue(num int, v val) (string, error) {
 	if v.kind() != kRef || !p.fresh(int(v.n.num)) {
-		p.other("signature_value", num)
+		p.other(reasonSignatureValue, num)
 		return "", nil
 	}
 	o, err := p.now.load(int(v.n.num), int(v.n.gen))
@@ -378,7 +378,7 @@ func (p *pairing) signatureValue(num int, v val) (string, error) {
 	}
 	typ := e["Type"].name()
 	if o.data > 0 || typ != "" && typ != "Sig" && typ != "DocTimeStamp" || e["ByteRange"].kind() != kArray || e["Contents"].kind() != kHex {
-		p.other("signature_value", o.num)
+		p.other(reasonSignatureValue, o.num)
 	}
 	return typ, nil
 }

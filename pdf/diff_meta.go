@@ -23,11 +23,11 @@ func (p *pairing) extensions(a, b val) error {
 		return err
 	}
 	if y.kind() != kDict {
-		p.other("extensions", b.o.num)
+		p.other(reasonExtensions, b.o.num)
 	}
 	for _, v := range e {
 		if !plain(v, 4) {
-			p.other("extensions", b.o.num)
+			p.other(reasonExtensions, b.o.num)
 		}
 	}
 	p.change(ChangesLTA)
@@ -62,7 +62,7 @@ func (p *pairing) markInfo(a, b val) error {
 	p.change(ChangesLTA)
 	return p.keys(x, y, func(_ string, _, w val) error {
 		if k := w.kind(); k != kBool && k != kNull {
-			p.other("mark_info", b.o.num)
+			p.other(reasonMarkInfo, b.o.num)
 		}
 		return nil
 	})
@@ -76,7 +76,7 @@ func (p *pairing) version(x, y val) error {
 	}
 	v := y.name()
 	if len(v) != 3 || v[0] < '1' || v[0] > '2' || v[1] != '.' || v[2] < '0' || v[2] > '9' || v < x.name() {
-		p.other("version", 0)
+		p.other(reasonVersion, 0)
 	}
 	p.change(ChangesLTA)
 	return nil
@@ -110,7 +110,7 @@ func (p *pairing) metadata(a, b val) error {
 		return err
 	}
 	if w.kind() != kRef || !y.own || y.o.data == 0 || typ.name() != "Metadata" || sub.name() != "XML" {
-		p.other("metadata", b.o.num)
+		p.other(reasonMetadata, b.o.num)
 		return nil
 	}
 	in, err := p.now.decoded(y.o)
@@ -121,7 +121,7 @@ func (p *pairing) metadata(a, b val) error {
 		if err = streamError(err, y.o.num); !soft(err) {
 			return err
 		}
-		p.other("metadata", y.o.num)
+		p.other(reasonMetadata, y.o.num)
 	}
 	return nil
 }
@@ -182,7 +182,7 @@ func (p *pairing) defaults(key string, v, w val, num int) error {
 	case key == "DA" && v.kind() == kNull && string(bytes.TrimSpace(w.bytes())) == "/Helv 0 Tf 0 g":
 		return nil
 	case key != "DR":
-		p.other("form_key", num)
+		p.other(reasonFormKey, num)
 		return nil
 	}
 	x, err := p.old.deref(v)
@@ -195,7 +195,7 @@ func (p *pairing) defaults(key string, v, w val, num int) error {
 	}
 	return p.keys(x, y, func(kind string, a, b val) error {
 		if kind != "Font" {
-			return p.unchanged("form_key", num, a, b)
+			return p.unchanged(reasonFormKey, num, a, b)
 		}
 		if a, err = p.old.deref(a); err != nil {
 			return err
@@ -210,7 +210,7 @@ func (p *pairing) defaults(key string, v, w val, num int) error {
 					return err
 				}
 			}
-			return p.unchanged("form_key", num, f, g)
+			return p.unchanged(reasonFormKey, num, f, g)
 		})
 	})
 }

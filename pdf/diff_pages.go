@@ -10,7 +10,7 @@ func (p *pairing) page(a, b val) error {
 			if key == "Annots" {
 				return nil
 			}
-			return p.unchanged("page", a.o.num, x, y)
+			return p.unchanged(reasonPage, a.o.num, x, y)
 		})
 		if err != nil {
 			return err
@@ -44,7 +44,7 @@ func (p *pairing) annotsObject(a, b val) error {
 		return true
 	})
 	if from < 0 {
-		p.other("object_overridden", num)
+		p.other(reasonObjectOverridden, num)
 		return nil
 	}
 	return p.annots(a, b, num)
@@ -53,7 +53,7 @@ func (p *pairing) annotsObject(a, b val) error {
 // annots: what was there stays, in its order; what comes in is a widget of a new signature field, or an annotation.
 func (p *pairing) annots(a, b val, num int) error {
 	if b.kind() != kArray || a.kind() != kArray && a.kind() != kNull {
-		return p.unchanged("annotations", num, a, b)
+		return p.unchanged(reasonAnnotations, num, a, b)
 	}
 	if b.own {
 		if p.lists[b.o.num] {
@@ -84,7 +84,7 @@ func (p *pairing) annots(a, b val, num int) error {
 		}
 	}
 	if len(kids) > 0 {
-		p.other("annotation_removed", num)
+		p.other(reasonAnnotationRemoved, num)
 	}
 	return nil
 }
@@ -92,13 +92,13 @@ func (p *pairing) annots(a, b val, num int) error {
 // newAnnotation is an annotation that a page lists now.
 func (p *pairing) newAnnotation(v val, page int) error {
 	if v.kind() != kRef || !p.fresh(int(v.n.num)) {
-		p.other("annotation", page)
+		p.other(reasonAnnotation, page)
 		return nil
 	}
 	num := int(v.n.num)
 	if n, field := p.widgets[num]; field {
 		if p.widgets[num] = n + 1; n > 0 {
-			p.other("widget_on_two_pages", num)
+			p.other(reasonWidgetOnTwoPages, num)
 		}
 		return nil
 	}
@@ -111,7 +111,7 @@ func (p *pairing) newAnnotation(v val, page int) error {
 		return err
 	}
 	if !slices.Contains(comments, e["Subtype"].name()) {
-		p.other("annotation", num)
+		p.other(reasonAnnotation, num)
 		return nil
 	}
 	p.change(ChangesAnnotations)
@@ -119,7 +119,7 @@ func (p *pairing) newAnnotation(v val, page int) error {
 	// icon (12.5.6.4, 12.5.6.10).
 	for _, key := range []string{"AP", "A", "AA", "OC"} {
 		if e[key].kind() != kNull {
-			p.refuse("annotation_with_appearance", num)
+			p.refuse(reasonAnnotationWithAppearance, num)
 		}
 	}
 	return nil

@@ -28,7 +28,7 @@ func (c *comparison) judge(k int, touched []int) error {
 		widgets: make(map[int]int), seen: make(map[int]bool), lists: make(map[int]bool)}
 	if sec := c.f.d.secs[k]; sec.hybrid != nil && !sec.copied {
 		// Readers disagree which half of it counts.
-		p.other("hybrid_section", 0)
+		p.other(reasonHybridSection, 0)
 	}
 	if err := p.sort(touched); err != nil {
 		return err
@@ -55,14 +55,14 @@ func (p *pairing) sort(touched []int) error {
 			// A reference that meant nothing when it was signed means something now.
 			u := p.f.used[num]
 			if u.full || slices.ContainsFunc(u.uses, func(w use) bool { return w.sec >= p.i }) {
-				p.other("reference_filled", num)
+				p.other(reasonReferenceFilled, num)
 			}
 			continue
 		case r.is.kind == entryNone:
-			p.other("object_freed", num)
+			p.other(reasonObjectFreed, num)
 			continue
 		case r.was.generation() != r.is.generation():
-			p.other("object_generation", num)
+			p.other(reasonObjectGeneration, num)
 			continue
 		}
 		var err error
@@ -89,7 +89,7 @@ func (p *pairing) container(num int, r *redefined) error {
 	}
 	typ, err := o.val().direct("Type")
 	if err == nil && (typ.kind() == kRef || typ.name() == "ObjStm" || typ.name() == "XRef") {
-		p.other("object_stream_overridden", num)
+		p.other(reasonObjectStreamOverridden, num)
 	}
 	return err
 }
@@ -108,11 +108,11 @@ func (p *pairing) explain(num int, ok func(use) bool) {
 	p.explained[num] = true
 	u := p.f.used[num]
 	if u.full {
-		p.other("used_elsewhere", num)
+		p.other(reasonUsedElsewhere, num)
 	}
 	for _, w := range u.uses {
 		if w.sec >= p.i && !ok(w) {
-			p.other("used_elsewhere", num)
+			p.other(reasonUsedElsewhere, num)
 		}
 	}
 }
@@ -169,7 +169,7 @@ func (p *pairing) place(x, y val, ok func(use) bool) (val, val, error) {
 	case same:
 		p.explain(num, ok)
 	case !p.fresh(num):
-		p.other("old_object_reused", num)
+		p.other(reasonOldObjectReused, num)
 	}
 	if !same && x.kind() == kRef {
 		p.explain(int(x.n.num), ok) // the place where it stood is left
@@ -180,7 +180,7 @@ func (p *pairing) place(x, y val, ok func(use) bool) (val, val, error) {
 		return w, w, err
 	}
 	if o.root.kind == kRef {
-		p.other("reference_to_reference", num)
+		p.other(reasonReferenceToReference, num)
 	}
 	return w, o.val(), nil
 }
@@ -229,13 +229,13 @@ func (p *pairing) trailers() error {
 		case sectionOnly[key]:
 			return nil
 		case key == "Root":
-			return p.unchanged("root", 0, x, y)
+			return p.unchanged(reasonRoot, 0, x, y)
 		case key == "Info":
 			return p.info(x, y)
 		case key == "ID" || y.kind() == kNull:
 			return nil
 		}
-		return p.unchanged("trailer_key", 0, x, y)
+		return p.unchanged(reasonTrailerKey, 0, x, y)
 	})
 }
 
@@ -249,7 +249,7 @@ func (p *pairing) info(x, y val) error {
 		return err
 	}
 	if now.kind() != kDict {
-		p.other("info", 0)
+		p.other(reasonInfo, 0)
 		return nil
 	}
 	same, err := p.s.equal(w, now)
@@ -287,7 +287,7 @@ func (p *pairing) roots() error {
 		case "Version":
 			return p.version(x, y)
 		}
-		return p.unchanged("catalog_key", b.o.num, x, y)
+		return p.unchanged(reasonCatalogKey, b.o.num, x, y)
 	})
 }
 
@@ -298,7 +298,7 @@ func (p *pairing) acroForm(a, b val) error {
 		return err
 	}
 	if y.kind() != kDict {
-		p.other("form", b.o.num)
+		p.other(reasonForm, b.o.num)
 		return nil
 	}
 	made := x.kind() != kDict
@@ -318,7 +318,7 @@ func (p *pairing) acroForm(a, b val) error {
 				return nil
 			}
 		}
-		return p.unchanged("form_key", y.o.num, v, w)
+		return p.unchanged(reasonFormKey, y.o.num, v, w)
 	})
 }
 
@@ -329,7 +329,7 @@ func (p *pairing) sigFlags(v, w val) error {
 		return err
 	}
 	if w.kind() != kInt || w.num()&a.num() != a.num() || w.num() < 0 || w.num() > 3 {
-		return p.unchanged("signature_flags", 0, v, w)
+		return p.unchanged(reasonSignatureFlags, 0, v, w)
 	}
 	return nil
 }
@@ -373,7 +373,7 @@ func (p *pairing) objects() error {
 func (p *pairing) rest() error {
 	for _, num := range slices.Sorted(maps.Keys(p.overridden)) {
 		if !p.explained[num] {
-			p.other("object_overridden", num)
+			p.other(reasonObjectOverridden, num)
 		}
 	}
 	return nil
