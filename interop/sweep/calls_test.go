@@ -252,7 +252,7 @@ func (s *sweeper) atCallback(t *testing.T) (sandboxtest.Request, string) {
 	defer cancel()
 	var last error
 	for ; ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
-		r, err := order(ctx, s.flow, "calls-"+sweptPerson, [][]byte{smallPDF(fmt.Sprintf("order %d, first", s.n)), smallPDF(fmt.Sprintf("order %d, second", s.n))})
+		r, err := orderOf(ctx, s.flow, "calls-"+sweptPerson, kinds[1], [][]byte{smallPDF(fmt.Sprintf("order %d, first", s.n)), smallPDF(fmt.Sprintf("order %d, second", s.n))})
 		if err != nil {
 			last = err
 			continue
