@@ -305,3 +305,41 @@ func FuzzOCSPStatus(f *testing.F) {
 		}
 	})
 }
+
+// TestScopeOfAList: a list for users says nothing of a CA; and a distribution point for some reasons, or of another issuer,
+// leads to no list that is complete.
+func TestScopeOfAList(t *testing.T) {
+	p := newPKI(t, nil, nil)
+	users := must(x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: big.NewInt(1), ThisUpdate: p.now, NextUpdate: p.now.Add(time.Hour), ExtraExtensions: []pkix.Extension{point(t, idp{Users: true})},
+	}, p.root, p.rootKey))
+	if _, err := must(ReadCRL(users)).Status(p.issuing, p.root); whyNot(err) != StatusScope {
+		t.Errorf("%v", err)
+	}
+	const address = "http://crl.example/a.crl"
+	list := must(ReadCRL(p.foreign(t, func(l *x509.RevocationList) { l.ExtraExtensions = []pkix.Extension{point(t, idp{Point: at(address)})} })))
+	type distribution struct {
+		Point   asn1.RawValue  `asn1:"optional,tag:0"`
+		Reasons asn1.BitString `asn1:"optional,tag:1"`
+		Issuer  asn1.RawValue  `asn1:"optional,tag:2"`
+	}
+	for name, tc := range map[string]struct {
+		points []distribution
+		want   StatusReason
+	}{
+		"complete":          {[]distribution{{Point: at(address)}}, ""},
+		"the second one":    {[]distribution{{Point: at("http://crl.example/b.crl")}, {Point: at(address)}}, ""},
+		"for some reasons":  {[]distribution{{Point: at(address), Reasons: asn1.BitString{Bytes: []byte{0x40}, BitLength: 2}}}, StatusScope},
+		"of another issuer": {[]distribution{{Point: at(address), Issuer: asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 2, IsCompound: true, Bytes: []byte{0x82, 1, 'x'}}}}, StatusScope},
+		"none":              {nil, StatusScope},
+	} {
+		c := &x509.Certificate{SerialNumber: big.NewInt(5), NotBefore: p.now.Add(-time.Minute), NotAfter: p.now.Add(time.Hour)}
+		if tc.points != nil {
+			c.ExtraExtensions = []pkix.Extension{{Id: oidExtCRLDP, Value: must(asn1.Marshal(tc.points))}}
+		}
+		cert := parse(t, must(x509.CreateCertificate(rand.Reader, c, p.issuing, ecKey(t, p256).Public(), p.caKey)))
+		if _, err := list.Status(cert, p.issuing); whyNot(err) != tc.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

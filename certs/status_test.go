@@ -3,6 +3,7 @@ package certs
 import (
 	"bytes"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -389,5 +390,41 @@ func TestNewest(t *testing.T) {
 		if s.State != tc.want || s.Kind != tc.kind || differ != tc.differ {
 			t.Errorf("%s: %+v, %v", name, s, differ)
 		}
+	}
+}
+
+// TestStatusOfWhatTheIssuerDidNotSign: a certificate with a real one's serial number and issuer's name gets none of its status;
+// and an issuer whose own algorithm is not accepted makes no responder.
+func TestStatusOfWhatTheIssuerDidNotSign(t *testing.T) {
+	w, other := newOCSPWorld(t), newOCSPWorld(t)
+	certified := func(parent *x509.Certificate, key crypto.Signer, pub crypto.PublicKey, change func(c *x509.Certificate)) *x509.Certificate {
+		c := &x509.Certificate{SerialNumber: w.leaf.SerialNumber, NotBefore: w.now.Add(-time.Hour), NotAfter: w.now.Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature}
+		change(c)
+		return parse(t, must(x509.CreateCertificate(rand.Reader, c, parent, pub, key)))
+	}
+	twin := certified(other.issuing, other.caKey, ecKey(t, p256).Public(), func(*x509.Certificate) {})
+	if !bytes.Equal(twin.RawIssuer, w.issuing.RawSubject) {
+		t.Fatal("not the same name")
+	}
+	if _, err := OCSPStatus(w.forge(t).der(t), twin, w.issuing); whyNot(err) != StatusIssuer {
+		t.Errorf("%v", err)
+	}
+	pub, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := certified(w.root, w.rootKey, pub, func(c *x509.Certificate) {
+		c.Subject, c.IsCA, c.BasicConstraintsValid, c.KeyUsage = pkix.Name{CommonName: "Ed25519"}, true, true, x509.KeyUsageCertSign
+	})
+	leaf := certified(ca, key, ecKey(t, p256).Public(), func(*x509.Certificate) {})
+	f := w.forge(t)
+	f.key = ecKey(t, p256)
+	f.by = certified(ca, key, f.key.Public(), func(c *x509.Certificate) {
+		c.SerialNumber, c.ExtKeyUsage = big.NewInt(1), []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}
+	})
+	f.certs = []*x509.Certificate{f.by}
+	f.singles[0].ID = must(IDOf(leaf, ca, crypto.SHA1))
+	if _, err := OCSPStatus(f.der(t), leaf, ca); whyNot(err) != StatusAlgorithm {
+		t.Errorf("%v", err)
 	}
 }

@@ -341,12 +341,16 @@ func TestARespondersOwnStatus(t *testing.T) {
 		c := w.collector()
 		leafOnly := *leaf
 		leafOnly.CRLDistributionPoints = nil // so that only the responder speaks of it
+		before := w.ocsp.asked.Load()
 		m, err := c.Material(t.Context(), []revocation.Need{{Path: []*x509.Certificate{&leafOnly, w.issuing, w.root}}})
 		if got := classes(err); got != tc.want {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err == nil && (len(m.OCSPs) != 1 || len(m.CRLs) != 2 || !holds(m.Certificates, cert.Raw)) {
 			t.Errorf("%s: %d answers, %d lists", name, len(m.OCSPs), len(m.CRLs))
+		}
+		if n := w.ocsp.asked.Load() - before; n > 2 {
+			t.Errorf("%s: it goes round in circles: %d questions", name, n)
 		}
 		w.by = vouched
 	}
