@@ -15,7 +15,6 @@ type pairing struct {
 	s         *source
 	now       *doc
 	explained map[int]bool
-	catalog   [2]val
 	// widgets are new signature fields and their widgets, with the number of pages that list them.
 	widgets map[int]int
 	seen    map[int]bool // new fields
@@ -269,7 +268,6 @@ func (p *pairing) roots() error {
 	if err != nil {
 		return err
 	}
-	p.catalog = [2]val{a, b}
 	// Signature references name the document by its catalog (12.8.1).
 	p.explain(b.o.num, func(u use) bool { return u.from == 0 && u.path == "Root" || u.ends("Data") })
 	return p.keys(a, b, func(key string, x, y val) error {
