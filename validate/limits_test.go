@@ -234,3 +234,27 @@ func TestLargeContents(t *testing.T) {
 		}
 	})
 }
+
+// TestLargeList: a list of the issuing CA with half a million entries, asked
+// about the signer for each question that there is.
+func TestLargeList(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: a list of 18 MB is made")
+	}
+	w := newWorld(t, "P-256")
+	entries := make([]certs.Revoked, 500_000)
+	for i := range entries {
+		entries[i] = certs.Revoked{Serial: new(big.Int).Lsh(big.NewInt(int64(i+1)), 90), At: w.from}
+	}
+	data := w.data(t)
+	data.OCSPs = nil
+	data.CRLs = append(data.CRLs, w.crl(t, w.issuing, w.at(1), w.at(86400), entries...))
+	entries = nil
+	doc := store(t, w.sign(t, base(t), recipe{}), data)
+	doc = w.stamp(t, doc, w.at(3))
+	data = pdf.Material{}
+	cost(t, "a list of half a million", func() {
+		rep := w.ask(t, doc, w.at(5), nil)
+		want(t, rep.Signatures[0], passed, "", "B-LTA")
+	})
+}

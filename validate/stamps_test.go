@@ -202,3 +202,41 @@ func TestContentTimeStamp(t *testing.T) {
 	s = signed(same)
 	want(t, s, failed, validate.Expired, "B-T")
 }
+
+// TestNoChangedByteOfAnArchivedDocumentPasses changes bytes all over a B-LTA
+// file, and closer together in its document time-stamp.
+func TestNoChangedByteOfAnArchivedDocumentPasses(t *testing.T) {
+	w := newWorld(t, "P-256")
+	doc := w.stamp(t, store(t, w.sign(t, base(t), recipe{}), w.data(t)), w.at(3))
+	list, err := pdf.Signatures(bytes.NewReader(doc), int64(len(doc)), pdf.Budget{})
+	check(t, err)
+	s := list[1]
+	var places []int64
+	step := int64(5)
+	if testing.Short() {
+		step = 23
+	}
+	for at := int64(0); at < int64(len(doc)); at += 23 * step {
+		places = append(places, at)
+	}
+	for at := s.ContentsStart - 400; at < s.ContentsStart+1+2*int64(len(s.CMS)); at += step {
+		places = append(places, at)
+	}
+	for at := s.ContentsEnd - 2; at < int64(len(doc)); at++ {
+		places = append(places, at)
+	}
+	for _, at := range places {
+		bad := bytes.Clone(doc)
+		bad[at] ^= 1
+		if bytes.EqualFold(bad, doc) {
+			continue
+		}
+		rep, err := validate.PDF(t.Context(), bytes.NewReader(bad), int64(len(bad)), validate.Options{Roots: w.roots, At: w.at(5)})
+		if err == nil && rep.Indication == passed {
+			t.Errorf("byte %d of %d changed: still passed (Contents %d to %d)", at, len(doc), s.ContentsStart, s.ContentsEnd)
+		}
+	}
+	if len(places) < 150 {
+		t.Errorf("only %d places", len(places))
+	}
+}
