@@ -163,3 +163,71 @@ func TestReasonsAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+// TestFilling: what may change in a field depends on its kind.
+func TestFilling(t *testing.T) {
+	const place = "/Type/Annot/Subtype/Widget/Rect[0 0 9 9]/P 3 0 R"
+	const look = "<</Subtype/Form/BBox[0 0 9 9]/Length 1>>\nstream\nx\nendstream"
+	base := classic(formSpec("[5 0 R 6 0 R 7 0 R 8 0 R 9 0 R 10 0 R]", "/SigFlags 3", "/Annots[5 0 R 6 0 R 7 0 R 8 0 R 12 0 R 10 0 R]",
+		item{5, "<</FT/Btn/T(Box)/V/Off/AS/Off/AP<</N<</On 20 0 R/Off 20 0 R>>>>" + place + ">>"},
+		item{6, "<</FT/Btn/Ff 65536/T(Push)/MK<</CA(Go)>>" + place + ">>"},
+		item{7, "<</FT/Ch/T(Choice)/Opt[(a)(b)]/V(a)" + place + ">>"},
+		item{8, sigField("")},
+		item{9, "<</FT/Tx/T(Group)/Kids[12 0 R]/V(a)>>"},
+		item{10, "<</FT/Tx/T(Shared)/V(a)/AP 13 0 R" + place + ">>"},
+		item{12, "<</Parent 9 0 R/AP<</N 20 0 R>>" + place + ">>"},
+		item{13, "<</N 20 0 R>>"},
+		item{20, look}))
+	o := options()
+	o.FieldName = "Signed"
+	_, doc := prepareBytes(t, base, o)
+	field := func(num int) string {
+		d, err := open(bytes.NewReader(doc), int64(len(doc)), Budget{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := bodyOf(t, d, doc, num)
+		return body
+	}
+	with := func(num int, pairs ...string) string { return strings.NewReplacer(pairs...).Replace(field(num)) }
+	page, form := field(3), field(1)
+	if !strings.Contains(form, "10 0 R") {
+		t.Fatal(form)
+	}
+	kid := "<</Parent 30 0 R/Type/Annot/Subtype/Widget/Rect[0 0 0 0]>>"
+	listed := func(objects map[int]string) map[int]string {
+		objects[1] = strings.Replace(form, "10 0 R ", "10 0 R 30 0 R ", 1)
+		objects[3] = strings.Replace(page, "10 0 R ", "10 0 R 31 0 R ", 1)
+		return objects
+	}
+	for name, c := range map[string]struct {
+		objects map[int]string
+		level   ChangeLevel
+		reason  string
+	}{
+		"a box":                       {map[int]string{5: with(5, "/Off/AS/Off", "/On/AS/On")}, ChangesFormFilling, ""},
+		"a box's drawings":            {map[int]string{5: with(5, "/On 20", "/On 30"), 30: look}, ChangesOther, "field_key 5"},
+		"a push button":               {map[int]string{6: with(6, "(Go)", "(Stop)")}, ChangesOther, "object_overridden 6"},
+		"a choice":                    {map[int]string{7: with(7, "/V(a)", "/V(b)/I[1]")}, ChangesFormFilling, ""},
+		"choices":                     {map[int]string{7: with(7, "[(a)(b)]", "[(a)(c)]")}, ChangesOther, "field_key 7"},
+		"a value of a field with kid": {map[int]string{9: with(9, "/V(a)", "/V(b)"), 12: with(12, "/N 20", "/N 30"), 30: look}, ChangesFormFilling, ""},
+		"a value of a widget":         {map[int]string{12: with(12, "/AP", "/V(b)/AP")}, ChangesOther, "field_key 12"},
+		"a value that is an object":   {map[int]string{9: with(9, "/V(a)", "/V 30 0 R"), 30: "(b)"}, ChangesFormFilling, ""},
+		"a value that is an old one":  {map[int]string{9: with(9, "/V(a)", "/V 4 0 R")}, ChangesOther, "old_object_reused 9"},
+		"kids":                        {map[int]string{9: with(9, "[12 0 R]", "[12 0 R 30 0 R]"), 30: "<</Parent 9 0 R" + place + ">>"}, ChangesOther, "field_key 9"},
+		"an appearance dictionary":    {map[int]string{10: with(10, "/V(a)", "/V(b)"), 13: "<</N 30 0 R>>", 30: look}, ChangesFormFilling, ""},
+		"an appearance in its place":  {map[int]string{20: strings.Replace(look, "x", "y", 1)}, ChangesOther, "used_elsewhere 20"},
+		"a field with two widgets":    {listed(map[int]string{30: "<</FT/Sig/T(New)/Kids[31 0 R 32 0 R]>>", 31: kid, 32: kid}), ChangesFormFilling, ""},
+		"a widget of another field":   {listed(map[int]string{30: "<</FT/Sig/T(New)/Kids[31 0 R]>>", 31: strings.Replace(kid, "30 0 R", "9 0 R", 1)}), ChangesOther, "widget 31"},
+		"a widget with a name":        {listed(map[int]string{30: "<</FT/Sig/T(New)/Kids[31 0 R]>>", 31: strings.Replace(kid, "/Type", "/T(x)/Type", 1)}), ChangesOther, "widget 31"},
+		"an empty signature field":    {map[int]string{8: with(8, "/F 132", "/F 4")}, ChangesFormFilling, ""},
+		"a signature that is none":    {map[int]string{8: with(8, "/F 132", "/F 132/V 30 0 R"), 30: "<</Type/Sig>>"}, ChangesOther, "signature_value 30"},
+		"a signature that is old":     {map[int]string{8: with(8, "/F 132", "/F 132/V 4 0 R")}, ChangesOther, "signature_value 8"},
+	} {
+		whole := revise(t, doc, c.objects)
+		got, err := Differences(bytes.NewReader(whole), int64(len(whole)), int64(len(doc)), Budget{})
+		if err != nil || got.Level != c.level || got.Permitted != (c.reason == "") || c.reason != "" && !slices.Contains(got.Reasons, c.reason) {
+			t.Errorf("%s: %+v %v, want %v %q", name, got, err, c.level, c.reason)
+		}
+	}
+}
