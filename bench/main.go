@@ -72,7 +72,8 @@ var measurements = []measurement{
 	{"ocsp", (*bench).ocsp},
 	{"crl", (*bench).crl},
 	{"issuing", (*bench).issuing},
-	{"rss", (*bench).rss},
+	{"rss-big", func(b *bench) []row { return b.rss("big", map[string]int{"B-T": 2, "B-LTA": 3}) }},
+	{"rss-pages", func(b *bench) []row { return b.rss("pages", map[string]int{"B-LTA": 1}) }},
 }
 
 func main() {
