@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"tekend/certs"
+	"tekend/tsa"
 	"tekend/validate"
 )
 
 // checkProduct validates what was made as anybody else would, before it is released, and gives the level that it has: at
 // least the ordered one, by our own signature. From B-LT on nothing is asked outside: the product must prove itself.
 func (s *Service) checkProduct(ctx context.Context, rec *Record, d *Document, w *Work) (level string, err error) {
-	o := validate.Options{Roots: s.dep.Roots, At: s.now(), PDF: s.cfg.PDF}
+	o := validate.Options{Roots: s.dep.Roots, At: s.present(w), PDF: s.cfg.PDF}
 	if levelOf(rec.Level) <= levelOf(LevelBT) {
 		o.Revocation = inSecond{s.dep.Revocation}
 	}
@@ -42,6 +43,22 @@ func (s *Service) checkProduct(ctx context.Context, rec *Record, d *Document, w 
 	}
 	s.cfg.Log.Error("own product has no signature of ours", "request", rec.ID, "document", d.ID)
 	return "", ErrOwnCheck
+}
+
+// present is when a product is judged. The clock of a time-stamping authority may be ahead of ours by as much as its client
+// allows (tsa.ClientConfig.MaxSkew): to us it is as late as its newest time-stamp says.
+func (s *Service) present(w *Work) time.Time {
+	now := s.now()
+	tokens := [][]byte{w.TimeStamp}
+	if w.Archive != nil {
+		tokens = append(tokens, w.Archive.Token)
+	}
+	for _, der := range tokens {
+		if t, err := tsa.ParseToken(der); err == nil && !t.GenTime.Before(now) {
+			now = t.GenTime.Add(time.Microsecond)
+		}
+	}
+	return now
 }
 
 // accept decides on the verdict over our signature. ErrLevelWait: it may be better with what can be collected later.

@@ -233,3 +233,25 @@ func TestTheBaseIsReadOnce(t *testing.T) {
 		t.Errorf("the second signature read %d bytes of %d", n, size)
 	}
 }
+
+// TestATimeStampFromOurFuture: the clocks of two machines are never equal. What one makes a moment ahead of the other is
+// finished all the same, as soon as somebody can say of the certificate what he has to say of that time.
+func TestATimeStampFromOurFuture(t *testing.T) {
+	w := enrolled(t)
+	for i, ahead := range []time.Duration{20 * time.Millisecond, 20 * time.Second} {
+		w.stampsAhead.Store(int64(ahead))
+		for kind, order := range everyKind(200 + i) {
+			o, up := order()
+			o.Reference = "cust-1"
+			r, token := w.ordered(o, up)
+			w.walk(token, "approve", signer.StepDone, signer.StepWait)
+			if ahead > time.Second {
+				w.noticed(r.ID)
+				w.sleep(time.Minute)
+			}
+			if r = w.wait(r.ID, signer.Finished); r.Documents[0].Level != r.Level {
+				t.Errorf("%v ahead, %s: level %q", ahead, kind, r.Documents[0].Level)
+			}
+		}
+	}
+}

@@ -64,6 +64,8 @@ type world struct {
 	itsme string // base URL
 	ahead atomic.Int64
 
+	stampsAhead atomic.Int64 // how much the tsa's clock is ahead of the others'
+
 	orders atomic.Int64 // made by order
 
 	samCfg  activation.Config
@@ -317,7 +319,8 @@ func (w *world) startCA() {
 func (w *world) startTSA() {
 	unit, err := w.token.Signer(w.t.Context(), "tsu")
 	w.must(err)
-	role, err := tsu.New(w.t.Context(), tsu.Config{Now: w.now, Log: w.log(), DB: w.path("tsa.db")},
+	clock := func() time.Time { return w.now().Add(time.Duration(w.stampsAhead.Load())) }
+	role, err := tsu.New(w.t.Context(), tsu.Config{Now: clock, Log: w.log(), DB: w.path("tsa.db")},
 		tsu.Dependencies{Unit: tsu.Unit{Signer: unit, Chain: []*x509.Certificate{w.pki.tsu, w.pki.root}}})
 	w.must(err)
 	w.t.Cleanup(func() { _ = role.Close() })
