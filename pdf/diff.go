@@ -66,6 +66,7 @@ func AllDifferences(r io.ReaderAt, size int64, ends []int64, b Budget) ([]Change
 	}
 	var scanned error
 	if f.last > 0 {
+		d.s.bytes += size // the scan passes over the file once at most; like the pass that hashes, that is no structure
 		if scanned = f.scan(); scanned == nil {
 			scanned = f.gaps(ends[slices.Index(revs, f.last)])
 		}
