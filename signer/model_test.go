@@ -233,7 +233,7 @@ var levels = []string{"B-B", "B-T", "B-LT", "B-LTA"}
 // ordered brings an order, which is refused when another one has the next revision.
 func (m *model) ordered(rt *rapid.T, order signer.Order, up signer.Upload, person string) {
 	r, err := m.w.front.Create(context.Background(), "acme", order, up)
-	if len(order.Continues) > 0 && errors.Is(err, signer.ErrHeld) {
+	if len(order.Continues) > 0 && (errors.Is(err, signer.ErrHeld) || errors.Is(err, signer.ErrContinues)) {
 		return
 	}
 	if err != nil {

@@ -46,7 +46,8 @@ type Order struct {
 	// Digests orders signatures over bare digests, of documents that this service does not see: 1 to 250, all of one
 	// algorithm. Then there is no upload, and [Service.Product] gives the parts.
 	Digests []OrderedDigest
-	// Continues names finished documents of the same client that get their next signature. Then there is no upload.
+	// Continues names finished documents of the same client that get their next signature. Then there is no upload. Each
+	// must be the newest revision: a signature over an older one would not cover what came since.
 	Continues []Continued
 	// Exclusive makes the request the only open one over each of its documents. For documents that hold a signature
 	// already, and for Continues, it always is.

@@ -49,6 +49,7 @@ type Record struct {
 	Documents   []Document // without their Work unless the look-up asked for it
 	Events      []Event
 	Holds       [][]byte // SHA-256 of documents whose next revision is this request's alone until it ends; stored by Insert, not loaded
+	Continues   bool     // Holds are of documents that the order names as the newest; for Insert alone
 	Once        *Once    // the client's idempotency key; stored by Insert, loaded (its Digest) by Lookup.Key
 }
 

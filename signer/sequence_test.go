@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -51,6 +52,11 @@ func TestThreeSignersInSequence(t *testing.T) {
 			}
 			if people != n+2 || report.Indication != validate.TotalPassed {
 				t.Errorf("%d signatures, %v", people, report.Indication)
+			}
+			old := signer.Order{Continues: []signer.Continued{next}}
+			var e *signer.Error
+			if _, err := w.front.Create(t.Context(), "acme", old, nil); !errors.As(err, &e) || e.Code != signer.ErrContinues.Code || !strings.Contains(e.Detail, r.ID) {
+				t.Errorf("a branch of an older revision: %v", err)
 			}
 			before, next = now, signer.Continued{Request: r.ID, Document: 1}
 		}

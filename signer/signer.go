@@ -70,8 +70,12 @@ type Signers interface {
 	CredentialOf(ctx context.Context, client, reference string) (string, error)
 }
 
-// HeldError is returned by Insert when another open request holds one of Record.Holds.
-type HeldError struct{ Request string } // its id; "" when it ended just now
+// HeldError is returned by Insert when another open request holds one of Record.Holds, or, for Record.Continues, when a
+// finished one has made the next revision already.
+type HeldError struct {
+	Request string // its id; "" when it ended just now
+	Made    bool   // it is finished
+}
 
 func (e *HeldError) Error() string { return "the next revision is held by request " + e.Request }
 

@@ -25,10 +25,14 @@ func (r *Record) hold(sum []byte) {
 	slices.SortFunc(r.Holds, bytes.Compare) // in one order, so that two requests never wait for each other
 }
 
-// heldBy is ErrHeld with the name of who holds it: a request of the same client.
+// heldBy is ErrHeld with the name of who holds it, a request of the same client; or ErrContinues when that one has made the
+// next revision: a second one over the old document would not have its signature.
 func heldBy(h *HeldError) *Error {
-	if h.Request == "" {
+	switch {
+	case h.Request == "":
 		return ErrHeld
+	case h.Made:
+		return ErrContinues.with("request " + h.Request + " has made the next revision of this document: go on with that one")
 	}
 	return ErrHeld.with("request " + h.Request + " makes the next revision of this document")
 }
@@ -76,6 +80,7 @@ func (s *Service) takeContinued(ctx context.Context, rec *Record, o Order) error
 	if len(o.Continues) > s.cfg.MaxDocuments {
 		return ErrManyDocuments
 	}
+	rec.Continues = true
 	for i, c := range o.Continues {
 		doc, err := s.continued(ctx, rec, c, i+1)
 		if err != nil {

@@ -51,11 +51,17 @@ func (s *Store) Insert(ctx context.Context, r *signer.Record) error {
 }
 
 // hold makes r the only open request of its client over the documents of r.Holds, or returns a *signer.HeldError. The
-// primary key decides between orders that come at once: the second one waits for the first one's transaction.
+// primary key decides between orders that come at once: the second one waits for the first one's transaction. Of what a
+// finished request has made a revision of, another branch may begin unless r goes on with it by name.
 func hold(ctx context.Context, tx *sql.Tx, r *signer.Record) error {
+	branch := 1
+	if r.Continues {
+		branch = 0
+	}
 	for _, sum := range r.Holds {
-		res, err := tx.ExecContext(ctx, `INSERT INTO holds (client, sha256, request) VALUES (?,?,?) ON CONFLICT (client, sha256) DO NOTHING`,
-			r.Client, sum, r.ID)
+		res, err := tx.ExecContext(ctx, `INSERT INTO holds (client, sha256, request, made) VALUES (?,?,?,0)
+			ON CONFLICT (client, sha256) DO UPDATE SET request = excluded.request, made = 0 WHERE holds.made = 1 AND 1 = ?`,
+			r.Client, sum, r.ID, branch)
 		if err != nil {
 			return err
 		}
@@ -67,7 +73,7 @@ func hold(ctx context.Context, tx *sql.Tx, r *signer.Record) error {
 			continue
 		}
 		held := &signer.HeldError{}
-		err = tx.QueryRowContext(ctx, `SELECT request FROM holds WHERE client = ? AND sha256 = ?`, r.Client, sum).Scan(&held.Request)
+		err = tx.QueryRowContext(ctx, `SELECT request, made FROM holds WHERE client = ? AND sha256 = ?`, r.Client, sum).Scan(&held.Request, &held.Made)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) { // no row: it ended just now, the caller may try again
 			return err
 		}
@@ -148,7 +154,11 @@ func addAll(ctx context.Context, tx *sql.Tx, c signer.Change, now *signer.Record
 		}
 	}
 	if now.State.End() {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM holds WHERE request = ?`, now.ID); err != nil {
+		end := `DELETE FROM holds WHERE request = ?`
+		if now.State == signer.Finished {
+			end = `UPDATE holds SET made = 1 WHERE request = ?`
+		}
+		if _, err := tx.ExecContext(ctx, end, now.ID); err != nil {
 			return err
 		}
 	}

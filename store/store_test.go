@@ -575,9 +575,26 @@ func TestOneOpenRequestHoldsADocument(t *testing.T) {
 		if err := s.Advance(t.Context(), signer.Change{Was: was, Now: r}); err != nil {
 			t.Fatal(err)
 		}
-		err := s.Insert(t.Context(), holding("sr_after_"+string(to), 1, 2))
+		next := holding("sr_next_"+string(to), 1, 2)
+		next.Continues = true
+		err := s.Insert(t.Context(), next)
+		if held, ok := errors.AsType[*signer.HeldError](err); !ok || held.Request != winner || held.Made != to.End() {
+			t.Errorf("to go on, in state %s: %v", to, err)
+		}
+		err = s.Insert(t.Context(), holding("sr_after_"+string(to), 1, 2))
 		if free := err == nil; free != to.End() {
 			t.Errorf("in state %s: %v", to, err)
 		}
+	}
+	// What was not finished made nothing.
+	r := load(t, s, signer.Lookup{ID: "sr_after_" + string(signer.Finished)})
+	r.State = signer.Expired
+	if err := s.Advance(t.Context(), signer.Change{Was: signer.Created, Now: r}); err != nil {
+		t.Fatal(err)
+	}
+	next := holding("sr_last", 1, 2)
+	next.Continues = true
+	if err := s.Insert(t.Context(), next); err != nil {
+		t.Errorf("after a request that expired: %v", err)
 	}
 }
