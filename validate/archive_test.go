@@ -320,3 +320,31 @@ func TestReportHasNoEmptyTimes(t *testing.T) {
 		}
 	}
 }
+
+// TestManyArchivedSignatures: the work for the levels of early signatures takes
+// nothing from the later ones.
+func TestManyArchivedSignatures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: fifteen signatures are made and archived")
+	}
+	w := newWorld(t, "P-256")
+	doc := store(t, base(t), pdf.Material{Certificates: [][]byte{w.issuing.Raw, w.unit.Raw}, CRLs: [][]byte{w.crl(t, w.root, w.at(-600), w.at(86400))}})
+	for i := range 15 {
+		doc = w.sign(t, doc, recipe{at: w.at(10 * i), claimed: w.now})
+		doc = store(t, doc, pdf.Material{OCSPs: [][]byte{w.ocsp(t, says{at: w.at(10*i + 1)})}})
+		doc = w.stamp(t, doc, w.at(10*i+2))
+	}
+	rep := w.ask(t, doc, w.at(200), nil)
+	if rep.Indication != passed || len(rep.Signatures) != 30 {
+		t.Fatalf("%v, %d signatures", rep.Indication, len(rep.Signatures))
+	}
+	for i, s := range rep.Signatures {
+		level := "B-LTA"
+		if s.Kind == validate.KindTimeStamp {
+			level = ""
+		}
+		if s.Level != level {
+			t.Errorf("%d, %s: level %q %v", i, s.FieldName, s.Level, s.Reasons)
+		}
+	}
+}

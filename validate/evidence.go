@@ -59,6 +59,7 @@ type evidence struct {
 
 	paths, answers int // what is left
 	built          map[pathKey]builtPath
+	scopes         []scope             // that built knows by address, which must not be given to others
 	asked          map[statusKey]error // online questions that were put
 	full           bool                // something was left out
 }
@@ -265,8 +266,25 @@ type builtPath struct {
 	err  error
 }
 
+// holds tells whether the issuers of a path, but for its anchor, are in scope.
+func (s scope) holds(path []*x509.Certificate) bool {
+	for _, c := range path[1:max(1, len(path)-1)] {
+		if !s.has(idOf(c.Raw)) {
+			return false
+		}
+	}
+	return true
+}
+
 // path builds a path that is good at a time.
 func (e *evidence) path(leaf *x509.Certificate, at time.Time, use certs.Use, in scope) ([]*x509.Certificate, error) {
+	if in != nil {
+		// Most often the path that is known does, and nothing is built anew.
+		known, err := e.path(leaf, at, use, nil)
+		if err != nil || in.holds(known) {
+			return known, err
+		}
+	}
 	key := pathKey{leaf: idOf(leaf.Raw), at: at.UnixNano(), use: use, scope: fmt.Sprintf("%p", in)}
 	if b, ok := e.built[key]; ok {
 		return b.path, b.err
@@ -276,6 +294,7 @@ func (e *evidence) path(leaf *x509.Certificate, at time.Time, use certs.Use, in 
 	}
 	var b builtPath
 	b.path, b.err = certs.BuildPath(leaf, e.bag(leaf, in), e.roots, at, use)
+	e.scopes = append(e.scopes, in)
 	e.built[key] = b
 	return b.path, b.err
 }
