@@ -121,8 +121,8 @@ func (s *section) ReadAt(p []byte, off int64) (int, error) { return s.r.ReadAt(p
 
 // all does the work in the order of EN 319 102-1 §5.6, as it is done for a PDF.
 func (f *signatures) all(sd *cms.SignedData, data Data) error {
+	f.e.addMaterial(f.o.Material, given) // first: no flood in the file keeps it out
 	f.take(sd)
-	f.e.addMaterial(f.o.Material, given)
 	digests, err := f.digest(data)
 	if err != nil {
 		return err

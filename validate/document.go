@@ -62,6 +62,8 @@ type token struct {
 
 // gather reads everything that is to be looked at, and nothing twice.
 func (d *document) gather(list []pdf.Signature) error {
+	// First, so that no flood of data in the document can keep it out.
+	d.e.addMaterial(d.o.Material, given)
 	for _, s := range list {
 		it := &item{sig: s, judged: len(d.o.Only) == 0 || slices.Contains(d.o.Only, s.FieldName), self: idOf(s.CMS)}
 		d.items = append(d.items, it)
@@ -92,7 +94,6 @@ func (d *document) gather(list []pdf.Signature) error {
 	if err := d.stores(); err != nil {
 		return err
 	}
-	d.e.addMaterial(d.o.Material, given)
 	return nil
 }
 

@@ -24,10 +24,11 @@ func idOf(der []byte) id { return sha256.Sum256(der) }
 const (
 	maxCertificates = 2048
 	maxStatements   = 1024
-	maxBag          = 32   // issuers that may lead from one certificate to an anchor
-	maxPaths        = 400  // path buildings, each of which may verify 256 signatures
-	maxAnswers      = 4000 // readings of an answer for one certificate
-	maxTokens       = 8    // time-stamps at one signature
+	maxBag          = 32      // issuers that may lead from one certificate to an anchor
+	maxPaths        = 400     // path buildings, each of which may verify 256 signatures
+	maxAnswers      = 4000    // readings of an answer for one certificate
+	maxSteps        = 2 << 20 // answers weighed for one use of one certificate
+	maxTokens       = 8       // time-stamps at one signature
 )
 
 // Where data comes from.
@@ -57,36 +58,31 @@ type evidence struct {
 	unreadable map[id]error // certificates that crypto/x509 does not read
 	source     map[id]string
 
-	paths, answers int // what is left
-	built          map[pathKey]builtPath
-	scopes         []scope             // that built knows by address, which must not be given to others
-	asked          map[statusKey]error // online questions that were put
-	full           bool                // something was left out
+	paths, answers, steps int // what is left
+	said                  map[statusKey]*said
+	built                 map[pathKey]builtPath
+	scopes                []scope             // that built knows by address, which must not be given to others
+	asked                 map[statusKey]error // online questions that were put
+	full                  bool                // something was left out
 }
 
 // statement is an OCSP answer or a CRL.
 type statement struct {
-	id      id
-	der     []byte
-	ocsp    *certs.OCSPResponse
-	crl     *certs.RevocationList
-	source  string
-	answers map[statusKey]answer
+	id     id
+	der    []byte
+	ocsp   *certs.OCSPResponse
+	crl    *certs.RevocationList
+	source string
 }
 
 type statusKey struct{ cert, issuer id }
-
-type answer struct {
-	status certs.Status
-	err    error
-}
 
 func newEvidence(o Options) *evidence {
 	return &evidence{
 		at: o.At, roots: o.Roots, revoker: o.Revocation,
 		certs: map[id]*x509.Certificate{}, bySubject: map[string][]id{}, known: map[id]*statement{},
 		poe: map[id]time.Time{}, unreadable: map[id]error{}, source: map[id]string{},
-		paths: maxPaths, answers: maxAnswers, built: map[pathKey]builtPath{}, asked: map[statusKey]error{},
+		paths: maxPaths, answers: maxAnswers, steps: maxSteps, said: map[statusKey]*said{}, built: map[pathKey]builtPath{}, asked: map[statusKey]error{},
 	}
 }
 
@@ -132,7 +128,10 @@ func (e *evidence) addCertificate(der []byte, source string) id {
 // nothing, and is nothing.
 func (e *evidence) addStatement(der []byte, crl bool, source string) id {
 	i := idOf(der)
-	if e.known[i] != nil || e.source[i] != "" {
+	if e.source[i] != "" {
+		if s := e.known[i]; s != nil && source == embedded {
+			s.source = source
+		}
 		return i
 	}
 	if len(e.statements) >= maxStatements {
@@ -140,7 +139,7 @@ func (e *evidence) addStatement(der []byte, crl bool, source string) id {
 		return i
 	}
 	e.source[i] = source
-	s := &statement{id: i, der: der, source: source, answers: map[statusKey]answer{}}
+	s := &statement{id: i, der: der, source: source}
 	var err error
 	if crl {
 		s.crl, err = certs.ReadCRL(der)
@@ -185,32 +184,62 @@ var (
 	errTooMuch = errors.New("the limits of the work are reached")
 )
 
-// about gives what s says of cert, verified.
-func (e *evidence) about(s *statement, cert, issuer *x509.Certificate) (certs.Status, error) {
+// said is what all statements say of one certificate: read once, however often
+// it is asked.
+type said struct {
+	read    int // statements that were looked at
+	answers []answered
+	// refusal is why the first one that was refused does not count.
+	refusal string
+}
+
+// answered is a verified answer.
+type answered struct {
+	*statement
+	status certs.Status
+}
+
+// about gives what is said of cert, verified.
+func (e *evidence) about(cert, issuer *x509.Certificate) *said {
 	key := statusKey{idOf(cert.Raw), idOf(issuer.Raw)}
-	if a, ok := s.answers[key]; ok {
-		return a.status, a.err
+	a := e.said[key]
+	if a == nil {
+		a = &said{}
+		e.said[key] = a
 	}
-	var a answer
+	for ; a.read < len(e.statements); a.read++ {
+		s := e.statements[a.read]
+		st, err := e.read(s, cert, issuer)
+		switch se, ok := errors.AsType[*certs.StatusError](err); {
+		case err == nil:
+			a.answers = append(a.answers, answered{s, st})
+		case errors.Is(err, errTooMuch), ok && se.Reason != certs.StatusIssuer && se.Reason != certs.StatusOther:
+			if a.refusal == "" {
+				a.refusal = err.Error()
+			}
+		}
+	}
+	return a
+}
+
+func (e *evidence) read(s *statement, cert, issuer *x509.Certificate) (certs.Status, error) {
+	cost := 1
 	switch {
-	case s.ocsp != nil:
-		if _, speaks := s.ocsp.For(cert, issuer); !speaks {
-			a.err = errOther
-			break
-		}
-		if e.answers--; e.answers < 0 {
-			return certs.Status{}, errTooMuch
-		}
-		a.status, a.err = certs.OCSPStatus(s.der, cert, issuer)
-	default:
+	case s.ocsp == nil:
 		// Looking through a list of a million entries takes some 50 ms.
-		if e.answers -= 1 + s.crl.Entries/10_000; e.answers < 0 {
-			return certs.Status{}, errTooMuch
+		cost += s.crl.Entries / 10_000
+	default:
+		if _, speaks := s.ocsp.For(cert, issuer); !speaks {
+			return certs.Status{}, errOther
 		}
-		a.status, a.err = s.crl.Status(cert, issuer)
 	}
-	s.answers[key] = a
-	return a.status, a.err
+	if e.answers -= cost; e.answers < 0 {
+		return certs.Status{}, errTooMuch
+	}
+	if s.ocsp != nil {
+		return certs.OCSPStatus(s.der, cert, issuer)
+	}
+	return s.crl.Status(cert, issuer)
 }
 
 // ask puts one question to Options.Revocation, once, and takes the answer in.

@@ -182,6 +182,21 @@ func TestManySignatures(t *testing.T) {
 	})
 }
 
+// TestAFloodHidesNoRevocation: what the caller knows is read before what the
+// document brings.
+func TestAFloodHidesNoRevocation(t *testing.T) {
+	w := newWorld(t, "P-256")
+	m := w.data(t)
+	ca := &certs.OCSPResponder{Cert: w.issuing, Signer: w.caKey, Issuer: w.issuing}
+	for i := range 1100 {
+		m.OCSPs = append(m.OCSPs, w.ocsp(t, says{at: w.at(1).Add(-time.Duration(i) * time.Second), responder: ca}))
+	}
+	doc := store(t, w.sign(t, base(t), recipe{}), m)
+	known := pdf.Material{OCSPs: [][]byte{w.ocsp(t, says{at: w.at(2), revoked: w.at(-60)})}, CRLs: m.CRLs}
+	s := w.ask(t, doc, w.at(5), func(o *validate.Options) { o.Material = known }).Signatures[0]
+	want(t, s, undecided, validate.RevokedNoPOE, "B-T")
+}
+
 // many is a document with n signature fields, each with Contents of size bytes.
 func many(n, size int) []byte {
 	var b bytes.Buffer

@@ -221,26 +221,26 @@ func (w *walk) look(cert, issuer *x509.Certificate, i int) looked {
 	l := looked{sub: TryLater, why: nothing}
 	var all []certs.Status
 	var from []*statement
-	for _, s := range w.e.statements {
-		if !w.u.in.has(s.id) {
+	about := w.e.about(cert, issuer)
+	if about.refusal != "" {
+		l.miss(TryLater, about.refusal)
+	}
+	for _, a := range about.answers {
+		if !w.u.in.has(a.id) {
 			continue
 		}
-		st, err := w.e.about(s, cert, issuer)
-		if err != nil {
-			if se, ok := errors.AsType[*certs.StatusError](err); ok && se.Reason != certs.StatusIssuer && se.Reason != certs.StatusOther {
-				l.miss(TryLater, se.Error())
-			}
-			continue
+		if w.e.steps--; w.e.steps < 0 {
+			return looked{sub: TryLater, why: errTooMuch.Error()}
 		}
-		if st.State == certs.StatusUnknown {
+		if a.status.State == certs.StatusUnknown {
 			l.miss(TryLater, "the responder does not know the certificate")
 			continue
 		}
-		if sub, why := w.usable(s, st, cert, issuer); why != "" && st.State != certs.StatusRevoked {
+		if sub, why := w.usable(a, issuer); why != "" && a.status.State != certs.StatusRevoked {
 			l.miss(sub, why)
 			continue
 		}
-		all, from = append(all, st), append(from, s)
+		all, from = append(all, a.status), append(from, a.statement)
 	}
 	_, l.differ = certs.Newest(all)
 	for n, st := range all {
@@ -291,8 +291,8 @@ func reach(st certs.Status) time.Time {
 // usable tells whether an answer counts that is verified: whether its times fit
 // together with those that are proven, and its maker was good when it is
 // proven to exist. why is "" when it does.
-func (w *walk) usable(s *statement, st certs.Status, cert, issuer *x509.Certificate) (sub, why string) {
-	exists := w.e.proven(s.id)
+func (w *walk) usable(a answered, issuer *x509.Certificate) (sub, why string) {
+	st, exists := a.status, w.e.proven(a.id)
 	key := issuer.PublicKey
 	if st.Responder != nil {
 		key = st.Responder.PublicKey
@@ -329,18 +329,18 @@ func outOfBounds(lost string) string {
 // otherwise responders could vouch for each other.
 func (w *walk) responder(of certs.Status, issuer *x509.Certificate, exists time.Time) bool {
 	good := false
-	for _, s := range w.e.statements {
-		if !w.u.in.has(s.id) {
-			continue
+	for _, a := range w.e.about(of.Responder, issuer).answers {
+		st := a.status
+		if w.e.steps--; w.e.steps < 0 {
+			return false
 		}
-		st, err := w.e.about(s, of.Responder, issuer)
-		if err != nil || st.Responder != nil {
+		if !w.u.in.has(a.id) || st.Responder != nil {
 			continue
 		}
 		if st.State == certs.StatusRevoked && !st.RevokedAt.After(exists) {
 			return false
 		}
-		if _, why := w.usable(s, st, of.Responder, issuer); why == "" && st.State == certs.StatusGood && !reach(st).Before(of.ProducedAt) {
+		if _, why := w.usable(a, issuer); why == "" && st.State == certs.StatusGood && !reach(st).Before(of.ProducedAt) {
 			good = true
 		}
 	}
