@@ -134,7 +134,7 @@ func (e *evidence) addStatement(der []byte, crl bool, source string) id {
 		}
 		return i
 	}
-	if len(e.statements) >= maxStatements {
+	if len(e.statements) >= maxStatements && source != fetched {
 		e.full = true
 		return i
 	}
