@@ -32,6 +32,8 @@ type signing struct {
 	fieldName string
 	sigNum    int
 	reference string // /Reference of the signature dictionary, or ""
+	look      *drawing
+	rect      string // of a new field
 }
 
 func (o *Options) check() error {
@@ -41,14 +43,21 @@ func (o *Options) check() error {
 	switch {
 	case o.Hash != crypto.SHA256 && o.Hash != crypto.SHA384 && o.Hash != crypto.SHA512:
 		return errf(CodeBadOptions, "hash is not SHA-256, SHA-384 or SHA-512")
-	case !o.TimeStamp && (o.SignatureTime.IsZero() || o.SignatureTime.UTC().Year() < 1970 || o.SignatureTime.UTC().Year() > 9999):
+	case !o.TimeStamp && !o.preview && (o.SignatureTime.IsZero() || o.SignatureTime.UTC().Year() < 1970 || o.SignatureTime.UTC().Year() > 9999):
 		return errf(CodeBadOptions, "no signature time")
 	case o.Reserve < 1 || o.Reserve > maxReserve:
 		return errf(CodeBadOptions, "reserve is not between 1 and %d", maxReserve)
 	case !validText(o.FieldName):
 		return errf(CodeBadOptions, "field name is not UTF-8")
+	case o.Appearance != nil && o.TimeStamp:
+		return errf(CodeBadOptions, "a time-stamp does not show")
 	}
-	return nil
+	if o.Appearance == nil {
+		return nil
+	}
+	look := *o.Appearance // the caller's stays as it is
+	o.Appearance = &look
+	return look.check()
 }
 
 // begin reads what every update needs, and the catalog.
@@ -74,7 +83,11 @@ func plan(base io.ReaderAt, size int64, o *Options) (*signing, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = u.room(5); err != nil { // signature, field, form, section; one to spare
+	need := 5 // signature, field, form, section; one to spare
+	if o.Appearance != nil {
+		need += drawingObjects
+	}
+	if err = u.room(need); err != nil {
 		return nil, err
 	}
 	f, err := u.doc.form(cat)
@@ -82,13 +95,18 @@ func plan(base io.ReaderAt, size int64, o *Options) (*signing, error) {
 		return nil, err
 	}
 	s := &signing{update: u, opts: *o}
-	s.sigNum = s.number()
+	if !o.preview {
+		s.sigNum = s.number()
+	}
 	if o.TimeStamp {
 		return s, s.stampField(cat, f)
 	}
 	locks, err := u.doc.permits(cat, f)
 	if err != nil {
 		return nil, err
+	}
+	if o.Appearance != nil {
+		return s, s.appear(cat, f, locks)
 	}
 	chosen, err := s.choose(f, locks)
 	if err != nil {
@@ -202,6 +220,12 @@ func (u *signing) choose(f *form, locks []fieldLock) (*field, error) {
 			continue
 		case want != "" && s.name != want:
 			continue
+		case want == "" && u.opts.Appearance != nil:
+			if widget, _, err := u.doc.shows(s); err != nil {
+				return nil, err
+			} else if widget.kind() == kNull {
+				continue
+			}
 		case s.value.kind() != kNull:
 			return nil, errf(CodeBadSignatureField, "the field is signed already")
 		case locked(s.name):
@@ -227,6 +251,9 @@ func (u *signing) useField(f *form, s field) error {
 	if u.reference, err = u.doc.lockReference(s, u.root); err != nil {
 		return err
 	}
+	if u.opts.preview {
+		return nil
+	}
 	if err = u.edits.set(s.dict, "V", refText(u.sigNum, 0)); err != nil {
 		return err
 	}
@@ -247,20 +274,35 @@ func (u *update) sigFlags(f *form) error {
 
 // newField makes an invisible field, merged with its widget, on the first page.
 func (u *signing) newField(cat val, f *form) error {
-	u.fieldName = u.opts.FieldName
-	if u.fieldName == "" {
-		u.fieldName = f.freeName("Signature")
-	}
 	page, err := u.doc.firstPage(cat)
 	if err != nil {
 		return err
 	}
+	u.rect = "0 0 0 0"
+	return u.newFieldOn(cat, f, page)
+}
+
+// newFieldOn makes a field, merged with its widget, on a page.
+func (u *signing) newFieldOn(cat val, f *form, page val) error {
+	u.fieldName = u.opts.FieldName
+	if u.fieldName == "" {
+		u.fieldName = f.freeName("Signature")
+	}
 	num := u.number()
 	ref := refText(num, 0)
+	more := ""
+	if u.look != nil {
+		// TU is what is read aloud. A structure element would have to go into the tree, which no document that was signed
+		// before may change.
+		more = "/TU" + textString(u.look.text) + "/AP<</N " + refText(u.look.form, 0) + ">>"
+	}
+	if !u.opts.preview {
+		more += "/V " + refText(u.sigNum, 0)
+	}
 	// F = Print | Locked, as PDF/A wants Print on every annotation.
 	u.added = append(u.added, addition{num, []byte("<</Type/Annot/Subtype/Widget/FT/Sig/T" + textString(u.fieldName) +
-		"/F 132/Rect[0 0 0 0]/P " + refText(page.o.num, page.o.gen) + "/V " + refText(u.sigNum, 0) + ">>")})
-	if err = u.annots(page, ref); err != nil {
+		"/F 132/Rect[" + u.rect + "]/P " + refText(page.o.num, page.o.gen) + more + ">>")})
+	if err := u.annots(page, ref); err != nil {
 		return err
 	}
 	return u.acroForm(cat, f, ref)

@@ -35,8 +35,12 @@ type Options struct {
 	// keeping: then only what comes behind them is hashed, and of the rest only
 	// the structure is read. nil, or one of another Hash: the whole base is read.
 	Known *Prefix
+	// Appearance makes the signature visible; nil: nothing shows, and an empty field that would is left empty on the page.
+	Appearance *Appearance
 	// Budget limits the work; zero fields mean [DefaultBudget].
 	Budget Budget
+
+	preview bool // see Preview
 }
 
 // maxReserve keeps a reservation from being a way to fill the disk. A CMS with
