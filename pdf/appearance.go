@@ -2,7 +2,6 @@ package pdf
 
 import (
 	"bytes"
-	"compress/zlib"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -69,10 +68,10 @@ func (a *Appearance) check() error {
 	return nil
 }
 
-// look is a drawn appearance: the objects of the form XObject and its font.
+// drawing is an appearance that was drawn.
 type drawing struct {
-	form int // number of the XObject
-	text string
+	form int    // number of the XObject
+	text string // in one line
 }
 
 // draw adds the form XObject for a box of these sizes (12.5.5) and the font in it (9.7). rotate is how the page is turned for
@@ -105,8 +104,10 @@ func (u *update) draw(a *Appearance, width, height float64, rotate int) (*drawin
 	// CalGray is black on every device, whatever the output intent of a PDF/A file is, or without one.
 	head := fmt.Sprintf("/Type/XObject/Subtype/Form/BBox[0 0 %s %s]/Matrix[%s]/Resources<</Font<</F1 %s>>"+
 		"/ColorSpace<</C1[/CalGray<</WhitePoint[0.9505 1 1.089]/Gamma 2.2>>]>>>>", num(across), num(up), nums(turn[:]), refText(font, 0))
-	form := u.number()
-	u.added = append(u.added, addition{form, flateStream(head, []byte(w.content(lines, size, across, up)))})
+	form, err := u.stream(head, []byte(w.content(lines, size, across, up)))
+	if err != nil {
+		return nil, err
+	}
 	return &drawing{form: form, text: strings.Join(strings.Fields(a.Text), " ")}, nil
 }
 
@@ -206,34 +207,40 @@ func (u *update) font(w *writing) (int, error) {
 	if rest := len(w.glyphs) % 8; rest > 0 {
 		set[len(set)-1] = 0xFF << (8 - rest)
 	}
-	add := func(body []byte) string {
-		n := u.number()
-		u.added = append(u.added, addition{n, body})
-		return refText(n, 0)
+	streams := []int{0, 0, 0} // program, set, letters
+	for i, s := range []struct {
+		dict string
+		data []byte
+	}{{fmt.Sprintf("/Length1 %d", len(program)), program}, {"", set}, {"", []byte(w.toUnicode())}} {
+		if streams[i], err = u.stream(s.dict, s.data); err != nil {
+			return 0, err
+		}
 	}
-	file := add(flateStream(fmt.Sprintf("/Length1 %d", len(program)), program))
-	cids := add(flateStream("", set))
-	letters := add(flateStream("", []byte(w.toUnicode())))
-	descriptor := add(fmt.Appendf(nil, "<</Type/FontDescriptor/FontName/%s/Flags 4/FontBBox[%d %d %d %d]/ItalicAngle 0/Ascent %d/Descent %d"+
-		"/CapHeight %d/StemV 80/FontFile2 %s/CIDSet %s>>", name, f.box[0], f.box[1], f.box[2], f.box[3], f.ascent, f.descent, f.capital, file, cids))
+	descriptor := u.object(fmt.Appendf(nil, "<</Type/FontDescriptor/FontName/%s/Flags 4/FontBBox[%d %d %d %d]/ItalicAngle 0/Ascent %d/Descent %d"+
+		"/CapHeight %d/StemV 80/FontFile2 %s/CIDSet %s>>", name, f.box[0], f.box[1], f.box[2], f.box[3], f.ascent, f.descent, f.capital, refText(streams[0], 0), refText(streams[1], 0)))
 	widths := strings.Trim(fmt.Sprint(w.widths), "[]")
-	cid := add(fmt.Appendf(nil, "<</Type/Font/Subtype/CIDFontType2/BaseFont/%s/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>"+
-		"/FontDescriptor %s/DW 1000/W[0[%s]]/CIDToGIDMap/Identity>>", name, descriptor, widths))
-	add(fmt.Appendf(nil, "<</Type/Font/Subtype/Type0/BaseFont/%s/Encoding/Identity-H/DescendantFonts[%s]/ToUnicode %s>>", name, cid, letters))
-	return u.next - 1, nil
+	cid := u.object(fmt.Appendf(nil, "<</Type/Font/Subtype/CIDFontType2/BaseFont/%s/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>"+
+		"/FontDescriptor %s/DW 1000/W[0[%s]]/CIDToGIDMap/Identity>>", name, refText(descriptor, 0), widths))
+	return u.object(fmt.Appendf(nil, "<</Type/Font/Subtype/Type0/BaseFont/%s/Encoding/Identity-H/DescendantFonts[%s]/ToUnicode %s>>", name, refText(cid, 0), refText(streams[2], 0))), nil
+}
+
+// object adds a new object and gives its number.
+func (u *update) object(body []byte) int {
+	n := u.number()
+	u.added = append(u.added, addition{n, body})
+	return n
+}
+
+// stream adds a new stream, compressed.
+func (u *update) stream(dict string, data []byte) (int, error) {
+	z := deflaters.Get().(*deflater)
+	defer deflaters.Put(z)
+	body, err := z.stream(dict, data)
+	return u.object(body), err
 }
 
 // drawingObjects is how many objects draw adds.
 const drawingObjects = 7
-
-// flateStream is a stream compressed with Flate, without its object's frame.
-func flateStream(dict string, data []byte) []byte {
-	var b bytes.Buffer
-	z := zlib.NewWriter(&b)
-	_, _ = z.Write(data) // into memory: it cannot fail
-	_ = z.Close()
-	return fmt.Appendf(nil, "<<%s/Filter/FlateDecode/Length %d>>\nstream\n%s\nendstream", dict, b.Len(), b.Bytes())
-}
 
 // num writes a number of a page: at most four digits behind the point, since more are less than a printer's dot.
 func num(n float64) string {

@@ -203,7 +203,7 @@ func (u *update) fillStore(cat, dss val, arrays []*storeArray) error {
 			list = string(raw[:len(raw)-1])
 		}
 		for _, sum := range a.order {
-			body, err := z.stream(a.lacks[sum])
+			body, err := z.stream("", a.lacks[sum])
 			if err != nil {
 				return err
 			}
@@ -241,8 +241,8 @@ var deflaters = sync.Pool{New: func() any {
 	return d
 }}
 
-// stream is the body of a stream object that decodes to data.
-func (d *deflater) stream(data []byte) ([]byte, error) {
+// stream is the body of a stream object that decodes to data; dict is what its dictionary has besides.
+func (d *deflater) stream(dict string, data []byte) ([]byte, error) {
 	d.out.Reset()
 	d.z.Reset(&d.out)
 	_, err := d.z.Write(data)
@@ -255,7 +255,7 @@ func (d *deflater) stream(data []byte) ([]byte, error) {
 	if d.out.Cap() > maxScratch {
 		defer func() { d.out = bytes.Buffer{} }()
 	}
-	return fmt.Appendf(nil, "<</Filter/FlateDecode/Length %d>>\nstream\n%s\nendstream", d.out.Len(), d.out.Bytes()), nil
+	return fmt.Appendf(nil, "<<%s/Filter/FlateDecode/Length %d>>\nstream\n%s\nendstream", dict, d.out.Len(), d.out.Bytes()), nil
 }
 
 // proveStored reads base and update again, as a stranger would.
