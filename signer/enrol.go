@@ -264,6 +264,11 @@ func (s *Service) identified(ctx context.Context, rec *Record, c sam.Credential)
 	p := &next.Progress
 	p.Credential, p.Chain, p.Algorithm, p.SessionEnds = c.ID, c.Chain, c.Algorithm, c.SessionEnds
 	p.Terms, p.Enrolment, p.Answer, p.Notice = "", nil, nil, nil
+	if next.awaits() {
+		if err := s.awaitDigests(&next); err != nil {
+			return err
+		}
+	}
 	return s.advance(ctx, rec, Change{Now: &next, Bind: bound(rec)})
 }
 

@@ -59,6 +59,9 @@ var (
 	ErrFormat         = &Error{Code: "format_not_supported", Detail: "this format or packaging is not supported", Hint: "use format pades for PDFs; cades, detached or attached, for any file; cades detached for digests"}
 	ErrDigest         = &Error{Code: "digest_invalid", Detail: "a digest is not one of its algorithm", Hint: "send 1 to 250 different digests: 32 bytes for SHA-256, 48 for SHA-384, 64 for SHA-512, and no documents beside them"}
 	ErrDigestAlg      = &Error{Code: "digest_algorithm_not_supported", Detail: "the digests must be of one algorithm that this service knows", Hint: "use SHA-256, SHA-384 or SHA-512, the same for all digests of a request"}
+	ErrDigestEarly    = &Error{Code: "digests_too_early", Detail: "each request of this client makes a new certificate, and the time that a prepared PDF claims would be before it", Hint: "leave digest out of each entry of digests; prepare the PDFs when the request is identified, and PUT the digests then"}
+	ErrNotIdentified  = &Error{Code: "not_identified", Detail: "the person has no certificate yet", Hint: "wait until the request is identified: GET the request with ?wait=30s; prepare the PDFs then", Retryable: true}
+	ErrNotAwaited     = &Error{Code: "digests_not_awaited", Detail: "the request does not wait for these digests: it has others, or was ordered with its documents", Hint: "make a new request"}
 	ErrHashesRefused  = &Error{Code: "hash_orders_refused", Detail: "bare digests are not signed here", Hint: "send the documents, or have the provider sign the order"}
 	ErrContinues      = &Error{Code: "continues_unknown", Detail: "there is no such finished document to go on with", Hint: "name a PDF of a finished request of this API key, and send no documents beside it"}
 	ErrHeld           = &Error{Code: "revision_held", Detail: "another open request makes the next revision of this document", Hint: "wait until that request has ended, then order over what it made", Retryable: true}
@@ -105,6 +108,8 @@ var (
 	ErrSAM = &Error{Code: "sam_unavailable", Detail: "the signature activation module cannot be reached", Hint: "try again in a minute", Retryable: true}
 	ErrCA  = &Error{Code: "ca_unavailable", Detail: "the certification authority cannot be reached", Hint: "try again in a minute", Retryable: true}
 	ErrTSA = &Error{Code: "tsa_unavailable", Detail: "no good time-stamp could be had", Hint: "the document will be finished when the time-stamping authority is back", Retryable: true}
+	// ErrAwaited is a notice, and no answer to a call.
+	ErrAwaited = &Error{Code: "digests_awaited", Detail: "the digests of the documents have not come yet", Hint: "prepare the documents and PUT their digests", Retryable: true}
 	// What a finished document still lacks.
 	ErrRevocation = &Error{Code: "revocation_unavailable", Detail: "it could not be had yet whether all certificates are good", Hint: "the document will be finished when the sources of revocation data are back", Retryable: true}
 	ErrLevelWait  = &Error{Code: "level_not_reached", Detail: "the document does not have the ordered level yet", Hint: "we try again; nothing is released at a lower level", Retryable: true}

@@ -122,10 +122,13 @@ func (s *Service) sameOrder(rec, first *Record, o Order, docs []Document) (*Requ
 	}
 	then := *first
 	then.State, then.Language, then.Events = Created, rec.Language, first.Events[:1]
-	then.Progress = Progress{Format: rec.Progress.Format, Packaging: rec.Progress.Packaging, Hashes: rec.Progress.Hashes}
+	then.Progress = Progress{Format: rec.Progress.Format, Packaging: rec.Progress.Packaging, Hashes: rec.Progress.Hashes, Later: rec.Progress.Later}
 	then.Documents = slices.Clone(first.Documents)
 	for i := range then.Documents {
 		then.Documents[i].Level = ""
+		if first.Progress.Later != nil {
+			then.Documents[i].Digest = nil
+		}
 	}
 	return view(&then), nil
 }

@@ -44,7 +44,9 @@ type Order struct {
 	Format      string        // pades (default) or cades
 	Packaging   string        // detached (default) or attached; with cades alone
 	// Digests orders signatures over bare digests, of documents that this service does not see: 1 to 250, all of one
-	// algorithm. Then there is no upload, and [Service.Product] gives the parts.
+	// algorithm. Then there is no upload, and [Service.Product] gives the parts. All of them may have a nil Digest: then
+	// the request waits for [Service.SendDigests] when the person is identified. PDFs of a client whose people get one-time
+	// credentials are ordered so only (ErrDigestEarly).
 	Digests []OrderedDigest
 	// Continues names finished documents of the same client that get their next signature. Then there is no upload. Each
 	// must be the newest revision: a signature over an older one would not cover what came since.
@@ -67,7 +69,7 @@ type Order struct {
 type OrderedDigest struct {
 	Name      string `json:"name"`      // as the itsme app shows it; "" for "document-1" and so on
 	Algorithm string `json:"algorithm"` // SHA-256, SHA-384 or SHA-512
-	Digest    []byte `json:"digest"`    // 32, 48 or 64 bytes
+	Digest    []byte `json:"digest"`    // 32, 48 or 64 bytes; nil when it comes later
 }
 
 // Continued is a document of a finished request.

@@ -43,7 +43,7 @@ func (s *Service) pageNeedsWork(rec *Record) bool {
 	case rec.State == Prepared && p.Answer == nil:
 		return !s.lasts(p) || s.onceOver(rec)
 	}
-	return rec.State == Identified
+	return rec.State == Identified && (!rec.awaits() || s.onceOver(rec))
 }
 
 func (s *Service) page(rec *Record) *Page {

@@ -48,7 +48,7 @@ type Record struct {
 	Progress    Progress
 	Documents   []Document // without their Work unless the look-up asked for it
 	Events      []Event
-	Holds       [][]byte // SHA-256 of documents whose next revision is this request's alone until it ends; stored by Insert, not loaded
+	Holds       [][]byte // SHA-256 of documents whose next revision is this request's alone until it ends; stored by Insert and with Change.Digests, not loaded
 	Continues   bool     // Holds are of documents that the order names as the newest; for Insert alone
 	Once        *Once    // the client's idempotency key; stored by Insert, loaded (its Digest) by Lookup.Key
 }
@@ -58,6 +58,7 @@ type Progress struct {
 	Format       string        `json:"format,omitempty"`       // cades; "" is pades
 	Packaging    string        `json:"packaging,omitempty"`    // attached; "" is detached
 	Hashes       bool          `json:"hashes,omitempty"`       // the documents are bare digests
+	Later        *Later        `json:"later,omitempty"`        // which come after the order
 	Visible      []Visible     `json:"visible,omitempty"`      // as ordered
 	Terms        string        `json:"terms,omitempty"`        // version that the person accepted
 	SignedOrder  string        `json:"signed_order,omitempty"` // of the provider, as it came
@@ -122,7 +123,7 @@ type Document struct {
 	Size   int64  // bytes, as ordered; 0 when only a digest was ordered
 	SHA256 []byte // as ordered; nil when only a digest was ordered
 	Blob   string // opaque name of the uploaded bytes in the blob store; "" when only a digest was ordered
-	// DigestAlgorithm and Digest are what was ordered when it was a bare digest ([OrderedDigest]).
+	// DigestAlgorithm and Digest are what was ordered when it was a bare digest ([OrderedDigest]); nil until it has come.
 	DigestAlgorithm string
 	Digest          []byte
 	// Behind are the updates of earlier requests that stand behind the blob: blob and Behind together have Size bytes.
@@ -196,6 +197,7 @@ type Change struct {
 	Abandon bool      // state parameters that are known and not used lead to ErrStateExpired from now on
 	Use     string    // state parameter that this change uses up; ErrConflict if it was used before
 	Bind    bool      // from now on (client, reference) has credential Now.Progress.Credential; "" removes it
+	Digests bool      // write Now.Documents[].Digest too, and take Now.Holds or return *HeldError as Insert does
 	Event   *Event    // set by signer when the state changes
 }
 

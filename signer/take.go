@@ -37,7 +37,7 @@ func heldBy(h *HeldError) *Error {
 	return ErrHeld.with("request " + h.Request + " makes the next revision of this document")
 }
 
-// takeDigests makes documents of bare digests.
+// takeDigests makes documents of bare digests, or of those that come later.
 func (s *Service) takeDigests(rec *Record, o Order) error {
 	if len(o.Digests) > s.cfg.MaxDocuments {
 		return ErrManyDocuments
@@ -46,12 +46,23 @@ func (s *Service) takeDigests(rec *Record, o Order) error {
 	if !known {
 		return ErrDigestAlg
 	}
+	later := len(o.Digests[0].Digest) == 0
+	switch {
+	case later && o.SignedOrder != "":
+		return ErrOrder.with("it is over the digests, which come later: send it with them")
+	case later:
+		rec.Progress.Later = &Later{Exclusive: o.Exclusive}
+	case rec.Progress.OneTime && rec.Progress.Format != CAdES:
+		return ErrDigestEarly
+	}
 	for i, g := range o.Digests {
 		n := i + 1
 		switch {
+		case later && len(g.Digest) > 0:
+			return ErrDigest.with(fmt.Sprintf("digest %d is there and digest 1 is not: they come all together, now or later", n))
 		case g.Algorithm != o.Digests[0].Algorithm:
 			return ErrDigestAlg.with(fmt.Sprintf("digest %d is of another algorithm than digest 1", n))
-		case len(g.Digest) != hash.Size():
+		case !later && len(g.Digest) != hash.Size():
 			return ErrDigest.with(fmt.Sprintf("digest %d has %d bytes; %s has %d", n, len(g.Digest), g.Algorithm, hash.Size()))
 		}
 		name := g.Name
@@ -64,6 +75,9 @@ func (s *Service) takeDigests(rec *Record, o Order) error {
 		}
 		doc.DigestAlgorithm, doc.Digest = g.Algorithm, g.Digest
 		rec.Documents = append(rec.Documents, doc)
+		if later {
+			continue
+		}
 		if twice(rec.Documents) {
 			return ErrTwice.with(fmt.Sprintf("digest %d was sent before", n))
 		}

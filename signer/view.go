@@ -26,6 +26,8 @@ type Request struct {
 	ExpiresAt   time.Time
 	Failure     *Error // why it ended, in declined, expired and failed
 	Notice      *Error // why it waits now, e.g. tsa_unavailable; nil when all is well
+	// Later is what the client prepares with whose digests come later, from state identified on; nil otherwise.
+	Later *Later
 
 	token string
 }
@@ -51,6 +53,9 @@ func view(r *Record) *Request {
 	}
 	if c := r.Progress.Confirmation; c != nil {
 		v.CheckCode = c.CheckCode
+	}
+	if l := r.Progress.Later; l != nil && l.CMSSize > 0 {
+		v.Later = l
 	}
 	if r.Progress.Format == CAdES {
 		v.Format, v.Packaging = CAdES, Detached

@@ -171,6 +171,9 @@ func (s *Service) step(ctx context.Context, rec *Record, page bool) (again bool,
 	case Created:
 		return s.created(ctx, rec, page)
 	case Identified:
+		if rec.awaits() {
+			return false, nil
+		}
 		return true, s.prepareDocuments(ctx, rec)
 	case Prepared:
 		return s.prepared(ctx, rec, page)
@@ -286,7 +289,7 @@ func (s *Service) look(r *Record) time.Time {
 	switch {
 	case r.State.End():
 		return time.Time{}
-	case r.State.open() && !r.Progress.pending() && r.State != Identified:
+	case r.State.open() && !r.Progress.pending() && (r.State != Identified || r.awaits()):
 		if ends := r.Progress.SessionEnds; !ends.IsZero() && ends.Before(r.ExpiresAt) {
 			return ends
 		}

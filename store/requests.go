@@ -153,6 +153,11 @@ func addAll(ctx context.Context, tx *sql.Tx, c signer.Change, now *signer.Record
 			}
 		}
 	}
+	if c.Digests {
+		if err := setDigests(ctx, tx, now); err != nil {
+			return err
+		}
+	}
 	if now.State.End() {
 		end := `DELETE FROM holds WHERE request = ?`
 		if now.State == signer.Finished {
@@ -211,6 +216,19 @@ func setWork(ctx context.Context, tx *sql.Tx, r *signer.Record, n int) error {
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE documents SET work = ?, level = ? WHERE request = ? AND n = ?`, string(work), d.Level, r.ID, n)
 	return err
+}
+
+// setDigests writes what a request waited for, and holds their next revision for it if it wants that.
+func setDigests(ctx context.Context, tx *sql.Tx, r *signer.Record) error {
+	if err := hold(ctx, tx, r); err != nil {
+		return err
+	}
+	for n, d := range r.Documents {
+		if _, err := tx.ExecContext(ctx, `UPDATE documents SET digest = ? WHERE request = ? AND n = ?`, d.Digest, r.ID, n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func bind(ctx context.Context, tx *sql.Tx, r *signer.Record) (err error) {
