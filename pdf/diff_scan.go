@@ -37,7 +37,10 @@ func (f *differ) scan() error {
 		return err
 	}
 	f.extent = make([]int64, len(f.d.secs))
-	w := &scanner{f: f, done: make(map[int]bool)}
+	w := &scanner{f: f, done: make(map[int]bool), skim: skimmer{want: new(numbers), depth: min(64, f.d.s.max.Depth)}}
+	for num := range f.used {
+		w.skim.want.add(num)
+	}
 	for j := len(f.d.secs) - 1; j >= 0; j-- {
 		w.sec = j
 		if j >= f.last {
@@ -169,9 +172,10 @@ type scanner struct {
 	sec   int
 	view  *doc         // the revision in which the objects of sec are looked at
 	done  map[int]bool // object streams of view that were read
-	chunk []byte       // of the file
-	at    int64        // of chunk[0]
-	keys  []val        // to the value that is looked at
+	skim  skimmer
+	chunk []byte // of the file, in one buffer
+	at    int64  // of chunk[0]
+	keys  []val  // to the value that is looked at
 }
 
 func (w *scanner) row(num int, e entry) error {
@@ -203,8 +207,10 @@ func (w *scanner) live(num int, e entry) (bool, error) {
 	simple := true
 	newer := w.view.secs[:len(w.view.secs)-(len(w.f.d.secs)-w.sec)+1] // and the section itself
 	for _, sec := range newer {
-		_, _, has := sec.row(num)
-		simple = simple && sec.hybrid == nil && (!has || sec == w.f.d.secs[w.sec])
+		if simple = simple && sec.hybrid == nil; simple && sec != w.f.d.secs[w.sec] {
+			_, _, has := sec.row(num)
+			simple = !has
+		}
 	}
 	if err := w.f.d.s.work(len(newer)); err != nil || simple {
 		return simple, err
@@ -215,34 +221,70 @@ func (w *scanner) live(num int, e entry) (bool, error) {
 
 // offset reads an object of its own.
 func (w *scanner) offset(num int, e entry) error {
-	o, err := w.object(e.off)
+	end, ok, err := w.skimmed(num, e)
+	if !ok && err == nil {
+		end, err = w.parsed(num, e)
+	}
 	if err != nil {
 		return err
-	}
-	if o.num != num || o.gen != e.gen {
-		return errf(CodeBrokenXref, "object %d is not where it is said to be", num)
-	}
-	end := e.off + int64(o.root.end)
-	if o.data > 0 {
-		n, err := w.view.intOf(o.val(), "Length")
-		if err != nil {
-			return err
-		}
-		if n < 0 || n > w.f.d.s.size {
-			return errf(CodeBadStream, "object %d has no length", num)
-		}
-		end = o.data + n
 	}
 	w.f.extent[w.sec] = max(w.f.extent[w.sec], end)
 	if w.sec < w.f.last {
 		w.f.pieces = append(w.f.pieces, extent{e.off, end})
 	}
+	return nil
+}
+
+// skimmed is the end of an object that has nothing to be noted; ok is false when it may have.
+func (w *scanner) skimmed(num int, e entry) (end int64, ok bool, err error) {
+	s := w.f.d.s
+	for again := false; ; again = true {
+		buf, fresh, err := w.piece(e.off, again)
+		if err != nil {
+			return 0, false, err
+		}
+		w.skim.start(buf, 0)
+		n, stream, ok := w.skim.object(num, e.gen)
+		switch {
+		case ok && w.skim.values <= s.max.Values:
+			if end = e.off + int64(n); stream {
+				if end += w.skim.length; w.skim.length > s.size {
+					return 0, false, nil
+				}
+			}
+			return end, true, s.work(valueSteps * w.skim.values)
+		case fresh || !w.skim.short():
+			return 0, false, nil
+		}
+	}
+}
+
+// parsed reads an object, notes what it refers to, and gives its end.
+func (w *scanner) parsed(num int, e entry) (int64, error) {
+	o, err := w.object(e.off)
+	if err != nil {
+		return 0, err
+	}
+	if o.num != num || o.gen != e.gen {
+		return 0, errf(CodeBrokenXref, "object %d is not where it is said to be", num)
+	}
+	end := e.off + int64(o.root.end)
+	if o.data > 0 {
+		n, err := w.view.intOf(o.val(), "Length")
+		if err != nil {
+			return 0, err
+		}
+		if n < 0 || n > w.f.d.s.size {
+			return 0, errf(CodeBadStream, "object %d has no length", num)
+		}
+		end = o.data + n
+	}
 	if typ, err := o.val().direct("Type"); err != nil {
-		return err
+		return 0, err
 	} else if o.data > 0 && typ.name() == "XRef" {
 		num = 0 // its dictionary is a trailer, also that of a hybrid section's stream
 	}
-	return w.refs(o.val(), num, false)
+	return end, w.refs(o.val(), num, false)
 }
 
 // stream reads the objects of object stream stm that are in force, all at once: so none is decompressed twice.
@@ -263,6 +305,12 @@ func (w *scanner) stream(stm int) error {
 		if (e != entry{kind: entryStream, off: int64(stm), gen: idx}) {
 			continue
 		}
+		if w.skim.start(os.data, os.first+os.offs[idx]); w.skim.value() && w.skim.values <= w.f.d.s.max.Values {
+			if err := w.f.d.s.work(valueSteps * w.skim.values); err != nil {
+				return err
+			}
+			continue
+		}
 		p := w.f.d.s.parser(os.data, false)
 		p.pos = os.first + os.offs[idx]
 		root, err := w.f.d.s.value(p)
@@ -276,28 +324,46 @@ func (w *scanner) stream(stm int) error {
 	return nil
 }
 
-// object reads like source.objectAt, from a chunk of the file that serves neighbours too.
+// object reads like source.objectAt, from a piece of the file that serves neighbours too, and that the next one writes over.
 func (w *scanner) object(off int64) (*object, error) {
 	s := w.f.d.s
-	for range 2 {
-		if in := off - w.at; in >= 0 && in < int64(len(w.chunk)) {
-			buf := w.chunk[in:]
-			o, err := parseObject(s, buf, off)
-			if !errors.Is(err, errShort) {
-				return o, err
-			}
-		}
-		n := 4 << 10
-		if next := w.at + int64(len(w.chunk)); off > w.at && off < next+cursorChunk {
-			n = cursorChunk
-		}
-		var err error
-		if w.chunk, err = s.at(off, n); err != nil {
+	for again := false; ; again = true {
+		buf, fresh, err := w.piece(off, again)
+		if err != nil {
 			return nil, err
 		}
-		w.at = off
+		o, err := parseObject(s, buf, off)
+		switch {
+		case !errors.Is(err, errShort):
+			return o, err
+		case fresh:
+			return s.objectAt(off, 0)
+		}
 	}
-	return s.objectAt(off, 0)
+}
+
+// piece is the file from off on, as much of it as is at hand; when there is nothing, or it is asked for anew, it is read.
+// fresh: it will not get longer.
+func (w *scanner) piece(off int64, anew bool) (buf []byte, fresh bool, err error) {
+	if in := off - w.at; in >= 0 && in < int64(len(w.chunk)) && (!anew || in == 0) {
+		return w.chunk[in:], in == 0, nil
+	}
+	n := 4 << 10
+	if next := w.at + int64(len(w.chunk)); off > w.at && off < next+cursorChunk {
+		n = cursorChunk // they stand close together
+	}
+	s := w.f.d.s
+	if n, err = s.pay(off, n); err != nil {
+		return nil, false, err
+	}
+	if cap(w.chunk) < n {
+		w.chunk = make([]byte, n)
+	}
+	w.at = off
+	if w.chunk, err = s.into(w.chunk[:n], off); err != nil {
+		return nil, false, err
+	}
+	return w.chunk, true, nil
 }
 
 func parseObject(s *source, buf []byte, off int64) (*object, error) {

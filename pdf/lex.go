@@ -45,19 +45,27 @@ type parser struct {
 	keep   int  // kids kept of each array; 0 = all
 }
 
-func isSpace(c byte) bool {
-	return c == 0 || c == '\t' || c == '\n' || c == '\f' || c == '\r' || c == ' '
-}
+func isSpace(c byte) bool { return classes[c] == classSpace }
 
-func isDelim(c byte) bool {
-	switch c {
-	case '(', ')', '<', '>', '[', ']', '{', '}', '/', '%':
-		return true
+func isRegular(c byte) bool { return classes[c] == classRegular }
+
+// The classes of characters (7.2.3).
+const (
+	classRegular = iota
+	classSpace
+	classDelimiter
+)
+
+// classes is a table because every byte of every object is asked about.
+var classes = func() (t [256]uint8) {
+	for _, c := range []byte("\x00\t\n\f\r ") {
+		t[c] = classSpace
 	}
-	return false
-}
-
-func isRegular(c byte) bool { return !isSpace(c) && !isDelim(c) }
+	for _, c := range []byte("()<>[]{}/%") {
+		t[c] = classDelimiter
+	}
+	return t
+}()
 
 // short is the answer when the window is at its end.
 func (p *parser) short() error {
