@@ -35,8 +35,9 @@ type Orders interface {
 	SigningURL(r *signer.Request) string
 }
 
-// Hashing gives what was made for orders of digests; *signer.Service is the one implementation.
+// Hashing is what orders of digests have of their own; *signer.Service is the one implementation.
 type Hashing interface {
+	SendDigests(ctx context.Context, client, id string, all []signer.OrderedDigest, signedOrder string) (*signer.Request, error)
 	Product(ctx context.Context, client, id string, n int) (*signer.Product, error)
 }
 

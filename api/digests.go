@@ -70,21 +70,43 @@ func digests(list *[]Digest) ([]signer.OrderedDigest, error) {
 		return nil, nil
 	}
 	var all []signer.OrderedDigest
-	for i, d := range *list {
+	later := (*list)[0].Digest == nil
+	for i, one := range *list {
+		d := signer.OrderedDigest{Name: value(one.Name), Algorithm: string(one.Algorithm), Digest: value(one.Digest)}
 		switch {
-		case len(d.Digest) != digestSizes[d.Algorithm]:
-			return nil, &fault{of: signer.ErrDigest, issues: []Issue{at(fmt.Sprintf("/digests/%d/digest", i), fmt.Sprintf("must have %d bytes for %s", digestSizes[d.Algorithm], d.Algorithm))}}
-		case d.Algorithm != (*list)[0].Algorithm:
+		case (one.Digest == nil) != later:
+			return nil, &fault{of: signer.ErrDigest, issues: []Issue{at(fmt.Sprintf("/digests/%d/digest", i), "must stand in all entries or in none")}}
+		case !later && len(d.Digest) != digestSizes[one.Algorithm]:
+			return nil, &fault{of: signer.ErrDigest, issues: []Issue{at(fmt.Sprintf("/digests/%d/digest", i), fmt.Sprintf("must have %d bytes for %s", digestSizes[one.Algorithm], d.Algorithm))}}
+		case one.Algorithm != (*list)[0].Algorithm:
 			return nil, &fault{of: signer.ErrDigestAlg, issues: []Issue{at(fmt.Sprintf("/digests/%d/algorithm", i), "must be the same in all digests of an order")}}
 		}
 		for k, before := range all {
-			if bytes.Equal(before.Digest, d.Digest) {
+			if !later && bytes.Equal(before.Digest, d.Digest) {
 				return nil, &fault{of: signer.ErrDigest, issues: []Issue{at(fmt.Sprintf("/digests/%d/digest", i), fmt.Sprintf("stands in /digests/%d too", k))}}
 			}
 		}
-		all = append(all, signer.OrderedDigest{Name: value(d.Name), Algorithm: string(d.Algorithm), Digest: d.Digest})
+		all = append(all, d)
 	}
 	return all, nil
+}
+
+// SendDigests takes the digests that an order left out.
+func (s *server) SendDigests(ctx context.Context, in SendDigestsRequestObject) (SendDigestsResponseObject, error) {
+	ctx, cl := enter(ctx)
+	list := make([]Digest, len(in.Body.Digests))
+	for i, d := range in.Body.Digests {
+		list[i] = Digest{Algorithm: DigestAlgorithm(d.Algorithm), Digest: &d.Digest}
+	}
+	all, err := digests(&list)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.dep.Signer.SendDigests(ctx, cl.client, in.Id, all, value(in.Body.SignedOrder))
+	if err != nil {
+		return nil, err
+	}
+	return SendDigests200JSONResponse(s.signatureRequest(r)), nil
 }
 
 func continued(list *[]Continued) (all []signer.Continued) {

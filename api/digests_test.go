@@ -198,3 +198,53 @@ func TestTheNextRevisionIsHeld(t *testing.T) {
 	d.post(orders, "application/pdf", pdf).into(t, &r) // a form that many sign
 	d.post(orders+"?exclusive=true", "application/pdf", pdf, "Authorization", "Bearer "+otherKey).into(t, &r)
 }
+
+// TestDigestsThatComeLater: the order without them, and when they are refused. That they come is in the tests of tekend
+// and of client, which have people who are identified.
+func TestDigestsThatComeLater(t *testing.T) {
+	d := open(t, nil)
+	bare := `{"name":"contract.pdf","algorithm":"SHA-256"}`
+	var r, again api.SignatureRequest
+	body := `{"digests":[` + bare + `,{"algorithm":"SHA-256"}]}`
+	d.post(orders, "application/json", body, keyHeader, "later").into(t, &r)
+	d.post(orders, "application/json", body, keyHeader, "later").into(t, &again)
+	doc := r.Documents[0]
+	if len(r.Documents) != 2 || doc.Name != "contract.pdf" || doc.Digest != nil || *doc.DigestAlgorithm != "SHA-256" || r.SignerCertificate != nil || again.Id != r.Id {
+		t.Errorf("%s", mustJSON(r))
+	}
+	d.post(orders, "application/json", `{"digests":[`+bare+`]}`, keyHeader, "later").problem(t, "idempotency_key_reused", 422)
+	d.post(orders, "application/json", `{"digests":[`+digestOrder("a")+`,`+digestOrder("b")+`]}`, keyHeader, "later").problem(t, "idempotency_key_reused", 422)
+	for name, body := range map[string]string{"first": digestOrder("a") + `,` + bare, "second": bare + `,` + digestOrder("a")} {
+		p := d.post(orders, "application/json", `{"digests":[`+body+`]}`).problem(t, "digest_invalid", 422)
+		if p.Issues == nil || *(*p.Issues)[0].Pointer != "/digests/1/digest" {
+			t.Errorf("%s: %s", name, mustJSON(p))
+		}
+	}
+	d.post(orders, "application/json", `{"signed_order":"a.b.c","digests":[`+bare+`]}`).problem(t, "signed_order_invalid", 422)
+
+	_, token, _ := strings.Cut(r.SigningUrl, "/sign/")
+	if page := string(d.get("/sign/" + token).body); !strings.Contains(page, "contract.pdf") || strings.Contains(page, `class="digest"`) {
+		t.Error("the page shows a digest, or not the name")
+	}
+	at := orders + "/" + r.Id + "/digests"
+	put := func(at, body string, header ...string) answer {
+		return d.do(d.request(http.MethodPut, at, strings.NewReader(body), append([]string{"Content-Type", "application/json"}, header...)...))
+	}
+	late := func(of string) string { return `{"algorithm":"SHA-256","digest":"` + sum256(of) + `"}` }
+	good := `{"digests":[` + late("a") + `,` + late("b") + `]}`
+	a := put(at, good)
+	if p := a.problem(t, "not_identified", 409); !p.Retryable || a.header.Get("Retry-After") == "" {
+		t.Errorf("%s", mustJSON(p))
+	}
+	put(at, good, "Authorization", "Bearer "+otherKey).problem(t, "not_found", 404)
+	put(orders+"/sr_0/digests", good).problem(t, "not_found", 404)
+	put(at, `{"digests":[`+bare+`]}`).problem(t, "request_invalid", 400)
+	put(at, `{"digests":[]}`).problem(t, "request_invalid", 400)
+	put(at, `{}`).problem(t, "request_invalid", 400)
+	put(at, `{"digests":[`+late("a")+`,`+late("a")+`]}`).problem(t, "digest_invalid", 422)
+	put(at, `{"digests":[{"algorithm":"SHA-512","digest":"`+sum256("a")+`"}]}`).problem(t, "digest_invalid", 422)
+	d.post(orders, "application/json", `{"digests":[`+digestOrder("a")+`]}`).into(t, &r)
+	put(orders+"/"+r.Id+"/digests", `{"digests":[`+late("b")+`]}`).problem(t, "digests_not_awaited", 409)
+	d.post(orders, "application/pdf", sample(t, "fpdf2.pdf")).into(t, &r)
+	put(orders+"/"+r.Id+"/digests", `{"digests":[`+late("b")+`]}`).problem(t, "digests_not_awaited", 409)
+}

@@ -203,7 +203,7 @@ func (s *server) body(c *gin.Context, cl *call) error {
 func (s *server) bodyLimit(media string, op *operation) int64 {
 	switch media {
 	case "application/json":
-		if op.id == "createSignatureRequest" {
+		if op.id == "createSignatureRequest" || op.id == "sendDigests" {
 			return maxOrder
 		}
 		return maxJSON

@@ -50,19 +50,19 @@ func (e CredentialState) Valid() bool {
 
 // Defines values for DigestAlgorithm.
 const (
-	SHA256 DigestAlgorithm = "SHA-256"
-	SHA384 DigestAlgorithm = "SHA-384"
-	SHA512 DigestAlgorithm = "SHA-512"
+	DigestAlgorithmSHA256 DigestAlgorithm = "SHA-256"
+	DigestAlgorithmSHA384 DigestAlgorithm = "SHA-384"
+	DigestAlgorithmSHA512 DigestAlgorithm = "SHA-512"
 )
 
 // Valid indicates whether the value is a known member of the DigestAlgorithm enum.
 func (e DigestAlgorithm) Valid() bool {
 	switch e {
-	case SHA256:
+	case DigestAlgorithmSHA256:
 		return true
-	case SHA384:
+	case DigestAlgorithmSHA384:
 		return true
-	case SHA512:
+	case DigestAlgorithmSHA512:
 		return true
 	default:
 		return false
@@ -159,6 +159,27 @@ func (e Language) Valid() bool {
 	case En:
 		return true
 	case Nl:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LateDigestAlgorithm.
+const (
+	LateDigestAlgorithmSHA256 LateDigestAlgorithm = "SHA-256"
+	LateDigestAlgorithmSHA384 LateDigestAlgorithm = "SHA-384"
+	LateDigestAlgorithmSHA512 LateDigestAlgorithm = "SHA-512"
+)
+
+// Valid indicates whether the value is a known member of the LateDigestAlgorithm enum.
+func (e LateDigestAlgorithm) Valid() bool {
+	switch e {
+	case LateDigestAlgorithmSHA256:
+		return true
+	case LateDigestAlgorithmSHA384:
+		return true
+	case LateDigestAlgorithmSHA512:
 		return true
 	default:
 		return false
@@ -445,7 +466,9 @@ type Digest struct {
 	Algorithm DigestAlgorithm `json:"algorithm"`
 
 	// Digest In base64. With PAdES that of the bytes in /ByteRange of the prepared document, with CAdES that of the document.
-	Digest []byte `json:"digest"`
+	// Left out in all entries of an order, they are sent when the person is identified (PUT …/digests). PDFs of a client
+	// whose people get one-time certificates are ordered so only (422 problem `digests_too_early`).
+	Digest *[]byte `json:"digest,omitempty"`
 
 	// Name What the signer and the itsme app call the document. Without it the service makes one up. A client that must not
 	// tell the document's name gives a neutral one.
@@ -557,6 +580,26 @@ type IssueIn string
 
 // Language Language of the text in the itsme app and of the page, unless the person chooses another one.
 type Language string
+
+// LateDigest defines model for LateDigest.
+type LateDigest struct {
+	// Algorithm As ordered.
+	Algorithm LateDigestAlgorithm `json:"algorithm"`
+
+	// Digest In base64; as in an order.
+	Digest []byte `json:"digest"`
+}
+
+// LateDigestAlgorithm As ordered.
+type LateDigestAlgorithm string
+
+// LateDigests defines model for LateDigests.
+type LateDigests struct {
+	Digests []LateDigest `json:"digests"`
+
+	// SignedOrder As in an order, over these digests.
+	SignedOrder *string `json:"signed_order,omitempty"`
+}
 
 // Level Baseline level (EN 319 142-1, EN 319 122-1). B-T, the default, adds a time-stamp; B-LT what others need to validate
 // without a network; B-LTA a time-stamp over all of that. Nothing below the level that was ordered is released. Digests
@@ -762,6 +805,9 @@ type SignatureRequest struct {
 		Reference *string `json:"reference,omitempty"`
 	} `json:"signer,omitempty"`
 
+	// SignerCertificate What to prepare documents with whose digests come later; from state identified on.
+	SignerCertificate *SignerCertificate `json:"signer_certificate,omitempty"`
+
 	// SigningUrl The signer's page. It holds a secret; give it to the signer only.
 	SigningUrl string `json:"signing_url"`
 
@@ -816,6 +862,15 @@ type SignatureRequestOrder struct {
 		// same certificate again and need not identify anew.
 		Reference *Reference `json:"reference,omitempty"`
 	} `json:"signer,omitempty"`
+}
+
+// SignerCertificate What to prepare documents with whose digests come later; from state identified on.
+type SignerCertificate struct {
+	// CmsSize Bytes of DER to reserve for the signature; room for surprises is in it.
+	CmsSize int `json:"cms_size"`
+
+	// NotBefore Of the certificate: a claimed time before it is refused by validators.
+	NotBefore time.Time `json:"not_before"`
 }
 
 // SigningPage defines model for SigningPage.
@@ -1135,6 +1190,9 @@ type CreateSignatureRequestJSONRequestBody = SignatureRequestOrder
 // CreateSignatureRequestMultipartRequestBody defines body for CreateSignatureRequest for multipart/form-data ContentType.
 type CreateSignatureRequestMultipartRequestBody CreateSignatureRequestMultipartBody
 
+// SendDigestsJSONRequestBody defines body for SendDigests for application/json ContentType.
+type SendDigestsJSONRequestBody = LateDigests
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// GetSecurityTxt Where to report a weakness (RFC 9116)
@@ -1221,6 +1279,9 @@ type ServerInterface interface {
 	// GetSignatureRequest The state of a request
 	// (GET /v1/signature-requests/{id})
 	GetSignatureRequest(c *gin.Context, id RequestID, params GetSignatureRequestParams)
+	// SendDigests The digests that an order left out
+	// (PUT /v1/signature-requests/{id}/digests)
+	SendDigests(c *gin.Context, id RequestID)
 	// GetSignedDocument The signed document, or its signature
 	// (GET /v1/signature-requests/{id}/documents/{n})
 	GetSignedDocument(c *gin.Context, id RequestID, n DocumentNumber)
@@ -2205,6 +2266,31 @@ func (siw *ServerInterfaceWrapper) GetSignatureRequest(c *gin.Context) {
 	siw.Handler.GetSignatureRequest(c, id, params)
 }
 
+// SendDigests operation middleware
+func (siw *ServerInterfaceWrapper) SendDigests(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id RequestID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.SendDigests(c, id)
+}
+
 // GetSignedDocument operation middleware
 func (siw *ServerInterfaceWrapper) GetSignedDocument(c *gin.Context) {
 
@@ -2293,6 +2379,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 
 	router.POST(options.BaseURL+"/v1/signature-requests", wrapper.CreateSignatureRequest)
 	router.GET(options.BaseURL+"/v1/signature-requests/:id", wrapper.GetSignatureRequest)
+	router.PUT(options.BaseURL+"/v1/signature-requests/:id/digests", wrapper.SendDigests)
 	router.GET(options.BaseURL+"/v1/signature-requests/:id/documents/:n", wrapper.GetSignedDocument)
 	router.GET(options.BaseURL+"/v1/signature-requests/:id/evidence", wrapper.GetEvidence)
 	router.GET(options.BaseURL+"/sign/:token", wrapper.GetSigningPage)
@@ -4199,6 +4286,46 @@ func (response GetSignatureRequestdefaultApplicationProblemPlusJSONResponse) Vis
 	return err
 }
 
+type SendDigestsRequestObject struct {
+	Id   RequestID `json:"id"`
+	Body *SendDigestsJSONRequestBody
+}
+
+type SendDigestsResponseObject interface {
+	VisitSendDigestsResponse(w http.ResponseWriter) error
+}
+
+type SendDigests200JSONResponse SignatureRequest
+
+func (response SendDigests200JSONResponse) VisitSendDigestsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendDigestsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SendDigestsdefaultApplicationProblemPlusJSONResponse) VisitSendDigestsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetSignedDocumentRequestObject struct {
 	Id RequestID      `json:"id"`
 	N  DocumentNumber `json:"n"`
@@ -4424,6 +4551,9 @@ type StrictServerInterface interface {
 	// GetSignatureRequest The state of a request
 	// (GET /v1/signature-requests/{id})
 	GetSignatureRequest(ctx context.Context, request GetSignatureRequestRequestObject) (GetSignatureRequestResponseObject, error)
+	// SendDigests The digests that an order left out
+	// (PUT /v1/signature-requests/{id}/digests)
+	SendDigests(ctx context.Context, request SendDigestsRequestObject) (SendDigestsResponseObject, error)
 	// GetSignedDocument The signed document, or its signature
 	// (GET /v1/signature-requests/{id}/documents/{n})
 	GetSignedDocument(ctx context.Context, request GetSignedDocumentRequestObject) (GetSignedDocumentResponseObject, error)
@@ -5421,6 +5551,50 @@ func (sh *strictHandler) GetSignatureRequest(ctx *gin.Context, id RequestID, par
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetSignatureRequestResponseObject); ok {
 		if err := validResponse.VisitGetSignatureRequestResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SendDigests operation middleware
+func (sh *strictHandler) SendDigests(ctx *gin.Context, id RequestID) {
+	var request SendDigestsRequestObject
+
+	request.Id = id
+
+	var body SendDigestsJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SendDigests(ctx, request.(SendDigestsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SendDigests")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(SendDigestsResponseObject); ok {
+		if err := validResponse.VisitSendDigestsResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -203,6 +203,9 @@ func (s *server) signatureRequest(r *signer.Request) SignatureRequest {
 			Reference *string `json:"reference,omitempty"`
 		}{&r.Reference}
 	}
+	if l := r.Later; l != nil {
+		v.SignerCertificate = &SignerCertificate{NotBefore: l.NotBefore, CmsSize: l.CMSSize}
+	}
 	for _, e := range r.Events {
 		v.Events = append(v.Events, Event{Id: e.ID, At: e.At, Type: e.Type})
 	}

@@ -140,6 +140,7 @@ var orderOnly = []string{
 	"reference_invalid", "redirect_url_invalid", "lifetime_invalid", "multipart_invalid", "unauthorized", "idempotency_key_invalid", "idempotency_key_reused", "evidence_not_ready",
 	"signed_order_invalid", "reason_invalid", "revision_held",
 	"appearance_invalid", "visible_with_signed_order", "format_not_supported", "digest_invalid", "digest_algorithm_not_supported", "document_empty", "continues_unknown",
+	"digests_too_early", "not_identified", "digests_not_awaited",
 }
 
 // is422 are refusals of an order or a document, which answers leaves to its default.
@@ -147,6 +148,7 @@ var is422 = []string{
 	"no_documents", "document_twice", "too_many_documents", "document_name_invalid", "level_not_supported", "language_not_supported", "reference_invalid",
 	"redirect_url_invalid", "lifetime_invalid", "cms_too_large", "signed_order_invalid", "reason_invalid",
 	"appearance_invalid", "visible_with_signed_order", "format_not_supported", "digest_invalid", "digest_algorithm_not_supported", "document_empty", "continues_unknown",
+	"digests_too_early",
 }
 
 // TestEveryCodeHasAStatusAndWords reads the codes out of the sources, so that a new one cannot be forgotten.
