@@ -6,7 +6,7 @@ LDFLAGS   = -s -w -X main.version=$(VERSION)
 SANDBOX  ?= .sandbox
 FUZZTIME ?= 30s
 
-.PHONY: evidence model race-detector reproducible build demo demo-stop test test-go race test-interop test-sweep sweep test-browser judge trusted-list bench fuzz judges
+.PHONY: evidence matrix thousand model race-detector reproducible build demo demo-stop test test-go race test-interop test-sweep sweep test-browser judge trusted-list bench fuzz judges
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/tekend ./cmd/tekend
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/tekend-witness ./cmd/tekend-witness
@@ -57,11 +57,20 @@ reproducible:
 	@scripts/reproducible
 
 test-interop: build judges
-	$(GO) test -count=1 -v -tags interop -timeout 20m ./interop/ ./interop/cades/ ./interop/client/ ./interop/deploy/ ./interop/evidence/ ./interop/program/ ./interop/qualified/ ./itsme/ ./store/
+	$(GO) test -count=1 -v -tags interop -timeout 20m ./interop/ ./interop/cades/ ./interop/client/ ./interop/deploy/ ./interop/evidence/ ./interop/matrix/ ./interop/program/ ./interop/qualified/ ./itsme/ ./store/
 
 # Both verifiers of evidence on 1000 bundles and every mutant; test-interop takes 200.
 evidence: judges
 	$(GO) test -count=1 -v -tags interop -timeout 40m -run TestVerifiersAgree ./interop/evidence/ -args -bundles 1000
+
+# Every document of testdata/pdf at every level with every algorithm; test-interop takes every pair of these.
+matrix: build judges
+	TEKEND_MATRIX=full $(GO) test -count=1 -v -tags interop -timeout 60m -run TestMatrix ./interop/matrix/
+
+# DOCUMENTS generated documents at mixed levels, judged by all; test-interop takes 30.
+DOCUMENTS ?= 1000
+thousand: build judges
+	$(GO) test -count=1 -v -tags interop -timeout 120m -run TestThousand ./interop/matrix/ -args -documents $(DOCUMENTS)
 
 test-sweep: build
 	$(GO) test -count=1 -v -tags sweep -timeout 20m ./interop/sweep/...

@@ -17,6 +17,8 @@ import java.util.stream.Collectors;
  * whose page was replaced by an increment (specs/eidas.md §7.6, "Measured").
  */
 final class Demands {
+    private static final String BASELINE = "PAdES-BASELINE-";
+
     private Demands() {
     }
 
@@ -30,17 +32,49 @@ final class Demands {
         return r.size() == 4 ? r.get(2).add(r.get(3)) : BigInteger.ZERO;
     }
 
-    /** Adds a reason for each demand that signature id does not meet. */
-    static void check(String id, SimpleReport simple, DiagnosticData data, List<String> reasons) {
+    /**
+     * Adds a reason for each demand that signature id does not meet. level is B, T, LT or LTA, and nothing above or below it will
+     * do; or "any", for whoever shows a file and says nothing of it.
+     */
+    static void check(String id, String level, SimpleReport simple, DiagnosticData data, List<String> reasons) {
         SignatureWrapper s = data.getSignatureById(id);
+        String format = String.valueOf(simple.getSignatureFormat(id));
+        if (level.equals("any") && format.startsWith(BASELINE)) {
+            level = format.substring(BASELINE.length());
+        }
+        if (!format.equals(BASELINE + level)) {
+            reasons.add("not " + BASELINE + level + " but " + format);
+        }
         if (simple.getIndication(id) != Indication.TOTAL_PASSED) {
             reasons.add("not TOTAL_PASSED: " + simple.getAdESValidationErrors(id).stream().map(m -> m.getValue()).collect(Collectors.joining(", ")));
         }
+        checkStamps(id, level, simple, s, reasons);
+        if (s.arePdfModificationsDetected()) {
+            reasons.add("modifications after the signature");
+        }
+        if (!s.getPdfUndefinedChanges().isEmpty() || !s.getPdfAnnotationChanges().isEmpty() || !s.getPdfSignatureOrFormFillChanges().isEmpty()) {
+            reasons.add("objects changed after the signature");
+        }
+        // What LT and LTA add is an extension; below them nothing comes after the signature.
+        if (s.arePdfObjectModificationsDetected() && !level.startsWith("LT")) {
+            reasons.add("objects added after the signature");
+        }
+        if (!s.getPdfAnnotationsOverlapConcernedPages().isEmpty() || !s.getPdfVisualDifferenceConcernedPages().isEmpty()) {
+            reasons.add("annotations or visual differences");
+        }
+        if (!s.isSignatureByteRangeValid()) {
+            reasons.add("ByteRange not valid");
+        }
+    }
+
+    /** Every time-stamp passes, there are as many as the level needs, and the best signature time is one of theirs. */
+    private static void checkStamps(String id, String level, SimpleReport simple, SignatureWrapper s, List<String> reasons) {
         Date best = simple.getBestSignatureTime(id);
         boolean bestIsStamp = false;
         List<TimestampWrapper> stamps = s.getTimestampList();
-        if (stamps.isEmpty()) {
-            reasons.add("no time-stamp");
+        int needed = level.equals("B") ? 0 : level.equals("LTA") ? 2 : 1;
+        if (stamps.size() < needed) {
+            reasons.add(stamps.isEmpty() ? "no time-stamp" : "too few time-stamps");
         }
         for (TimestampWrapper t : stamps) {
             if (simple.getIndication(t.getId()) != Indication.PASSED) {
@@ -48,23 +82,8 @@ final class Demands {
             }
             bestIsStamp |= t.getProductionTime().equals(best);
         }
-        if (!bestIsStamp) {
+        if (needed > 0 && !bestIsStamp) {
             reasons.add("best signature time is not a time-stamp's");
-        }
-        if (s.arePdfModificationsDetected()) {
-            reasons.add("modifications after the signature");
-        }
-        if (!s.getPdfUndefinedChanges().isEmpty() || !s.getPdfAnnotationChanges().isEmpty() || s.arePdfObjectModificationsDetected()) {
-            reasons.add("objects changed after the signature");
-        }
-        if (!s.getPdfAnnotationsOverlapConcernedPages().isEmpty() || !s.getPdfVisualDifferenceConcernedPages().isEmpty()) {
-            reasons.add("annotations or visual differences");
-        }
-        if (!"PAdES-BASELINE-T".equals(String.valueOf(simple.getSignatureFormat(id)))) {
-            reasons.add("not PAdES-BASELINE-T");
-        }
-        if (!s.isSignatureByteRangeValid()) {
-            reasons.add("ByteRange not valid");
         }
     }
 }

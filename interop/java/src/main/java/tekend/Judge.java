@@ -21,15 +21,20 @@ import java.util.List;
  * EU DSS under its unmodified default policy, with what a check by DSS must require besides ({@link Demands}). It trusts a root
  * and reads certificates and CRLs from a folder; {@link Qualified} is the stranger with a trusted list.
  *
- * Usage: Judge ROOT.pem PKIDIR FILE... ; prints a line a file: file, verdict (pass or fail), format, indication, reasons.
+ * Usage: Judge [--any] ROOT.pem PKIDIR FILE... ; with --any of whatever level, otherwise B-T. Prints a line a file: file, verdict (pass or fail), format, indication, reasons.
  */
 public final class Judge {
     private Judge() {
     }
 
     public static void main(String[] args) {
+        String level = "T";
+        if (args.length > 0 && args[0].equals("--any")) {
+            level = "any";
+            args = Arrays.copyOfRange(args, 1, args.length);
+        }
         if (args.length < 3) {
-            System.err.println("usage: Judge ROOT.pem PKIDIR FILE...");
+            System.err.println("usage: Judge [--any] ROOT.pem PKIDIR FILE...");
             System.exit(2);
         }
         CommonTrustedCertificateSource trust = new CommonTrustedCertificateSource();
@@ -71,7 +76,7 @@ public final class Judge {
                 if (newest != null) {
                     format = String.valueOf(simple.getSignatureFormat(newest));
                     indication = simple.getIndication(newest) + (simple.getSubIndication(newest) == null ? "" : "/" + simple.getSubIndication(newest));
-                    Demands.check(newest, simple, data, reasons);
+                    Demands.check(newest, level, simple, data, reasons);
                 }
             } catch (Exception e) {
                 reasons.add("not readable by DSS: " + e.getClass().getSimpleName());

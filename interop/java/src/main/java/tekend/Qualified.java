@@ -28,9 +28,13 @@ import eu.europa.esig.dss.validation.reports.Reports;
 
 import java.io.File;
 import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
@@ -44,8 +48,10 @@ import java.util.stream.Stream;
  * addresses in certificates: issuers, OCSP, CRLs. Its default policy with one line changed ({@link DefaultPolicy}), and what must be
  * required besides ({@link Demands}).
  *
- * Usage: Qualified LIST SIGNER.pem FILE... ; LIST is an http or file URL. Or Qualified --cases FILE, a line each of
- * NAME TAB LIST TAB SIGNER.pem TAB FILE. Prints a line each: file or name, verdict (pass or fail; pass is QESIG with a QTSA
+ * Usage: Qualified [--offline URL] LIST SIGNER.pem FILE... ; LIST is an http or file URL, the files are of any level. Or
+ * Qualified [--offline URL] --cases FILE, a line each of NAME TAB LIST TAB SIGNER.pem TAB FILE, and TAB and the level (B, T, LT,
+ * LTA) when it is not T. With --offline nothing is fetched, and nothing can be: URL, which others reach, must be out of reach from
+ * here. Prints a line each: file or name, verdict (pass or fail; pass is QESIG with a QTSA
  * time-stamp), qualification, indication, qualification of the time-stamp, revocation data of the signing certificate, warnings
  * and errors about the qualification (their keys), reasons.
  */
@@ -53,7 +59,7 @@ public final class Qualified {
     /** Of a list that is expired or wrongly signed the default policy only warns. */
     private static final Set<String> LIST_IS_BAD = Set.of("QUAL_TL_EXP_ANS", "QUAL_TL_WS_ANS");
 
-    private record Case(String name, String list, String signer, String file) {
+    private record Case(String name, String list, String signer, String file, String level) {
     }
 
     private record Answer(String qualification, String indication, String stamp, String revocation, String messages, List<String> reasons) {
@@ -61,32 +67,39 @@ public final class Qualified {
 
     private final DSSDocument policy;
     private final Path cache;
+    private final boolean online;
     private final Map<String, TrustedListsCertificateSource> lists = new HashMap<>();
 
-    private Qualified(Path cache) throws IOException {
+    private Qualified(Path cache, boolean online) throws IOException {
         this.policy = DefaultPolicy.document();
         this.cache = cache;
+        this.online = online;
     }
 
     public static void main(String[] args) throws IOException {
+        boolean online = args.length < 2 || !args[0].equals("--offline");
+        if (!online) {
+            mustBeOutOfReach(args[1]);
+            args = Arrays.copyOfRange(args, 2, args.length);
+        }
         List<Case> cases = new ArrayList<>();
         if (args.length == 2 && args[0].equals("--cases")) {
             for (String line : Files.readAllLines(Path.of(args[1]))) {
                 String[] f = line.split("\t");
-                cases.add(new Case(f[0], f[1], f[2], f[3]));
+                cases.add(new Case(f[0], f[1], f[2], f[3], f.length > 4 ? f[4] : "T"));
             }
         } else if (args.length >= 3) {
             for (int i = 2; i < args.length; i++) {
-                cases.add(new Case(args[i], args[0], args[1], args[i]));
+                cases.add(new Case(args[i], args[0], args[1], args[i], "any"));
             }
         } else {
-            System.err.println("usage: Qualified LIST SIGNER.pem FILE... | Qualified --cases FILE");
+            System.err.println("usage: Qualified [--offline URL] LIST SIGNER.pem FILE... | Qualified [--offline URL] --cases FILE");
             System.exit(2);
         }
         Path cache = Files.createTempDirectory("qualified");
         int failed = 0;
         try {
-            Qualified judge = new Qualified(cache);
+            Qualified judge = new Qualified(cache, online);
             for (Case c : cases) {
                 Answer a = judge.ask(c);
                 failed += a.reasons.isEmpty() ? 0 : 1;
@@ -99,6 +112,18 @@ public final class Qualified {
             }
         }
         System.exit(failed == 0 ? 0 : 1);
+    }
+
+    /** A judge who is said to be without network and is not would find what the file lacks. */
+    private static void mustBeOutOfReach(String url) {
+        URI u = URI.create(url);
+        try (Socket s = new Socket()) {
+            s.connect(new InetSocketAddress(u.getHost(), u.getPort() < 0 ? 80 : u.getPort()), 2000);
+        } catch (IOException e) {
+            return;
+        }
+        System.err.println("there is a network: " + url + " answers");
+        System.exit(2);
     }
 
     /** Downloads a list, checks its signature and takes its services up; once for each list and signer. */
@@ -127,9 +152,13 @@ public final class Qualified {
         try {
             CommonCertificateVerifier v = new CommonCertificateVerifier();
             v.setTrustedCertSources(load(c.list, c.signer));
-            v.setAIASource(new DefaultAIASource());
-            v.setOcspSource(new OnlineOCSPSource(new OCSPDataLoader()));
-            v.setCrlSource(new OnlineCRLSource());
+            if (online) {
+                v.setAIASource(new DefaultAIASource());
+                v.setOcspSource(new OnlineOCSPSource(new OCSPDataLoader()));
+                v.setCrlSource(new OnlineCRLSource());
+            } else {
+                v.setAIASource(null);
+            }
             SignedDocumentValidator validator = SignedDocumentValidator.fromDocument(new FileDocument(c.file));
             validator.setCertificateVerifier(v);
             Reports r = validator.validateDocument(policy);
@@ -138,15 +167,15 @@ public final class Qualified {
             if (id == null) {
                 return new Answer("-", "-", "-", "-", "-", List.of("no signature found"));
             }
-            return judge(id, simple, r.getDiagnosticData(), reasons);
+            return judge(id, c.level, simple, r.getDiagnosticData(), reasons);
         } catch (Exception e) {
             reasons.add("not readable by DSS: " + e);
             return new Answer("-", "-", "-", "-", "-", reasons);
         }
     }
 
-    private static Answer judge(String id, SimpleReport simple, DiagnosticData data, List<String> reasons) {
-        Demands.check(id, simple, data, reasons);
+    private static Answer judge(String id, String level, SimpleReport simple, DiagnosticData data, List<String> reasons) {
+        Demands.check(id, level, simple, data, reasons);
         SignatureQualification qualification = simple.getSignatureQualification(id);
         if (qualification != SignatureQualification.QESIG) {
             reasons.add("not QESIG");

@@ -32,7 +32,7 @@ import java.util.Properties;
 /**
  * Makes and signs trusted lists (ETSI TS 119 612 V2.4.1, "version 6") with DSS's own classes.
  *
- * Usage: TrustedList sandbox DIR ; the list of a sandbox: DIR/pki/trusted-list.xml and trusted-list-signer.pem beside it.
+ * Usage: TrustedList sandbox DIR... ; the list of each sandbox: DIR/pki/trusted-list.xml and trusted-list-signer.pem beside it.
  * Usage: TrustedList FILE.properties... ; lists of tests, one each: out, signer (files that are written), version, organisation,
  * issued, next_update (times, ISO 8601), signed_by=stranger (a key that is not the published signer's), and service.N:
  * TYPE CERTIFICATE.pem INFO STATUS@TIME..., newest status first, INFO "-" for none.
@@ -44,16 +44,18 @@ public final class TrustedList {
     }
 
     public static void main(String[] args) throws Exception {
-        if (args.length == 2 && args[0].equals("sandbox")) {
-            Path pki = Path.of(args[1], "pki");
-            ListContent content = sandbox(pki);
-            Path out = pki.resolve("trusted-list.xml");
-            make(content, out, pki.resolve("trusted-list-signer.pem"), true);
-            System.out.println(out);
+        if (args.length >= 2 && args[0].equals("sandbox")) {
+            for (String dir : Arrays.copyOfRange(args, 1, args.length)) {
+                Path pki = Path.of(dir, "pki");
+                ListContent content = sandbox(pki);
+                Path out = pki.resolve("trusted-list.xml");
+                make(content, out, pki.resolve("trusted-list-signer.pem"), true);
+                System.out.println(out);
+            }
             return;
         }
         if (args.length == 0 || args[0].equals("sandbox")) {
-            System.err.println("usage: TrustedList sandbox DIR | TrustedList FILE.properties...");
+            System.err.println("usage: TrustedList sandbox DIR... | TrustedList FILE.properties...");
             System.exit(2);
         }
         for (String file : args) {

@@ -1,0 +1,119 @@
+//go:build interop
+
+package matrix
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tekend/interop/sandboxtest"
+)
+
+// exception is a judge who is wrong about products of ours, and must be wrong
+// about every one of them: when he has learnt better the line goes.
+type exception struct {
+	judge  string
+	of     func(product) bool
+	says   string // in his reason
+	reason string
+}
+
+// At most five: what more judges refuse is wrong, whatever the standards say.
+const mostExceptions = 5
+
+var exceptions = []exception{
+	{"pdfsig", func(p product) bool { return p.level == "B-LTA" }, "document time-stamp: ", "poppler 22.12 knows no SubFilter ETSI.RFC3161 (ISO 32000-2, 12.8.5): " +
+		`it says "has not yet been verified" of every document time-stamp, and "Total document signed" all the same`},
+}
+
+// TestMatrix: each document of testdata/pdf with each level, each document with
+// each algorithm and each level with each algorithm; with TEKEND_MATRIX=full
+// (make matrix) each document at each level with each algorithm.
+func TestMatrix(t *testing.T) {
+	began := time.Now()
+	documents, err := filepath.Glob(filepath.Join(sandboxtest.Root(t), "testdata/pdf/*.pdf"))
+	if err != nil || len(documents) < 20 {
+		t.Fatalf("%d PDFs of other producers, at least 20 are needed: %v", len(documents), err)
+	}
+	sizes := [3]int{len(documents), len(levels), len(algorithms)}
+	kind, cells := "pairwise", pairwise(sizes)
+	if os.Getenv("TEKEND_MATRIX") == "full" {
+		kind, cells = "full", all(sizes)
+	}
+	products := sign(t, places(t), documents, cells)
+	if len(products) != len(cells) {
+		t.Fatalf("%d products for %d cells", len(products), len(cells))
+	}
+	signed := time.Since(began)
+	counts := court(t, products, judges())
+	stayPDFA(t, products, 1)
+	lookTheSame(t, "matrix-"+kind, products)
+	t.Logf("matrix, %s: %d products of %d documents, 4 levels, 4 algorithms; %d judgements, %d refusals, of them by exceptions %d; %d controls refused; signed in %.0f s, judged in %.0f s",
+		kind, len(products), len(documents), counts.judged, counts.refused, counts.excepted, counts.controls, signed.Seconds(), (time.Since(began) - signed).Seconds())
+}
+
+type counts struct{ judged, refused, excepted, controls int }
+
+// court shows all products, and the controls, to all judges.
+func court(t *testing.T, products []product, all []judge) (total counts) {
+	t.Helper()
+	if len(exceptions) > mostExceptions {
+		t.Errorf("%d exceptions, at most %d", len(exceptions), mostExceptions)
+	}
+	shown := slices.Concat(products, controls(t, products))
+	var mu sync.Mutex
+	t.Run("judges", func(t *testing.T) {
+		for _, j := range all {
+			t.Run(j.name, func(t *testing.T) {
+				t.Parallel()
+				began := time.Now()
+				about := slices.DeleteFunc(slices.Clone(shown), func(p product) bool { return !j.about(p) })
+				c := hear(t, j, about, j.ask(t, about))
+				t.Logf("%d judged in %.1f s", c.judged, time.Since(began).Seconds())
+				mu.Lock()
+				defer mu.Unlock()
+				total = counts{total.judged + c.judged, total.refused + c.refused, total.excepted + c.excepted, total.controls + c.controls}
+			})
+		}
+	})
+	return total
+}
+
+// hear compares what a judge says with what he should say.
+func hear(t *testing.T, j judge, about []product, verdicts map[string]verdict) (c counts) {
+	t.Helper()
+	for _, p := range about {
+		v, judged := verdicts[p.name]
+		if !judged {
+			t.Errorf("%s was not judged", p.name)
+			continue
+		}
+		if p.broken {
+			if j.sees(p) {
+				c.controls++
+				if v.yes {
+					t.Errorf("%s, %s, passes: %s", p.name, p.file, v.reason)
+				}
+			}
+			continue
+		}
+		c.judged++
+		excepted := slices.IndexFunc(exceptions, func(e exception) bool { return e.judge == j.name && e.of(p) })
+		switch {
+		case !v.yes && excepted >= 0 && strings.HasPrefix(v.reason, exceptions[excepted].says):
+			c.excepted++
+			c.refused++
+		case !v.yes:
+			c.refused++
+			t.Errorf("%s: %s", p.name, v.reason)
+		case excepted >= 0:
+			t.Errorf("%s is accepted: the exception (%s) can go", p.name, exceptions[excepted].reason)
+		}
+	}
+	return c
+}

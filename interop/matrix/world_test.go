@@ -1,0 +1,195 @@
+//go:build interop
+
+// Package matrix has the running service's PDFs judged by others: each document
+// of testdata/pdf at each level with each algorithm, and documents that are made
+// by the thousand. What is of B-LT and B-LTA is judged without network.
+package matrix
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tekend/interop/sandboxtest"
+)
+
+var (
+	levels     = []string{"B-B", "B-T", "B-LT", "B-LTA"}
+	algorithms = []string{"P-256", "P-384", "RSA-3072-PSS", "RSA-3072"}
+)
+
+// place is a sandbox with one kind of keys.
+type place struct {
+	algorithm string
+	s         *sandboxtest.Sandbox
+	root      string // path of root.pem
+	pki       string // folder with certificates and CRLs
+	address   string // where the same are published
+	list      string // path of the trusted list without its ending
+	bundle    string // path of every published certificate in one file
+}
+
+// places starts a sandbox for each kind of keys and has a trusted list made of each.
+func places(t *testing.T) []*place {
+	t.Helper()
+	var list []*place
+	args := []string{"sandbox"}
+	for _, a := range algorithms {
+		s := sandboxtest.Start(t, "--key-type", a)
+		i := s.Info(t)
+		p := &place{algorithm: a, s: s, root: i.RootPEM, pki: filepath.Join(s.Dir, "pki"), address: i.PKI}
+		p.list = filepath.Join(p.pki, "trusted-list")
+		p.bundle = filepath.Join(t.TempDir(), "certs.pem")
+		var all []byte
+		names, err := filepath.Glob(filepath.Join(p.pki, "*.pem"))
+		if err != nil || len(names) < 3 {
+			t.Fatalf("%d published certificates in %s: %v", len(names), p.pki, err)
+		}
+		for _, n := range names {
+			all = append(all, read(t, n)...)
+		}
+		write(t, p.bundle, all)
+		list, args = append(list, p), append(args, s.Dir)
+	}
+	if out, err := java(t, "tekend.TrustedList", args...).CombinedOutput(); err != nil {
+		t.Fatalf("no trusted list: %v\n%s", err, out)
+	}
+	return list
+}
+
+// product is one signed PDF.
+type product struct {
+	name   string // algorithm/level/file
+	base   string // path of what was signed
+	file   string // path
+	level  string
+	algo   string
+	at     *place
+	broken bool // a control: every judge that looks must refuse it
+}
+
+// l is the level without "B-", as the other programs have it.
+func (p product) l() string { return strings.TrimPrefix(p.level, "B-") }
+
+// alone says whether the file must do without network.
+func (p product) alone() bool { return strings.HasPrefix(p.level, "B-LT") }
+
+// sign has the service sign documents, all of one level and algorithm with one
+// confirmation.
+func sign(t *testing.T, list []*place, documents []string, cells []cell) []product {
+	t.Helper()
+	var products []product
+	dir := t.TempDir()
+	for a, p := range list {
+		for l, level := range levels {
+			out := filepath.Join(dir, p.algorithm, level)
+			if err := os.MkdirAll(out, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			var bases []string
+			for _, c := range cells {
+				if c[1] == l && c[2] == a {
+					base := documents[c[0]]
+					bases = append(bases, base)
+					products = append(products, product{
+						name: strings.Join([]string{p.algorithm, level, filepath.Base(base)}, "/"),
+						base: base, file: filepath.Join(out, filepath.Base(base)), level: level, algo: p.algorithm, at: p,
+					})
+				}
+			}
+			if len(bases) == 0 {
+				continue
+			}
+			args := append([]string{"sign", "--person", "approve", "--level", level, "-o", out}, bases...)
+			text, code := p.s.Tekend(t, args...)
+			if code != 0 || strings.Count(text, "level "+level+"\n") != len(bases) {
+				t.Fatalf("%d documents, %s, %s: exit %d\n%s", len(bases), level, p.algorithm, code, text)
+			}
+		}
+	}
+	return products
+}
+
+// controls are files that must be refused: without them nobody would notice a
+// judge that accepts everything, or that has a network after all.
+func controls(t *testing.T, products []product) []product {
+	t.Helper()
+	dir := t.TempDir()
+	var made []product
+	for _, level := range levels {
+		for _, p := range products {
+			if p.level != level {
+				continue
+			}
+			data := read(t, p.file)
+			data[len(read(t, p.base))/2] ^= 1
+			p.name, p.file, p.broken = "changed/"+p.name, filepath.Join(dir, level+".pdf"), true
+			write(t, p.file, data)
+			made = append(made, p)
+			break
+		}
+	}
+	for _, p := range products {
+		if p.level == "B-T" {
+			p.name, p.level, p.broken = "not enough for "+p.name, "B-LT", true
+			made = append(made, p)
+			break
+		}
+	}
+	if len(made) != len(levels)+1 {
+		t.Fatalf("%d controls", len(made))
+	}
+	return made
+}
+
+func java(t *testing.T, class string, args ...string) *exec.Cmd {
+	t.Helper()
+	jars := filepath.Join(sandboxtest.Root(t), "interop/java/target")
+	return exec.Command("java", append([]string{"-cp", jars + "/judge-1.jar:" + jars + "/lib/*", class}, args...)...)
+}
+
+func python(t *testing.T, script string, args ...string) *exec.Cmd {
+	t.Helper()
+	root := sandboxtest.Root(t)
+	return exec.Command(filepath.Join(root, "interop/.venv/bin/python"), append([]string{filepath.Join(root, "interop/python", script)}, args...)...)
+}
+
+// cut runs a command in a network of its own, in which there is nothing.
+func cut(cmd *exec.Cmd) *exec.Cmd {
+	args := []string{"-n"}
+	if os.Getuid() != 0 {
+		args = []string{"-rn"}
+	}
+	return exec.Command("unshare", append(append(args, "--"), cmd.Args...)...)
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func write(t *testing.T, path string, b []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// table writes lines of columns to a file and gives its path.
+func table(t *testing.T, rows [][]string) string {
+	t.Helper()
+	var b strings.Builder
+	for _, r := range rows {
+		fmt.Fprintln(&b, strings.Join(r, "\t"))
+	}
+	path := filepath.Join(t.TempDir(), "cases")
+	write(t, path, []byte(b.String()))
+	return path
+}
