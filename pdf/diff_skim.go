@@ -132,7 +132,9 @@ func (k *skimmer) value() bool {
 				return false
 			}
 			pos = k.pos
-			c = buf[pos]
+			if c = buf[pos]; c == '>' {
+				return false // a key without a value
+			}
 		}
 		k.values++
 		switch {

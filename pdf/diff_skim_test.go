@@ -71,7 +71,7 @@ var skimSeeds = []string{
 	"6 0 obj 12 %\n0 R endobj         ", "6 0 obj 12 0%\nR endobj         ", "6 0 obj[12 0R]endobj         ", "6 0 obj[12 70000 R]endobj         ",
 	"7 0 obj <</A<</B[<</C 9 0 R>>]>>/D null/E true/F false/G(x)/H 2 0 R>> endobj         ", "7 0 obj null endobj         ",
 	"7 0 obj null#20 endobj         ", "7 0 obj [null#20] endobj         ", "7 0 obj <</A#20B 1/C#20>> endobj         ", "7 0 obj <</A/B/C>> endobj          ",
-	"7 0 obj ]>> endobj         ", "7 0 obj [>>] endobj         ", "7 0 obj <<]>> endobj         ", "7 0 obj <</A> endobj         ", "7 0 obj <</A 1 2>> endobj         ",
+	"7 0 obj ]>> endobj         ", "7 0 obj [>>] endobj         ", "7 0 obj <<]>> endobj         ", "7 0 obj <</A> endobj         ", "7 0 obj <</A 1 2>> endobj         ", "7 0 obj <</A>> endobj          ", "7 0 obj <</A[<</B>>]>> endobj          ",
 }
 
 func FuzzSkim(f *testing.F) {
