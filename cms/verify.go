@@ -233,7 +233,7 @@ func (si *SignerInfo) CheckValue(pub crypto.PublicKey) error {
 // checkProtection compares CMSAlgorithmProtection, if it is there, with the
 // algorithms outside the signed attributes (RFC 6211 §3).
 func (si *SignerInfo) checkProtection() error {
-	if len(si.Values(OIDAlgorithmProtection)) == 0 {
+	if !slices.ContainsFunc(si.Attributes, func(a Attribute) bool { return a.Type.Equal(OIDAlgorithmProtection) }) {
 		return nil
 	}
 	v, err := si.only(OIDAlgorithmProtection, "CMSAlgorithmProtection")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/rand"
+	"encoding/asn1"
 	"math/big"
 	"slices"
 	"strings"
@@ -69,14 +70,24 @@ func TestDefectsOfCAdES(t *testing.T) {
 		"mime-type and content-hints": {adding(attribute(t, cms.OIDMimeType, utf8("a/b")), attribute(t, cms.OIDContentHints, null)), nil, undecided, validate.SigConstraintsFailure},
 		"two policies":                {adding(attribute(t, cms.OIDSignaturePolicy, null, utf8("x"))), nil, undecided, validate.SigConstraintsFailure},
 		"a policy store alone":        {nil, unsigned(attribute(t, cms.OIDSignaturePolicyStore, null)), undecided, validate.SigConstraintsFailure},
-		"a countersignature":          {nil, unsigned(attribute(t, cms.OIDCounterSignature, null)), passed, ""},
-		"old archive form":            {nil, unsigned(attribute(t, cms.OIDArchiveTimeStampV2, null)), undecided, validate.SigConstraintsFailure},
-		"archive is no token":         {nil, unsigned(attribute(t, cms.OIDArchiveTimeStampV3, null)), undecided, validate.SigConstraintsFailure},
-		"archive without index":       {nil, unsigned(attribute(t, cms.OIDArchiveTimeStampV3, w.token(t, sha(text), w.now))), undecided, validate.SigConstraintsFailure},
-		"another content":             {nil, func(f *frame) { f.content = []byte("other") }, failed, validate.HashFailure},
-		"another value":               {nil, func(f *frame) { f.value = otherValue(t, w.key) }, failed, validate.SigCryptoFailure},
-		"no signed attributes":        {nil, func(f *frame) { f.attrs = nil }, failed, validate.FormatFailure},
-		"no signer at all":            {nil, func(f *frame) { f.signers = 0 }, undecided, validate.Generic},
+		"a countersignature": {nil, func(f *frame) {
+			f.unsigned = append(f.unsigned, attribute(t, cms.OIDCounterSignature, build(t, func(b *cryptobyte.Builder) {
+				f.signer(b, func(b *cryptobyte.Builder, oid asn1.ObjectIdentifier) {
+					b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oid) })
+				}, w.leaf)
+			})))
+		}, passed, ""},
+		"a countersignature that is none": {nil, unsigned(attribute(t, cms.OIDCounterSignature, null)), undecided, validate.SigConstraintsFailure},
+		"algorithm protection of no value": {func(l [][]byte) [][]byte {
+			return append(without(t, cms.OIDAlgorithmProtection)(l), attribute(t, cms.OIDAlgorithmProtection))
+		}, nil, failed, validate.FormatFailure},
+		"old archive form":      {nil, unsigned(attribute(t, cms.OIDArchiveTimeStampV2, null)), undecided, validate.SigConstraintsFailure},
+		"archive is no token":   {nil, unsigned(attribute(t, cms.OIDArchiveTimeStampV3, null)), undecided, validate.SigConstraintsFailure},
+		"archive without index": {nil, unsigned(attribute(t, cms.OIDArchiveTimeStampV3, w.token(t, sha(text), w.now))), undecided, validate.SigConstraintsFailure},
+		"another content":       {nil, func(f *frame) { f.content = []byte("other") }, failed, validate.HashFailure},
+		"another value":         {nil, func(f *frame) { f.value = otherValue(t, w.key) }, failed, validate.SigCryptoFailure},
+		"no signed attributes":  {nil, func(f *frame) { f.attrs = nil }, failed, validate.FormatFailure},
+		"no signer at all":      {nil, func(f *frame) { f.signers = 0 }, undecided, validate.Generic},
 	} {
 		der := w.forgeCMS(t, tc.attrs, tc.change)
 		rep := w.askCMS(t, file{der: der}, w.at(5), func(o *validate.Options) { o.NoRevocation = true })

@@ -156,6 +156,9 @@ func (s *signer) cades(si *cms.SignerInfo) bool {
 		case a.Type.Equal(cms.OIDSignaturePolicyStore) && len(si.Values(cms.OIDSignaturePolicy)) == 1:
 		case a.Type.Equal(cms.OIDCounterSignature):
 			s.out.Notes = append(s.out.Notes, "there is a countersignature, which is not judged here")
+			if !slices.ContainsFunc(a.Values, isSignerInfo) || len(a.Values) != 1 {
+				breach("the countersignature is none")
+			}
 		default:
 			// Nobody signed it. One that we cannot judge may have been meant to be
 			// a time-stamp; older forms of validation data and of archive
@@ -164,6 +167,15 @@ func (s *signer) cades(si *cms.SignerInfo) bool {
 		}
 	}
 	return len(s.out.Reasons) == before
+}
+
+// isSignerInfo tells whether a value begins as a SignerInfo does (RFC 5652 §5.3).
+func isSignerInfo(der []byte) bool {
+	s := cryptobyte.String(der)
+	var in cryptobyte.String
+	var version int
+	return s.ReadASN1(&in, casn1.SEQUENCE) && s.Empty() && in.ReadASN1Integer(&version) && (version == 1 || version == 3) &&
+		(in.SkipASN1(casn1.SEQUENCE) || version == 3 && in.SkipASN1(casn1.Tag(0).ContextSpecific())) && in.SkipASN1(casn1.SEQUENCE)
 }
 
 // single are the signed attributes that may be there once.
