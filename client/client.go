@@ -5,11 +5,17 @@
 //
 // The steps are apart, because a person is waited for between them, and each can be repeated:
 //
-//	[Client.Prepare]  fixes every byte that will be signed; the result is plain data, to be kept until the signature is there
-//	[Client.Send]     orders signatures over up to 250 of them, under one confirmation; repeatable by its idempotency key
-//	[Client.Wait]     until the person has answered
-//	[Client.Product]  the signature over one digest
-//	[Client.Finish]   proves the product, embeds it, raises it, and judges the whole before it gives it out
+//	[Client.Announce]    orders signatures on up to 250 documents, under one confirmation; repeatable by its idempotency key
+//	[Client.Identified]  until the person has a certificate
+//	[Client.PrepareFor]  fixes every byte that will be signed; the result is plain data, to be kept until the signature is there
+//	[Client.SendDigests] of all of them
+//	[Client.Wait]        until the person has answered
+//	[Client.Product]     the signature over one digest
+//	[Client.Finish]      proves the product, embeds it, raises it, and judges the whole before it gives it out
+//
+// Whoever cannot answer while the person waits prepares first ([Client.Prepare]) and orders with the digests
+// ([Client.Send]). A PDF claims the time of its preparation, which must not be before the certificate: people who get
+// their first one, or a new one each time, then cannot sign it.
 //
 // Nothing the service says is believed: before anything is embedded the value, the certificate, the digest and the
 // time-stamp are verified, the document is compared with what was prepared, and the space for the signature with the one

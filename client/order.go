@@ -46,13 +46,21 @@ type Request struct {
 	CheckCode  string   `json:"check_code"`  // once prepared; what page and app show
 	Problem    *Problem `json:"problem"`     // why it ended
 	Notice     *Problem `json:"notice"`      // why it waits
+	// SignerCertificate is there when the person is identified, of what was ordered by [Client.Announce].
+	SignerCertificate *SignerCertificate `json:"signer_certificate"`
+}
+
+// SignerCertificate is what a document is prepared with.
+type SignerCertificate struct {
+	NotBefore time.Time `json:"not_before"`
+	CMSSize   int       `json:"cms_size"` // to reserve, bytes of DER
 }
 
 // digest is one of the order's, in the words of the API.
 type digest struct {
 	Name      string `json:"name,omitempty"`
 	Algorithm string `json:"algorithm"`
-	Digest    []byte `json:"digest"`
+	Digest    []byte `json:"digest,omitempty"` // nil: it comes later
 }
 
 type person struct {
@@ -78,14 +86,21 @@ func (c *Client) Send(ctx context.Context, o Order, all ...*Preparation) (*Reque
 	if len(all) == 0 || len(all) > MaxDocuments {
 		return nil, errf(CodeBadOptions, fmt.Sprintf("%d documents; an order is for 1 to %d", len(all), MaxDocuments))
 	}
+	for _, p := range all {
+		if err := p.check(); err != nil {
+			return nil, err
+		}
+	}
+	return c.order(ctx, o, all)
+}
+
+// order sends an order over preparations, of which the digests may not be there yet.
+func (c *Client) order(ctx context.Context, o Order, all []*Preparation) (*Request, error) {
 	first := all[0]
 	body := orderBody{
 		Level: first.ordered(), Format: first.Format, Language: o.Language, RedirectURL: o.RedirectURL, SignedOrder: o.SignedOrder,
 	}
 	for _, p := range all {
-		if err := p.check(); err != nil {
-			return nil, err
-		}
 		if p.Format != first.Format || p.Level != first.Level || p.Hash != first.Hash {
 			return nil, errf(CodeBadOptions, "the documents of one order have one format, level and hash")
 		}
@@ -127,6 +142,11 @@ func (c *Client) Get(ctx context.Context, id string) (*Request, error) {
 // Wait returns when the request is finished, however long that takes: until ctx ends. see, if it is not nil, hears of each
 // answer on the way. Errors: ended, refused, unreachable.
 func (c *Client) Wait(ctx context.Context, id string, see func(*Request)) (*Request, error) {
+	return c.wait(ctx, id, see, func(state string) bool { return state == "finished" })
+}
+
+// wait returns when enough says so of the state, or with ended.
+func (c *Client) wait(ctx context.Context, id string, see func(*Request), enough func(state string) bool) (*Request, error) {
 	for {
 		var r Request
 		err := c.again(ctx, func() error {
@@ -139,14 +159,15 @@ func (c *Client) Wait(ctx context.Context, id string, see func(*Request)) (*Requ
 			see(&r)
 		}
 		switch r.State {
-		case "finished":
-			return &r, nil
 		case "declined", "expired", "failed":
 			e := errf(CodeEnded, r.State)
 			if r.Problem != nil {
 				e.cause = r.Problem
 			}
 			return &r, e
+		}
+		if enough(r.State) {
+			return &r, nil
 		}
 	}
 }
@@ -223,7 +244,7 @@ type ask struct {
 	method string
 	path   string // below /v1/signature-requests
 	body   []byte // JSON; nil for none
-	key    string // Idempotency-Key, with a body
+	key    string // Idempotency-Key, of an order
 }
 
 func get(id, rest string) ask {
@@ -241,6 +262,8 @@ func (c *Client) call(ctx context.Context, a ask, out any) error {
 	req.Header.Set("Accept", "application/json")
 	if a.body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if a.key != "" {
 		req.Header.Set("Idempotency-Key", a.key)
 	}
 	resp, err := c.http.Do(req)

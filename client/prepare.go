@@ -73,8 +73,14 @@ const preparationVersion = 1
 
 // Prepare reads the size bytes of the document once and asks nobody. A PDF gets space for its signature behind it, and the
 // claimed time of its signature, which is now: who has no certificate yet gets one that is younger, so that [Client.Finish]
-// will answer certificate_new, and the document has to be prepared and ordered once more. Errors: bad_options, document.
+// will answer certificate_new, and the document has to be prepared and ordered once more. [Client.PrepareFor] spares that.
+// Errors: bad_options, document.
 func (c *Client) Prepare(ctx context.Context, document io.ReaderAt, size int64, o Options) (*Preparation, error) {
+	return c.prepare(ctx, document, size, o, c.cfg.Now())
+}
+
+// plan is a preparation by these options, of which nothing is fixed yet.
+func plan(o *Options) (*Preparation, error) {
 	if o.Format == "" {
 		o.Format = PAdES
 	}
@@ -87,21 +93,28 @@ func (c *Client) Prepare(ctx context.Context, document io.ReaderAt, size int64, 
 	if o.Reserve == 0 {
 		o.Reserve = DefaultReserve
 	}
-	h, known := hashes[o.Hash]
 	switch {
-	case !known:
+	case hashes[o.Hash] == 0:
 		return nil, errf(CodeBadOptions, "the hash is none of SHA-256, SHA-384, SHA-512")
 	case !slices.Contains(levels, o.Level):
 		return nil, errf(CodeBadOptions, "the level is none of B-B, B-T, B-LT, B-LTA")
 	case o.Format != PAdES && o.Format != CAdES:
 		return nil, errf(CodeBadOptions, "the format is neither pades nor cades")
-	case size <= 0:
+	}
+	return &Preparation{Version: preparationVersion, Format: o.Format, Level: o.Level, Hash: o.Hash, Label: o.Label}, nil
+}
+
+// prepare is Prepare with the time that is claimed.
+func (c *Client) prepare(ctx context.Context, document io.ReaderAt, size int64, o Options, at time.Time) (*Preparation, error) {
+	p, err := plan(&o)
+	if err != nil {
+		return nil, err
+	}
+	if size <= 0 {
 		return nil, errf(CodeDocument, "the document has no bytes")
 	}
-	p := &Preparation{
-		Version: preparationVersion, Format: o.Format, Level: o.Level, Hash: o.Hash, Label: o.Label, Size: size,
-		At: c.cfg.Now().UTC().Truncate(time.Second),
-	}
+	p.Size, p.At = size, at.UTC().Truncate(time.Second)
+	h := hashes[o.Hash]
 	in := &cancelled{ctx, document}
 	if o.Format == CAdES {
 		w := h.New()
@@ -111,7 +124,6 @@ func (c *Client) Prepare(ctx context.Context, document io.ReaderAt, size int64, 
 		p.Digest = w.Sum(nil)
 		return p, nil
 	}
-	var err error
 	p.PDF, err = pdf.Prepare(in, size, pdf.Options{SignatureTime: p.At, Reserve: o.Reserve, FieldName: o.Field, Hash: h, Budget: c.cfg.PDF})
 	if err != nil {
 		return nil, wrap(CodeDocument, "", err)
