@@ -10,13 +10,15 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"tekend/client"
 	orders "tekend/order"
 )
 
-// localJob is what an interrupted command goes on from. It holds parts of the documents' structure: mode 0600.
+// localJob is what an interrupted command goes on from: the name of its order, and then what was prepared for the person who
+// answered it. It holds parts of the documents' structure: mode 0600.
 type localJob struct {
 	Key          string                `json:"idempotency_key"`
 	Preparations []*client.Preparation `json:"preparations"`
@@ -51,18 +53,7 @@ func (c *signCmd) local(p *program, api *apiClient, targets []string) error {
 	if err != nil {
 		return localError(err)
 	}
-	err = c.round(p, api, cl, files)
-	if e, ok := errors.AsType[*client.Error](err); ok && e.Code == client.CodeCertificateNew {
-		// Who has never signed before gets his certificate after the files were prepared. It is there now.
-		fmt.Fprintln(p.stderr, "the certificate is younger than what was prepared; the person is asked once more")
-		if c.Job != "" {
-			if err := os.Remove(c.Job); err != nil {
-				return usage("%w", err)
-			}
-		}
-		err = c.round(p, api, cl, files)
-	}
-	if err != nil {
+	if err := c.round(p, api, cl, files); err != nil {
 		return localError(err)
 	}
 	if c.Job != "" {
@@ -71,27 +62,39 @@ func (c *signCmd) local(p *program, api *apiClient, targets []string) error {
 	return nil
 }
 
-// round prepares, orders, has the person confirm, and finishes.
+// round orders, prepares when the person is known, has him confirm, and finishes.
 func (c *signCmd) round(p *program, api *apiClient, cl *client.Client, files []localFile) error {
-	job, err := c.prepare(p, cl, files)
-	if err != nil {
-		return err
-	}
-	o := client.Order{Reference: c.reference(), Language: c.Lang, IdempotencyKey: job.Key}
-	o.SignedOrder, err = c.orderKeyFlags.sign(p.now(), func() ([]orders.Document, error) { return digestsOf(job.Preparations) })
+	job, err := c.begin(p, files)
 	if err != nil {
 		return err
 	}
 	sending, cancel := context.WithTimeout(p.ctx, sendWithin)
-	r, err := cl.Send(sending, o, job.Preparations...)
+	o := client.Order{Reference: c.reference(), Language: c.Lang, IdempotencyKey: job.Key}
+	r, err := cl.Announce(sending, o, c.options()...)
 	cancel()
 	if err != nil {
 		return err
 	}
-	if err := c.ask(p, api, r.ID, r.SigningURL); err != nil {
+	fmt.Fprintln(p.stderr, "request", r.ID)
+	if err := c.answer(p, api, r.SigningURL); err != nil {
 		return err
 	}
-	if _, err := cl.Wait(p.ctx, r.ID, watcher(p.stderr)); err != nil {
+	see := watcher(p.stderr)
+	if r, err = cl.Identified(p.ctx, r.ID, see); err != nil {
+		return err
+	}
+	if err := c.sendDigests(p, cl, r, job, files); err != nil {
+		return err
+	}
+	if c.Person != "" { // who has the link sees his page go on by itself
+		if err := c.answer(p, api, r.SigningURL); err != nil {
+			return err
+		}
+	}
+	if err := c.keep(api, r.SigningURL); err != nil {
+		return err
+	}
+	if _, err := cl.Wait(p.ctx, r.ID, see); err != nil {
 		return err
 	}
 	var done []*client.Signed
@@ -136,35 +139,20 @@ func openAll(paths, targets []string) (all []localFile, err error) {
 	return all, nil
 }
 
-// prepare fixes what will be signed, or takes what an interrupted command has fixed: a second preparation would be another
-// order, and the person would be asked twice.
-func (c *signCmd) prepare(p *program, cl *client.Client, files []localFile) (*localJob, error) {
-	if c.Job != "" {
-		b, err := os.ReadFile(c.Job)
-		if err == nil {
-			return c.resume(p, b, files)
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, usage("%w", err)
-		}
+// begin takes up an interrupted command, or names a new order and keeps the name: a second order would ask the person twice.
+func (c *signCmd) begin(p *program, files []localFile) (*localJob, error) {
+	if c.Job == "" {
+		return &localJob{Key: client.NewKey()}, nil
+	}
+	b, err := os.ReadFile(c.Job)
+	if err == nil {
+		return c.resume(p, b, files)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, usage("%w", err)
 	}
 	job := &localJob{Key: client.NewKey()}
-	for i, f := range files {
-		o := client.Options{Format: c.Format, Level: c.Level}
-		if len(c.Label) > 0 {
-			o.Label = c.Label[i]
-		}
-		one, err := cl.Prepare(p.ctx, f, f.size, o)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c.Files[i], err)
-		}
-		job.Preparations = append(job.Preparations, one)
-	}
-	if c.Job == "" {
-		return job, nil
-	}
-	b, err := json.Marshal(job)
-	if err != nil {
+	if b, err = json.Marshal(job); err != nil {
 		return nil, err
 	}
 	if err := newFile(c.Job, 0o600, b); err != nil {
@@ -173,16 +161,76 @@ func (c *signCmd) prepare(p *program, cl *client.Client, files []localFile) (*lo
 	return job, nil
 }
 
+// options of each file.
+func (c *signCmd) options() []client.Options {
+	all := make([]client.Options, len(c.Files))
+	for i := range all {
+		all[i] = client.Options{Format: c.Format, Level: c.Level}
+		if len(c.Label) > 0 {
+			all[i].Label = c.Label[i]
+		}
+	}
+	return all
+}
+
+// sendDigests fixes what will be signed, unless an interrupted command has, keeps it, and sends the digests.
+func (c *signCmd) sendDigests(p *program, cl *client.Client, r *client.Request, job *localJob, files []localFile) error {
+	if len(job.Preparations) == 0 {
+		for i, o := range c.options() {
+			one, err := cl.PrepareFor(p.ctx, r, files[i], files[i].size, o)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.Files[i], err)
+			}
+			job.Preparations = append(job.Preparations, one)
+		}
+		if err := c.keepJob(job); err != nil {
+			return err
+		}
+	}
+	signed, err := c.orderKeyFlags.sign(p.now(), func() ([]orders.Document, error) { return digestsOf(job.Preparations) })
+	if err != nil {
+		return err
+	}
+	sending, cancel := context.WithTimeout(p.ctx, sendWithin)
+	defer cancel()
+	_, err = cl.SendDigests(sending, r.ID, signed, job.Preparations...)
+	return err
+}
+
+// keepJob puts a job in the place of what was kept before.
+func (c *signCmd) keepJob(job *localJob) error {
+	if c.Job == "" {
+		return nil
+	}
+	b, err := json.Marshal(job)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(c.Job), ".tekend-*") // mode 0600
+	if err != nil {
+		return usage("%w", err)
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }()
+	_, err = tmp.Write(b)
+	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return usage("%w", err)
+	}
+	if err := os.Rename(tmp.Name(), c.Job); err != nil {
+		return usage("%w", err)
+	}
+	return nil
+}
+
 func (c *signCmd) resume(p *program, b []byte, files []localFile) (*localJob, error) {
 	var job localJob
 	if err := json.Unmarshal(b, &job); err != nil || job.Key == "" {
 		return nil, usage("%s is not a job of this command", c.Job)
 	}
-	if len(job.Preparations) != len(files) {
-		return nil, usage("%s is a job of %d files, and there are %d; give another --job for them", c.Job, len(job.Preparations), len(files))
+	if n := len(job.Preparations); n != 0 && n != len(files) {
+		return nil, usage("%s is a job of %d files, and there are %d; give another --job for them", c.Job, n, len(files))
 	}
-	for i, f := range files {
-		if one := job.Preparations[i]; one == nil || one.Size != f.size || one.Level != c.Level || one.Format != c.Format {
+	for i, one := range job.Preparations {
+		if one == nil || one.Size != files[i].size || one.Level != c.Level || one.Format != c.Format {
 			return nil, usage("%s is a job of other files, or of another level or format; give another --job for these", c.Job)
 		}
 	}

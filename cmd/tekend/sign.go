@@ -167,17 +167,27 @@ func (c *signCmd) reference() string {
 
 // ask has the person answer: a magic one at once, another one by the link.
 func (c *signCmd) ask(p *program, api *apiClient, id, signingURL string) error {
-	say := func(text string) { fmt.Fprintln(p.stderr, text) }
-	say("request " + id)
-	if c.Person == "" {
-		fmt.Fprintf(p.stdout, "open: %s\n", signingURL)
-	} else if err := answerAs(p.ctx, api, signingURL, c.Person, say); err != nil {
+	fmt.Fprintln(p.stderr, "request", id)
+	if err := c.answer(p, api, signingURL); err != nil {
 		return err
 	}
-	if c.Keep != "" {
-		return keepSigner(c.Keep, api, signingURL)
+	return c.keep(api, signingURL)
+}
+
+func (c *signCmd) answer(p *program, api *apiClient, signingURL string) error {
+	if c.Person == "" {
+		fmt.Fprintf(p.stdout, "open: %s\n", signingURL)
+		return nil
 	}
-	return nil
+	return answerAs(p.ctx, api, signingURL, c.Person, func(text string) { fmt.Fprintln(p.stderr, text) })
+}
+
+// keep leaves what shows that one is the signer.
+func (c *signCmd) keep(api *apiClient, signingURL string) error {
+	if c.Keep == "" {
+		return nil
+	}
+	return keepSigner(c.Keep, api, signingURL)
 }
 
 // checkPerson refuses a magic person who cannot answer, before anything is sent.
@@ -238,7 +248,7 @@ func canWrite(folder string) error {
 }
 
 // answerAs walks the signer's pages as a browser would and lets the magic
-// person answer at the simulated itsme, each question once.
+// person answer at the simulated itsme, each question once, until there is an end or the caller has to send digests.
 func answerAs(ctx context.Context, api *apiClient, signingURL, person string, say func(string)) error {
 	last, answered := "", false
 	for range 1500 { // of 20 ms and more
@@ -269,6 +279,9 @@ func answerAs(ctx context.Context, api *apiClient, signingURL, person string, sa
 		case "done", "refused", "expired", "failed":
 			return nil // the request's state says the rest
 		default:
+			if pg.Notice != nil && pg.Notice.Code == "digests_awaited" {
+				return nil // from the caller
+			}
 			select {
 			case <-ctx.Done():
 				return errStopped
