@@ -79,6 +79,9 @@ func (s *Service) Create(ctx context.Context, client string, o Order, up Upload)
 	if err := s.ordered(rec); err != nil {
 		return nil, err
 	}
+	if err := rec.countVisible(); err != nil {
+		return nil, err
+	}
 	if o.IdempotencyKey != "" {
 		digest, err := fingerprint(o, mine)
 		if err != nil {
@@ -121,8 +124,6 @@ func (s *Service) check(client string, o Order) error {
 		return ErrDigest.with("digests and finished documents cannot be ordered together")
 	case len(o.Continues) > 0 && cades:
 		return ErrContinues.with("the next revision is one of a PDF; with cades send the file")
-	case len(o.Visible) > 0:
-		return ErrAppearance.with("visible signatures are not made yet")
 	case !language(o.Language):
 		return ErrLanguage
 	case o.Reference != "" && !visibleASCII(o.Reference, maxReference):
@@ -134,7 +135,7 @@ func (s *Service) check(client string, o Order) error {
 	case o.IdempotencyKey != "" && !visibleASCII(o.IdempotencyKey, maxKey):
 		return ErrKey
 	}
-	return nil
+	return checkVisible(&o)
 }
 
 func (s *Service) newRecord(client string, o Order) (*Record, error) {
@@ -285,7 +286,10 @@ func (s *Service) inspect(ctx context.Context, rec *Record, d *Document) (signed
 	}
 	defer f.Close()
 	// The reserve only has to be a possible one here; the real one needs the certificate.
-	err = pdf.Check(f, d.Size, pdf.Options{SignatureTime: s.now(), Reserve: 16 << 10, Hash: crypto.SHA256, Budget: s.cfg.PDF})
+	err = pdf.Check(f, d.Size, pdf.Options{
+		SignatureTime: s.now(), Reserve: 16 << 10, Hash: crypto.SHA256, Budget: s.cfg.PDF,
+		Appearance: rec.appearance(d, longName, s.now()),
+	})
 	if err != nil {
 		return false, pdfError(err)
 	}

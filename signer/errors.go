@@ -295,6 +295,9 @@ func pdfError(err error) error {
 	if !errors.As(err, &p) {
 		return err
 	}
+	if p.Code == pdf.CodeBadAppearance {
+		return ErrAppearance.with(p.Detail) // sizes and counts: what to mend is the client's order, not the document
+	}
 	if e, ok := pdfErrors[p.Code]; ok {
 		return e
 	}

@@ -78,13 +78,6 @@ type Continued struct {
 	Document int    `json:"document"` // from 1
 }
 
-// Visible is what a person sees of one signature.
-type Visible struct {
-	Page int        `json:"page"` // from 1
-	Box  [4]float64 `json:"box"`  // left, bottom, right, top in the page's own units (1/72 inch)
-	Text string     `json:"text,omitempty"`
-}
-
 // Product is what a finished order of digests gives for one of them. All bytes are DER.
 type Product struct {
 	Format       string   `json:"format"`

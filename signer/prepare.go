@@ -161,9 +161,13 @@ func (s *Service) preparePDF(ctx context.Context, rec *Record, d *Document, who 
 		return pdf.Prepared{}, err
 	}
 	defer f.Close()
-	hash := who.alg.Hash()
+	hash, now := who.alg.Hash(), s.now()
+	look := rec.appearance(d, who.leaf.Subject.CommonName, now)
+	if look != nil {
+		look.Smallest = tiniest
+	}
 	p, err := pdf.Prepare(f, d.Size, pdf.Options{
-		SignatureTime: s.now(), Reserve: room, Hash: hash, Known: d.known(hash), Budget: s.cfg.PDF,
+		SignatureTime: now, Reserve: room, Hash: hash, Known: d.known(hash), Budget: s.cfg.PDF, Appearance: look,
 	})
 	if err != nil {
 		return pdf.Prepared{}, pdfError(err)
