@@ -64,6 +64,12 @@ type Evidencing interface {
 type Results interface {
 	Hashing
 	Evidencing
+	Previewing
+}
+
+// Previewing is what comes before an order; *signer.Service is the one implementation.
+type Previewing interface {
+	Preview(ctx context.Context, client string, o signer.Order, name string, up signer.Upload) (*signer.Content, error)
 }
 
 // Transparency is what a signer may see of the uses of his key; *signer.Service is the one implementation.

@@ -768,6 +768,19 @@ type RevocationStart struct {
 // RevocationStartReason Why, in the words of RFC 5280 §5.3.1. Default unspecified.
 type RevocationStartReason string
 
+// SignaturePreviewOrder defines model for SignaturePreviewOrder.
+type SignaturePreviewOrder struct {
+	// Language Language of the text in the itsme app and of the page, unless the person chooses another one.
+	Language *Language `json:"language,omitempty"`
+
+	// PreviewName Stands for the name in the person's certificate. Without it a long one, which shows whether the box is large enough.
+	PreviewName *string `json:"preview_name,omitempty"`
+
+	// Visible What a person sees of a signature: black text in a box of the page. Without `page` and `box` the empty signature field
+	// that the document was prepared with takes it, in its place. A certified document takes it in such a field only.
+	Visible Visible `json:"visible"`
+}
+
 // SignatureRequest defines model for SignatureRequest.
 type SignatureRequest struct {
 	// CheckCode From the moment the documents are prepared: the code that page and itsme app show. `tekend checkcode` computes
@@ -862,6 +875,11 @@ type SignatureRequestOrder struct {
 		// same certificate again and need not identify anew.
 		Reference *Reference `json:"reference,omitempty"`
 	} `json:"signer,omitempty"`
+
+	// Visible Signatures that show on a page: one appearance for all documents, or one for each, in order. Only for PDFs that are
+	// here, and not with `signed_order` (422 problem `visible_with_signed_order`). Without it nothing shows, and the
+	// signature is as valid.
+	Visible *[]Visible `json:"visible,omitempty"`
 }
 
 // SignerCertificate What to prepare documents with whose digests come later; from state identified on.
@@ -971,6 +989,31 @@ type Uses struct {
 	// Before For the next page; absent on the last.
 	Before *int64 `json:"before,omitempty"`
 	Uses   []Use  `json:"uses"`
+}
+
+// Visible What a person sees of a signature: black text in a box of the page. Without `page` and `box` the empty signature field
+// that the document was prepared with takes it, in its place. A certified document takes it in such a field only.
+type Visible struct {
+	// Box x and y of the lower left corner, width and height, in the page's own units (1/72 inch), from the lower left corner
+	// of the page as it is before /Rotate. It must be inside the part that is seen. The text stands upright for the eye.
+	//
+	//
+	// Examples: [72,72,200,60]
+	Box *[]float64 `json:"box,omitempty"`
+
+	// Page From 1; -1 is the last page.
+	//
+	// Examples: 1
+	Page *int `json:"page,omitempty"`
+
+	// Text `{name}` is the name in the person's certificate, `{date}` the claimed time in UTC, each at most twice. Lines are
+	// divided by LF and broken where they are too long; the letters are as large as the box allows, 12 units at most and 4 at least.
+	// Without it: who signed and when, in the request's language.
+	//
+	//
+	// Examples: Signed by {name}
+	// {date}
+	Text *string `json:"text,omitempty"`
 }
 
 // DocumentNumber defines model for DocumentNumber.
@@ -1106,6 +1149,12 @@ type GetTermsParams struct {
 	Lang *PageLanguage `form:"lang,omitempty" json:"lang,omitempty"`
 }
 
+// PreviewSignatureMultipartBody defines parameters for PreviewSignature.
+type PreviewSignatureMultipartBody struct {
+	Document openapi_types.File    `json:"document"`
+	Request  SignaturePreviewOrder `json:"request"`
+}
+
 // CreateSignatureRequestMultipartBody defines parameters for CreateSignatureRequest.
 type CreateSignatureRequestMultipartBody struct {
 	Document []openapi_types.File   `json:"document"`
@@ -1183,6 +1232,9 @@ type AcceptTermsJSONRequestBody = TermsAcceptance
 
 // AcceptTermsFormdataRequestBody defines body for AcceptTerms for application/x-www-form-urlencoded ContentType.
 type AcceptTermsFormdataRequestBody = TermsAcceptance
+
+// PreviewSignatureMultipartRequestBody defines body for PreviewSignature for multipart/form-data ContentType.
+type PreviewSignatureMultipartRequestBody PreviewSignatureMultipartBody
 
 // CreateSignatureRequestJSONRequestBody defines body for CreateSignatureRequest for application/json ContentType.
 type CreateSignatureRequestJSONRequestBody = SignatureRequestOrder
@@ -1273,6 +1325,9 @@ type ServerInterface interface {
 	// TimeStamp A time-stamp (RFC 3161)
 	// (POST /tsa)
 	TimeStamp(c *gin.Context)
+	// PreviewSignature How a visible signature would look
+	// (POST /v1/signature-previews)
+	PreviewSignature(c *gin.Context)
 	// CreateSignatureRequest Ask for signatures on one or more documents, or on their digests
 	// (POST /v1/signature-requests)
 	CreateSignatureRequest(c *gin.Context, params CreateSignatureRequestParams)
@@ -2126,6 +2181,19 @@ func (siw *ServerInterfaceWrapper) TimeStamp(c *gin.Context) {
 	siw.Handler.TimeStamp(c)
 }
 
+// PreviewSignature operation middleware
+func (siw *ServerInterfaceWrapper) PreviewSignature(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PreviewSignature(c)
+}
+
 // CreateSignatureRequest operation middleware
 func (siw *ServerInterfaceWrapper) CreateSignatureRequest(c *gin.Context) {
 
@@ -2378,6 +2446,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	}
 
 	router.POST(options.BaseURL+"/v1/signature-requests", wrapper.CreateSignatureRequest)
+	router.POST(options.BaseURL+"/v1/signature-previews", wrapper.PreviewSignature)
 	router.GET(options.BaseURL+"/v1/signature-requests/:id", wrapper.GetSignatureRequest)
 	router.PUT(options.BaseURL+"/v1/signature-requests/:id/digests", wrapper.SendDigests)
 	router.GET(options.BaseURL+"/v1/signature-requests/:id/documents/:n", wrapper.GetSignedDocument)
@@ -4194,6 +4263,51 @@ func (response TimeStampdefaultApplicationProblemPlusJSONResponse) VisitTimeStam
 	return err
 }
 
+type PreviewSignatureRequestObject struct {
+	Body *multipart.Reader
+}
+
+type PreviewSignatureResponseObject interface {
+	VisitPreviewSignatureResponse(w http.ResponseWriter) error
+}
+
+type PreviewSignature200ApplicationpdfResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response PreviewSignature200ApplicationpdfResponse) VisitPreviewSignatureResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type PreviewSignaturedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PreviewSignaturedefaultApplicationProblemPlusJSONResponse) VisitPreviewSignatureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateSignatureRequestRequestObject struct {
 	Params        CreateSignatureRequestParams
 	JSONBody      *CreateSignatureRequestJSONRequestBody
@@ -4545,6 +4659,9 @@ type StrictServerInterface interface {
 	// TimeStamp A time-stamp (RFC 3161)
 	// (POST /tsa)
 	TimeStamp(ctx context.Context, request TimeStampRequestObject) (TimeStampResponseObject, error)
+	// PreviewSignature How a visible signature would look
+	// (POST /v1/signature-previews)
+	PreviewSignature(ctx context.Context, request PreviewSignatureRequestObject) (PreviewSignatureResponseObject, error)
 	// CreateSignatureRequest Ask for signatures on one or more documents, or on their digests
 	// (POST /v1/signature-requests)
 	CreateSignatureRequest(ctx context.Context, request CreateSignatureRequestRequestObject) (CreateSignatureRequestResponseObject, error)
@@ -5466,6 +5583,37 @@ func (sh *strictHandler) TimeStamp(ctx *gin.Context) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(TimeStampResponseObject); ok {
 		if err := validResponse.VisitTimeStampResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewSignature operation middleware
+func (sh *strictHandler) PreviewSignature(ctx *gin.Context) {
+	var request PreviewSignatureRequestObject
+
+	if reader, err := ctx.Request.MultipartReader(); err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	} else {
+		request.Body = reader
+	}
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewSignature(ctx, request.(PreviewSignatureRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewSignature")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PreviewSignatureResponseObject); ok {
+		if err := validResponse.VisitPreviewSignatureResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -57,7 +57,8 @@ func (s *server) openUpload(cl *call, in CreateSignatureRequestRequestObject) (c
 		if p != (CreateSignatureRequestParams{}) {
 			return nil, SignatureRequestOrder{}, invalid(Issue{In: Query, Reason: "options of a multipart order stand in its part request"})
 		}
-		up, order, err := openParts(s.spec, in.MultipartBody)
+		var order SignatureRequestOrder
+		up, err := openParts(s.spec, in.MultipartBody, "SignatureRequestOrder", &order)
 		if err != nil {
 			return nil, order, err
 		}
@@ -82,7 +83,7 @@ func (s *server) openUpload(cl *call, in CreateSignatureRequestRequestObject) (c
 func (s *server) ordered(w SignatureRequestOrder) (signer.Order, error) {
 	o := signer.Order{Level: string(value(w.Level)), Language: string(value(w.Language)), RedirectURL: value(w.RedirectUrl)}
 	o.Format, o.Packaging, o.Exclusive, o.SignedOrder = string(value(w.Format)), string(value(w.Packaging)), value(w.Exclusive), value(w.SignedOrder)
-	o.Continues = continued(w.Continues)
+	o.Continues, o.Visible = continued(w.Continues), visible(value(w.Visible)...)
 	var err error
 	if o.Digests, err = digests(w.Digests); err != nil {
 		return o, err
@@ -243,6 +244,9 @@ type document struct {
 
 // VisitGetSignedDocumentResponse implements the generated interface.
 func (d *document) VisitGetSignedDocumentResponse(w http.ResponseWriter) error { return d.write(w) }
+
+// VisitPreviewSignatureResponse implements the generated interface.
+func (d *document) VisitPreviewSignatureResponse(w http.ResponseWriter) error { return d.write(w) }
 
 // VisitGetPageDocumentResponse implements the generated interface.
 func (d *document) VisitGetPageDocumentResponse(w http.ResponseWriter) error { return d.write(w) }

@@ -10,6 +10,8 @@ import (
 	"net/textproto"
 	"strings"
 
+	"github.com/getkin/kin-openapi/openapi3"
+
 	"tekend/signer"
 	"tekend/strictjson"
 )
@@ -83,40 +85,39 @@ func (p *part) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// openParts reads the part request, if it is there, and stands before the first document.
-func openParts(spec *contract, r *multipart.Reader) (*partsUpload, SignatureRequestOrder, error) {
+// openParts reads the part request into order, if it is there, and stands before the first document.
+func openParts[T SignatureRequestOrder | SignaturePreviewOrder](spec *contract, r *multipart.Reader, schema string, order *T) (*partsUpload, error) {
 	u := &partsUpload{parts: r, spec: spec}
-	var order SignatureRequestOrder
 	p, err := u.read()
 	if errors.Is(err, io.EOF) {
-		return u, order, nil // signer says that there is no document
+		return u, nil // signer says that there is no document
 	}
 	if err != nil {
-		return nil, order, err
+		return nil, err
 	}
 	if p.FormName() != partRequest {
 		u.next = p
-		return u, order, nil
+		return u, nil
 	}
 	if p.media != "application/json" {
-		return nil, order, partMedia(partRequest, "application/json")
+		return nil, partMedia(partRequest, "application/json")
 	}
 	b, err := io.ReadAll(io.LimitReader(p, maxJSON+1))
 	if err != nil {
-		return nil, order, partError(err)
+		return nil, partError(err)
 	}
-	if err := decodeOrder(spec, b, &order); err != nil {
-		return nil, order, err
+	if err := decodeOrder(spec.doc.Components.Schemas[schema], b, order); err != nil {
+		return nil, err
 	}
-	return u, order, nil
+	return u, nil
 }
 
-func decodeOrder(spec *contract, b []byte, order *SignatureRequestOrder) error {
+func decodeOrder(schema *openapi3.SchemaRef, b []byte, order any) error {
 	var v any
 	if err := strictjson.Decode(b, maxJSON, &v); err != nil {
 		return jsonError(err, partRequest)
 	}
-	if issues := check(spec.doc.Components.Schemas["SignatureRequestOrder"], v); issues != nil {
+	if issues := check(schema, v); issues != nil {
 		name := partRequest
 		for i := range issues {
 			issues[i].Name = &name

@@ -139,7 +139,7 @@ var orderOnly = []string{
 	"no_documents", "document_twice", "too_many_documents", "document_too_large", "request_too_large", "document_name_invalid", "level_not_supported",
 	"reference_invalid", "redirect_url_invalid", "lifetime_invalid", "multipart_invalid", "unauthorized", "idempotency_key_invalid", "idempotency_key_reused", "evidence_not_ready",
 	"signed_order_invalid", "reason_invalid", "revision_held",
-	"appearance_invalid", "visible_with_signed_order", "format_not_supported", "digest_invalid", "digest_algorithm_not_supported", "document_empty", "continues_unknown",
+	"visible_with_signed_order", "format_not_supported", "digest_invalid", "digest_algorithm_not_supported", "document_empty", "continues_unknown",
 	"digests_too_early", "not_identified", "digests_not_awaited",
 }
 

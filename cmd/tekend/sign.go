@@ -32,6 +32,8 @@ type signCmd struct {
 	Trust     string   `help:"With --local: PEM file with the roots that the result is checked against. Default: the sandbox's." type:"path" placeholder:"root.pem"`
 	Continue  []string `help:"Instead of files: the next signature on document N of a finished request." placeholder:"REQUEST/N"`
 	Exclusive bool     `help:"The files are originals and not forms: while this request is open no other one can sign them."`
+	Visible   string   `help:"Let the signature show: page (-1 is the last), then x and y of the lower left corner, width and height of its box in 1/72 inch. 'field': in the empty signature field that the document has." placeholder:"PAGE,X,Y,W,H"`
+	Text      string   `name:"visible-text" help:"With --visible: the text, with {name} and {date} for who signs and when." placeholder:"TEXT"`
 	Lang      string   `default:"en" enum:"en,nl" help:"Language of the pages and of the text in the app."`
 	Keep      string   `name:"keep-signer" help:"With --person: leave in this file what shows that one is the signer, for 'tekend uses'." type:"path" placeholder:"FILE"`
 	Signer    string   `help:"Your own reference of the person; who has signed before under it need not enrol again." placeholder:"REF"`
@@ -43,6 +45,7 @@ type order struct {
 	Format    string      `json:"format,omitempty"`
 	Packaging string      `json:"packaging,omitempty"`
 	Exclusive bool        `json:"exclusive,omitempty"`
+	Visible   []visible   `json:"visible,omitempty"`
 	Continues []continued `json:"continues,omitempty"`
 	Language  string      `json:"language"`
 	Signer    *person     `json:"signer,omitempty"`
@@ -121,6 +124,10 @@ func (c *signCmd) fits() error {
 		return usage("--continue is for PDFs that the service has; it goes neither with --local nor with --format cades")
 	case len(c.Continue) > 0 && c.OrderKey != "":
 		return usage("with --continue there is no file whose digests could be signed: fetch the document and sign the order over it")
+	case c.Text != "" && c.Visible == "":
+		return usage("--visible-text goes with --visible")
+	case c.Visible != "" && (c.Local || c.Format != "pades" || c.OrderKey != ""):
+		return usage("--visible is for PDFs that the service makes the next revision of; it goes neither with --local nor with --format cades nor with --order-key")
 	case c.Attached && c.Format != "cades":
 		return usage("--attached goes with --format cades")
 	case c.Attached && c.Local:
@@ -154,6 +161,9 @@ func (c *signCmd) order(p *program) (order, error) {
 		o.Signer = &person{ref}
 	}
 	var err error
+	if o.Visible, err = c.visible(); err != nil {
+		return o, err
+	}
 	o.SignedOrder, err = c.orderKeyFlags.sign(p.now(), func() ([]orders.Document, error) { return orderedFiles(c.Files) })
 	return o, err
 }
