@@ -1,0 +1,153 @@
+//go:build browser
+
+// Package viewer_test looks at our products as a person does: in Okular, a viewer that checks signatures with poppler
+// and NSS, on a screen of its own, without our code between. What it says is read from the picture of the screen.
+// The pictures stay in interop/viewer/out, for people to look at.
+package viewer_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tekend/interop/sandboxtest"
+)
+
+// signer is the name in the certificate of the magic person approve.
+const signer = "Alice Maria Peeters"
+
+const (
+	valid   = "The signature is cryptographically valid"
+	invalid = "The signature is cryptographically invalid"
+)
+
+// out is where pictures stay; git does not look at it.
+func out(t *testing.T, name string) string {
+	t.Helper()
+	dir := filepath.Join(sandboxtest.Root(t), "interop/viewer/out")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, name)
+}
+
+// panel opens the file, the panel of signatures and every entry in it, and gives what is on the screen.
+func (d *desk) panel(t *testing.T, file, name string) string {
+	t.Helper()
+	d.show(file)
+	failed := out(t, name+"-failed.png")
+	words := d.until("Signatures Panel", failed)
+	left := 0
+	for _, w := range words {
+		switch w.text {
+		case "This": // a banner begins to the right of the handle with which the panel is made wider
+			left = w.left
+		case "Panel":
+			d.tap(w)
+		}
+	}
+	d.until("Rev. 1", failed)
+	from := strconv.Itoa(left - 38)
+	d.run("xdotool", "mousemove", from, "860", "mousedown", "1", "mousemove", "900", "860", "mousemove", "1300", "860", "mouseup", "1")
+	words = d.until("Signed By "+signer, failed)
+	sort.SliceStable(words, func(i, j int) bool { return words[i].top > words[j].top })
+	for _, w := range words { // from below, as an open entry pushes the next ones down
+		if w.text == "Rev." {
+			d.tap(w)
+			d.run("xdotool", "key", "asterisk")
+		}
+	}
+	text := join(d.until("Signing Time", failed))
+	path := out(t, name+".png")
+	d.shot(path)
+	t.Logf("screenshot: %s", path)
+	return text
+}
+
+func TestAViewerShowsSignerTimeAndValid(t *testing.T) {
+	s := sandboxtest.Start(t)
+	root := sandboxtest.Root(t)
+	dir := t.TempDir()
+	source := filepath.Join(root, "testdata/pdf/libreoffice-writer.pdf")
+	for _, level := range []string{"B-LT", "B-LTA"} {
+		t.Run(level, func(t *testing.T) {
+			product := filepath.Join(dir, level+".pdf")
+			began := time.Now().UTC().Truncate(time.Second)
+			text, code := s.Tekend(t, "sign", "--person", "approve", "--level", level, "-o", product, source)
+			if code != 0 {
+				t.Fatalf("exit %d\n%s", code, text)
+			}
+			ended := time.Now().UTC().Add(time.Second)
+			seen := newDesk(t, s.Info(t).RootPEM).panel(t, product, level)
+			if !strings.Contains(seen, valid) || strings.Contains(seen, invalid) {
+				t.Errorf("the viewer does not say valid:\n%s", seen)
+			}
+			if !saysTime(seen, began, ended) {
+				t.Errorf("the viewer does not show the time of signing, %s:\n%s", began, seen)
+			}
+			render(t, product, level)
+		})
+	}
+	t.Run("changed", func(t *testing.T) {
+		file := changed(t, filepath.Join(dir, "B-LTA.pdf"))
+		seen := newDesk(t, s.Info(t).RootPEM).panel(t, file, "changed")
+		if strings.Contains(seen, valid) || !strings.Contains(seen, invalid) {
+			t.Errorf("the viewer does not say invalid:\n%s", seen)
+		}
+	})
+}
+
+// saysTime looks for a second of the signing in the long form of the viewer's language.
+func saysTime(seen string, from, to time.Time) bool {
+	for at := from; !at.After(to); at = at.Add(time.Second) {
+		if strings.Contains(seen, at.Format("15:04:05")) && strings.Contains(seen, at.Format("2006")) {
+			return true
+		}
+	}
+	return false
+}
+
+// changed is a copy of a product with one byte of the signed page changed, in a stream, so that it still opens.
+func changed(t *testing.T, product string) string {
+	t.Helper()
+	b, err := os.ReadFile(product)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := bytes.Index(b, []byte("/MediaBox["))
+	if i < 0 {
+		t.Fatal("the page has no box")
+	}
+	i += bytes.IndexByte(b[i:], ']') - 1
+	if b[i] < '0' || b[i] > '9' {
+		t.Fatalf("no digit at the end of the box: %q", b[i-20:i+2])
+	}
+	b[i] ^= 1
+	path := filepath.Join(t.TempDir(), "changed.pdf")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// render leaves each page as a picture.
+func render(t *testing.T, product, name string) {
+	t.Helper()
+	base := out(t, name+"-page")
+	if b, err := exec.Command("pdftoppm", "-png", "-r", "80", product, base).CombinedOutput(); err != nil {
+		t.Fatalf("pdftoppm: %v %s", err, b)
+	}
+	pages, err := filepath.Glob(base + "-*.png")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("no page rendered: %v", err)
+	}
+	for _, p := range pages {
+		t.Logf("rendered: %s", p)
+	}
+}
