@@ -30,7 +30,7 @@ import (
 type Orders interface {
 	Create(ctx context.Context, client string, o signer.Order, up signer.Upload) (*signer.Request, error)
 	Get(ctx context.Context, client, id string) (*signer.Request, error)
-	Wait(ctx context.Context, client, id string, d time.Duration) (*signer.Request, error)
+	Wait(ctx context.Context, client, id string, known signer.State, d time.Duration) (*signer.Request, error)
 	Document(ctx context.Context, client, id string, n int) (*signer.Content, error)
 	SigningURL(r *signer.Request) string
 }

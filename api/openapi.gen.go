@@ -1201,6 +1201,9 @@ type CreateSignatureRequestParamsExclusive string
 type GetSignatureRequestParams struct {
 	// Wait Answer when the state changes, when it can change no more, or after this time: whole seconds, `1s` to `60s`.
 	Wait *string `form:"wait,omitempty" json:"wait,omitempty"`
+
+	// State With `wait`, the state that you know; while it is another one the answer comes at once.
+	State *State `form:"state,omitempty" json:"state,omitempty"`
 }
 
 // StartRevocationJSONRequestBody defines body for StartRevocation for application/json ContentType.
@@ -2321,6 +2324,14 @@ func (siw *ServerInterfaceWrapper) GetSignatureRequest(c *gin.Context) {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "wait", c.Request.URL.Query(), &params.Wait, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter wait: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", c.Request.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter state: %w", err), http.StatusBadRequest)
 		return
 	}
 

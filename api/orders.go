@@ -150,7 +150,7 @@ func (s *server) GetSignatureRequest(ctx context.Context, in GetSignatureRequest
 		return GetSignatureRequest200JSONResponse(s.signatureRequest(r)), nil
 	}
 	cl.patience.lift() // the server's timeouts are shorter than a long poll
-	r, err := s.dep.Signer.Wait(ctx, cl.client, in.Id, min(wait, longest))
+	r, err := s.dep.Signer.Wait(ctx, cl.client, in.Id, signer.State(value(in.Params.State)), min(wait, longest))
 	if err != nil {
 		return nil, err
 	}

@@ -147,10 +147,10 @@ func (c *Client) Wait(ctx context.Context, id string, see func(*Request)) (*Requ
 
 // wait returns when enough says so of the state, or with ended.
 func (c *Client) wait(ctx context.Context, id string, see func(*Request), enough func(state string) bool) (*Request, error) {
-	for {
+	for known := "created"; ; {
 		var r Request
 		err := c.again(ctx, func() error {
-			return c.call(ctx, get(id, "?wait=30s"), &r)
+			return c.call(ctx, get(id, "?wait=30s&state="+url.QueryEscape(known)), &r)
 		})
 		if err != nil {
 			return nil, err
@@ -169,6 +169,7 @@ func (c *Client) wait(ctx context.Context, id string, see func(*Request), enough
 		if enough(r.State) {
 			return &r, nil
 		}
+		known = r.State
 	}
 }
 

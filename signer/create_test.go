@@ -227,7 +227,7 @@ func TestARequestIsSeenByItsClientAlone(t *testing.T) {
 		if _, err := s.Get(t.Context(), c[0], c[1]); !errors.Is(err, signer.ErrUnknown) {
 			t.Errorf("%v: %v", c, err)
 		}
-		if _, err := s.Wait(t.Context(), c[0], c[1], time.Minute); !errors.Is(err, signer.ErrUnknown) {
+		if _, err := s.Wait(t.Context(), c[0], c[1], "", time.Minute); !errors.Is(err, signer.ErrUnknown) {
 			t.Errorf("wait %v: %v", c, err)
 		}
 		if _, err := s.Document(t.Context(), c[0], c[1], 1); !errors.Is(err, signer.ErrUnknown) {
@@ -313,7 +313,7 @@ func TestWaitReturnsAtTheChangeAndNotBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	if got, err := s.Wait(t.Context(), "acme", r.ID, 50*time.Millisecond); err != nil || got.State != signer.Created || time.Since(began) < 50*time.Millisecond {
+	if got, err := s.Wait(t.Context(), "acme", r.ID, "", 50*time.Millisecond); err != nil || got.State != signer.Created || time.Since(began) < 50*time.Millisecond {
 		t.Errorf("nothing changed: %v after %v", err, time.Since(began))
 	}
 	_, token, _ := strings.Cut(s.SigningURL(r), "/sign/")
@@ -324,7 +324,7 @@ func TestWaitReturnsAtTheChangeAndNotBefore(t *testing.T) {
 		}
 	}()
 	began = time.Now()
-	got, err := s.Wait(t.Context(), "acme", r.ID, 30*time.Second)
+	got, err := s.Wait(t.Context(), "acme", r.ID, "", 30*time.Second)
 	if err != nil || got.State != signer.Declined {
 		t.Fatalf("%v %v", got, err)
 	}

@@ -100,7 +100,7 @@ func TestANewPersonSignsPreparedPDFsWithOneConfirmation(t *testing.T) {
 func (w *world) finished(client, id string) *signer.Request {
 	w.t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-		r, err := w.front.Wait(w.t.Context(), client, id, time.Second)
+		r, err := w.front.Wait(w.t.Context(), client, id, "", time.Second)
 		w.must(err)
 		if r.State.End() {
 			if r.State != signer.Finished {

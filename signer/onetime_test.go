@@ -30,7 +30,7 @@ func (w *world) orderOnce(ref string, pdf []byte) (*signer.Request, string) {
 func (w *world) waitOnce(id string, want signer.State) *signer.Request {
 	w.t.Helper()
 	for end := time.Now().Add(time.Minute); ; {
-		r, err := w.front.Wait(w.t.Context(), once, id, time.Second)
+		r, err := w.front.Wait(w.t.Context(), once, id, "", time.Second)
 		w.must(err)
 		if r.State == want {
 			return r

@@ -44,24 +44,24 @@ func (s *Service) load(ctx context.Context, l Lookup) (*Record, error) {
 	return rec, nil
 }
 
-// Wait is Get that returns when the state has changed, d has passed (at most one minute) or the state
-// is an end.
-func (s *Service) Wait(ctx context.Context, client, id string, d time.Duration) (*Request, error) {
+// Wait is Get that returns when the state is another one than known, d has passed (at most one minute) or the state
+// is an end. known "" is the state as it is now; who acts upon a state names the last one that he saw, and never waits for
+// a change that has happened.
+func (s *Service) Wait(ctx context.Context, client, id string, known State, d time.Duration) (*Request, error) {
 	limit := time.NewTimer(min(d, maxWait))
 	defer limit.Stop()
 	tick := time.NewTicker(recheck)
 	defer tick.Stop()
-	var first State
 	for {
 		changed := s.hub.next(id) // before the look, so that no change falls between
 		rec, err := s.mine(ctx, client, Lookup{ID: id})
 		if err != nil {
 			return nil, err
 		}
-		if first == "" {
-			first = rec.State
+		if known == "" {
+			known = rec.State
 		}
-		if rec.State != first || rec.State.End() {
+		if rec.State != known || rec.State.End() {
 			return view(rec), nil
 		}
 		select {

@@ -471,7 +471,7 @@ func (w *world) wait(id string, want ...signer.State) *signer.Request {
 	w.t.Helper()
 	deadline := time.Now().Add(2 * time.Minute) // machines are busy; what is stuck stays stuck
 	for {
-		r, err := w.front.Wait(w.t.Context(), "acme", id, 2*time.Second)
+		r, err := w.front.Wait(w.t.Context(), "acme", id, "", 2*time.Second)
 		w.must(err)
 		for _, s := range want {
 			if r.State == s {
