@@ -80,7 +80,7 @@ sweep: build
 	TEKEND_SWEEP=full $(GO) test -count=1 -v -tags sweep -timeout 180m -run 'TestEachSystemCall|TestAFailedFsync' ./interop/sweep/
 
 test-browser: build
-	$(GO) test -count=1 -v -tags browser -timeout 10m ./interop/browser/...
+	$(GO) test -count=1 -v -tags browser -timeout 10m ./interop/browser/... ./interop/viewer/
 
 # The outside judges that are not Debian packages.
 judges: interop/java/target/judge-1.jar interop/.venv/ready interop/.bin/versitygw itsme/testdata/oidc-provider/node_modules/.ready
