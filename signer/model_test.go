@@ -1,6 +1,7 @@
 package signer_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/base64"
@@ -60,7 +61,8 @@ type said struct {
 // ordered is a request of the model.
 type ordered struct {
 	id, token, person string
-	declined          bool // before anybody had said yes
+	declined          bool                   // before anybody had said yes
+	digests           []signer.OrderedDigest // that were taken later
 }
 
 // model is the machine that rapid drives. All its sequences share one world: what one leaves behind, another finds.
@@ -107,7 +109,7 @@ func TestModelOfWhatMayBeSigned(t *testing.T) {
 	t.Logf("model: %d steps in %v: %v", m.total, time.Since(started).Round(time.Second), m.steps)
 	t.Logf("model: %d requests, %d questions, %d uses of people's keys by the oracle, %d of them proofs of possession: without its owner's will 0, twice 0",
 		len(m.requests), len(m.asked), m.uses+m.csrs, m.csrs)
-	for _, name := range []string{"order", "go on", "look", "answer", "bring", "swap", "replay", "decline", "again", "restart the sam", "restart the front", "clock on", "clock back", "outage", "say no", "wrong person", "defect"} {
+	for _, name := range []string{"order", "send digests", "go on", "look", "answer", "bring", "swap", "replay", "decline", "again", "restart the sam", "restart the front", "clock on", "clock back", "outage", "say no", "wrong person", "defect"} {
 		if m.steps[name] == 0 {
 			t.Errorf("the step %q was never taken", name)
 		}
@@ -166,7 +168,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		times int
 		do    func(*rapid.T)
 	}{
-		{"order", 2, m.order}, {"go on", 8, m.goOn}, {"look", 3, look}, {"answer", 4, answering}, {"bring", 4, bring},
+		{"order", 2, m.order}, {"send digests", 2, m.sendDigests}, {"go on", 8, m.goOn}, {"look", 3, look}, {"answer", 4, answering}, {"bring", 4, bring},
 		{"say no", 1, func(rt *rapid.T) { m.answer(rt, "refuse", "") }},
 		{"wrong person", 1, func(rt *rapid.T) { m.answer(rt, rapid.SampledFrom(owners).Draw(rt, "who"), "") }},
 		{"defect", 1, func(rt *rapid.T) { m.answer(rt, "", rapid.SampledFrom(defects).Draw(rt, "defect")) }},
@@ -204,11 +206,16 @@ func (m *model) order(rt *rapid.T) {
 		docs = append(docs, onePage(fmt.Sprintf("%% model %d b\n", m.total)))
 	}
 	o, up := signer.Order{Reference: ref, Level: rapid.SampledFrom(levels).Draw(rt, "level")}, signer.Upload(upload(docs...))
-	switch rapid.SampledFrom([]string{"pades", "pades", "cades", "attached", "digests", "digests of PDFs", "next"}).Draw(rt, "kind") {
+	switch rapid.SampledFrom([]string{"pades", "pades", "cades", "attached", "digests", "digests of PDFs", "digests later", "digests later", "next"}).Draw(rt, "kind") {
 	case "cades":
 		o.Format = signer.CAdES
 	case "attached":
 		o.Format, o.Packaging = signer.CAdES, signer.Attached
+	case "digests later":
+		o.Digests = bare("SHA-256", len(docs))
+		if up = nil; o.Level == "B-LTA" {
+			o.Level = "B-LT"
+		}
 	case "digests":
 		o.Format = signer.CAdES
 		fallthrough
@@ -244,6 +251,37 @@ func (m *model) ordered(rt *rapid.T, order signer.Order, up signer.Upload, perso
 	m.requests, m.open = append(m.requests, o), append(m.open, o)
 }
 
+// sendDigests brings the digests that an order left out, again or others too: what was taken once stays.
+func (m *model) sendDigests(rt *rapid.T) {
+	if o := m.one(rt); o != nil {
+		m.sendTo(rt, o)
+	}
+}
+
+func (m *model) sendTo(rt *rapid.T, o *ordered) {
+	r, err := m.w.front.Get(context.Background(), "acme", o.id)
+	if err != nil {
+		rt.Fatalf("request %s: %v", o.id, err)
+	}
+	var all []signer.OrderedDigest
+	for n := range r.Documents {
+		all = append(all, digestOf("SHA-256", fmt.Appendf(nil, "%s %d %d", o.id, n, rapid.IntRange(0, 1).Draw(rt, "digest"))))
+	}
+	r, err = m.w.front.SendDigests(context.Background(), "acme", o.id, all, "")
+	m.told(rt, err)
+	same := slices.EqualFunc(all, o.digests, func(a, b signer.OrderedDigest) bool { return bytes.Equal(a.Digest, b.Digest) })
+	switch {
+	case err != nil && same:
+		rt.Fatalf("the digests of %s, sent again: %v", o.id, err)
+	case err == nil && o.digests != nil && !same:
+		rt.Fatalf("request %s took other digests", o.id)
+	case err == nil && r.State == signer.Created:
+		rt.Fatalf("request %s took digests in state %s", o.id, r.State)
+	case err == nil:
+		o.digests = all
+	}
+}
+
 // page is what the person's browser shows; partners that are down or a clock that is wrong may keep it from changing.
 func (m *model) page(rt *rapid.T, o *ordered) *signer.Page {
 	p, err := m.w.front.Page(context.Background(), o.token)
@@ -277,6 +315,10 @@ func (m *model) goOn(rt *rapid.T) {
 	case signer.StepIdentify, signer.StepConsent, signer.StepConfirm:
 		if a, ok := m.ask(rt, o, p, o.person, ""); ok {
 			m.carry(rt, a)
+		}
+	case signer.StepWait:
+		if p.Notice != nil && p.Notice.Code == signer.ErrAwaited.Code {
+			m.sendTo(rt, o) // his client prepares meanwhile
 		}
 	case signer.StepDone, signer.StepFailed, signer.StepRefused, signer.StepExpired:
 		if p.Step == signer.StepDone && p.Request.Format == signer.PAdES && !p.Request.Hashes {
@@ -605,6 +647,11 @@ func (m *model) end(t *testing.T) {
 				t.Errorf("%s is %s, document %d has level %q, ordered %s", o.id, r.State, n+1, d.Level, r.Level)
 			}
 		}
+		for n, d := range r.Documents {
+			if o.digests != nil && d.Digest != hex.EncodeToString(o.digests[n].Digest) {
+				t.Errorf("%s, document %d: digest %s, sent %x", o.id, n+1, d.Digest, o.digests[n].Digest)
+			}
+		}
 		if r.State == signer.Finished {
 			reached[r.Format+" "+r.Level]++
 		}
@@ -616,8 +663,9 @@ func (m *model) end(t *testing.T) {
 		t.Error(err)
 	}
 	t.Logf("model: the requests ended as %v; reached %v", states, reached)
-	if states[signer.Finished] == 0 {
-		t.Error("no request was finished")
+	later := slices.ContainsFunc(m.requests, func(o *ordered) bool { return o.digests != nil })
+	if states[signer.Finished] == 0 || !later {
+		t.Error("no request was finished, or none had its digests later")
 	}
 }
 
