@@ -1001,7 +1001,7 @@ type Visible struct {
 	// Examples: [72,72,200,60]
 	Box *[]float64 `json:"box,omitempty"`
 
-	// Page From 1; -1 is the last page.
+	// Page From 1; -1 is the last page. Goes with `box`.
 	//
 	// Examples: 1
 	Page *int `json:"page,omitempty"`

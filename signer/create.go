@@ -162,7 +162,7 @@ func (s *Service) newRecord(client string, o Order) (*Record, error) {
 	}
 	rec.NextAt = rec.ExpiresAt
 	p := &rec.Progress
-	p.SignedOrder, p.OneTime, p.Hashes, p.Visible = o.SignedOrder, s.oneTime(client), len(o.Digests) > 0, o.Visible
+	p.SignedOrder, p.OneTime, p.Hashes, p.Visible = o.SignedOrder, s.oneTime(client), len(o.Digests) > 0, o.withText()
 	if o.Format == CAdES {
 		p.Format = CAdES
 		if o.Packaging == Attached {

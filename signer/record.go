@@ -59,7 +59,7 @@ type Progress struct {
 	Packaging    string        `json:"packaging,omitempty"`    // attached; "" is detached
 	Hashes       bool          `json:"hashes,omitempty"`       // the documents are bare digests
 	Later        *Later        `json:"later,omitempty"`        // which come after the order
-	Visible      []Visible     `json:"visible,omitempty"`      // as ordered
+	Visible      []Visible     `json:"visible,omitempty"`      // as ordered, with texts
 	Terms        string        `json:"terms,omitempty"`        // version that the person accepted
 	SignedOrder  string        `json:"signed_order,omitempty"` // of the provider, as it came
 	OneTime      bool          `json:"one_time,omitempty"`     // the credential is for this request alone, and its key is destroyed after it

@@ -59,6 +59,15 @@ func checkVisible(o *Order) error {
 	return nil
 }
 
+// withText fills in the texts that the order leaves to us, in its language: the person may choose another one for his pages.
+func (o *Order) withText() []Visible {
+	all := slices.Clone(o.Visible)
+	for i := range all {
+		setDefault(&all[i].Text, defaultText[o.Language])
+	}
+	return all
+}
+
 // countVisible: one appearance for all documents, or one for each.
 func (r *Record) countVisible() error {
 	if n := len(r.Progress.Visible); n > 1 && n != len(r.Documents) {
@@ -75,7 +84,6 @@ func (r *Record) appearance(d *Document, name string, at time.Time) *pdf.Appeara
 	}
 	i := slices.IndexFunc(r.Documents, func(one Document) bool { return one.ID == d.ID })
 	v := all[max(0, min(i, len(all)-1))]
-	setDefault(&v.Text, defaultText[r.Language])
 	text := strings.NewReplacer("{name}", name, "{date}", at.UTC().Format(time.RFC3339)).Replace(v.Text)
 	return &pdf.Appearance{Page: v.Page, Box: v.Box, Text: text}
 }
