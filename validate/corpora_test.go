@@ -133,7 +133,6 @@ var why = []struct{ piece, reason string }{
 	{"later_changes: used_elsewhere", "the appearance that was replaced is shared with other content; pyHanko: OTHER"},
 	{"later_changes: reference_filled", "a reference to nothing was turned into something; pyHanko: OTHER or an error"},
 	{"later_changes: catalog_key", "the catalog got a key that is not on the list; pyHanko: OTHER"},
-	{"later_changes: duplicate_key", "a later revision has a key twice in one dictionary: two readers see two documents"},
 	{"later_changes: broken_xref", "a later revision cannot be read without repair"},
 	{"not ETSI.CAdES.detached", "only PAdES baseline passes; the judges also take plain PKCS#7 signatures"},
 	{"profile: the signed attribute", "EN 319 142-1 §6.3 forbids the attribute; the judges report a lower level and pass"},
