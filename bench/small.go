@@ -1,10 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -93,11 +93,16 @@ func addSigning(ops map[string]func() error, s crypto.Signer, token func([sha256
 	data := pdf.Material{Certificates: [][]byte{cert.Raw}, OCSPs: [][]byte{sequence(1800)}, CRLs: [][]byte{sequence(700)}}
 	document := func(level string) func() error {
 		return func() error {
-			doc, err := os.ReadFile(filepath.Join(dir, smallDocument))
+			doc, err := os.Open(filepath.Join(dir, smallDocument))
 			if err != nil {
 				return err
 			}
-			p, err := pdf.Prepare(bytes.NewReader(doc), int64(len(doc)), pdf.Options{SignatureTime: time.Now(), Reserve: 16 << 10})
+			defer func() { _ = doc.Close() }()
+			info, err := doc.Stat()
+			if err != nil {
+				return err
+			}
+			p, err := pdf.Prepare(doc, info.Size(), pdf.Options{SignatureTime: time.Now(), Reserve: 16 << 10})
 			if err != nil {
 				return err
 			}
@@ -109,21 +114,22 @@ func addSigning(ops map[string]func() error, s crypto.Signer, token func([sha256
 			if err != nil || level == "B-T" {
 				return err
 			}
-			return archive(append(doc, up...), p, data, token)
+			return archive(doc, info.Size(), up, p, data, token)
 		}
 	}
 	ops["pades-B-T"], ops["pades-B-LTA"] = document("B-T"), document("B-LTA")
 	return nil
 }
 
-// archive brings what p signed to B-LTA.
-func archive(doc []byte, p *pdf.Prepared, data pdf.Material, token func([sha256.Size]byte) ([]byte, error)) error {
-	up, err := pdf.AddDSS(bytes.NewReader(doc), int64(len(doc)), data, pdf.Budget{})
+// archive brings what p signed, with the update up, to B-LTA.
+func archive(doc io.ReaderAt, size int64, up []byte, p *pdf.Prepared, data pdf.Material, token func([sha256.Size]byte) ([]byte, error)) error {
+	r := pdf.Reader(doc, size, up)
+	dss, err := pdf.AddDSS(r, r.Size(), data, pdf.Budget{})
 	if err != nil {
 		return err
 	}
-	doc = append(doc, up...)
-	stamp, err := pdf.Prepare(bytes.NewReader(doc), int64(len(doc)), pdf.Options{TimeStamp: true, Reserve: 8 << 10, Known: p.Prefix()})
+	r = pdf.Reader(doc, size, append(up, dss...))
+	stamp, err := pdf.Prepare(r, r.Size(), pdf.Options{TimeStamp: true, Reserve: 8 << 10, Known: p.Prefix()})
 	if err != nil {
 		return err
 	}

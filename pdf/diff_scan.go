@@ -120,9 +120,14 @@ func (s *source) tableRows(sec *section, f func(num int, e entry, err error) err
 			if err != nil {
 				return err
 			}
-			off, _ := parseInt(b[:10])
-			gen, _ := parseInt(b[11:16])
-			e := entry{kind: entryOffset, off: off, gen: int(gen)}
+			e := entry{kind: entryOffset}
+			for _, d := range b[:10] { // goodRow has seen that they are digits
+				e.off = e.off*10 + int64(d-'0')
+			}
+			if string(b[11:16]) != "00000" {
+				gen, _ := parseInt(b[11:16])
+				e.gen = int(gen)
+			}
 			if b[17] == 'f' {
 				e = entry{kind: entryFree}
 			}

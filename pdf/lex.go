@@ -187,18 +187,18 @@ func (p *parser) angle(n *node) error {
 		return p.dict(n)
 	}
 	n.kind = kHex
-	for p.pos++; p.pos < len(p.buf); p.pos++ {
-		c := p.buf[p.pos]
-		switch {
-		case unhex(c) >= 0:
-		case c == '>':
-			p.pos++
-			return nil
-		case !isSpace(c):
-			return p.bad("not a hexadecimal digit")
-		}
+	buf, pos := p.buf, p.pos+1
+	for pos < len(buf) && (hexDigits[buf[pos]] >= 0 || isSpace(buf[pos])) {
+		pos++
 	}
-	return p.short()
+	switch p.pos = pos; {
+	case pos >= len(buf):
+		return p.short()
+	case buf[pos] != '>':
+		return p.bad("not a hexadecimal digit")
+	}
+	p.pos++
+	return nil
 }
 
 // number reads an integer, a real, or the reference that an integer begins.

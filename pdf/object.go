@@ -3,6 +3,7 @@ package pdf
 import (
 	"bytes"
 	"errors"
+	"sync"
 )
 
 // doc is the document as it is after one of its revisions: the cross-reference
@@ -21,7 +22,7 @@ type memory struct {
 	streams []*objStream // the last two
 	opening int          // object streams that are being opened
 	// contents are decoded signatures, by the place of their token.
-	contents map[int64][]byte
+	contents map[int64]contents
 }
 
 type place struct {
@@ -94,22 +95,25 @@ func (d *doc) loadOffset(off int64, num, gen, keep int) (*object, error) {
 	return o, nil
 }
 
+// windows keeps buffers from one document to the next, see hashBuffers.
+var windows = sync.Pool{New: func() any { return new([maxScratch]byte) }}
+
 // window calls parse with a growing piece of the file at off until it is long
 // enough. What parse reads is paid once per try, less than twice in all.
 // The piece is written over by the next call: parse keeps nothing of it, and
 // reads no other object.
 func (s *source) window(off int64, parse func(buf []byte, more bool) error) error {
+	scratch := windows.Get().(*[maxScratch]byte)
+	defer windows.Put(scratch)
 	for n := 1 << 10; ; n *= 8 {
 		n = min(n, s.max.ObjectBytes)
 		there, err := s.pay(off, n)
 		if err != nil {
 			return err
 		}
-		buf := s.scratch
+		buf := scratch[:]
 		if there > len(buf) {
-			if buf = make([]byte, there); there <= maxScratch {
-				s.scratch = buf
-			}
+			buf = make([]byte, there)
 		}
 		if buf, err = s.into(buf[:there], off); err != nil {
 			return err

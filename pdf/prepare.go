@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 )
@@ -179,7 +178,7 @@ func (p *Prepared) Embed(cmsDER []byte) ([]byte, error) {
 	n := int64(len(p.Update))
 	if start < 0 || end > n || end-start < 4 || p.Update[start] != '<' || p.Update[end-1] != '>' ||
 		p.ByteRange != [4]int64{0, p.ContentsStart, p.ContentsEnd, p.BaseSize + n - p.ContentsEnd} ||
-		strings.Trim(string(p.Update[start+1:end-1]), "0") != "" {
+		bytes.Count(p.Update[start+1:end-1], []byte("0")) != int(end-start-2) {
 		return nil, &Error{Code: CodeBadPrepared}
 	}
 	if size, ok := derSize(cmsDER); !ok || size != len(cmsDER) {

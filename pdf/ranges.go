@@ -25,26 +25,80 @@ const maxWants = 3 * maxSignatures
 // times their size are refused (too_much_work), as is a range that is not two
 // blocks of the file around a gap (bad_byte_range).
 func ByteRangeDigests(r io.ReaderAt, size int64, wants []RangeWant) ([][]byte, error) {
+	h, err := NewRangeHasher(r, size, wants)
+	if err != nil {
+		return nil, err
+	}
+	return h.Digests()
+}
+
+// RangeHasher is [ByteRangeDigests] beside something else that reads the same file from front to back, as
+// [AllDifferences] does: what is read through it in this order is hashed on its way, and not read again. It is for one
+// goroutine.
+type RangeHasher struct {
+	r     io.ReaderAt
+	wants []RangeWant
+	pass  *rangePass
+	pos   int64 // up to here all is hashed
+	err   error // of hashing on the way
+}
+
+// NewRangeHasher plans the digests of wants. Errors as of [ByteRangeDigests].
+func NewRangeHasher(r io.ReaderAt, size int64, wants []RangeWant) (*RangeHasher, error) {
 	p, err := planRanges(size, wants)
 	if err != nil {
 		return nil, err
 	}
+	return &RangeHasher{r: r, wants: wants, pass: p}, nil
+}
+
+// maxAhead is how far a reader may pass over bytes and still be followed: what it passes over is read for the hash. Who
+// goes farther comes back, and would find that read already.
+const maxAhead = 16 << 10
+
+// ReadAt implements io.ReaderAt.
+func (h *RangeHasher) ReadAt(b []byte, off int64) (int, error) {
+	if off > h.pos && off-h.pos <= maxAhead {
+		h.err = cmp.Or(h.err, h.upTo(off))
+	}
+	n, err := h.r.ReadAt(b, off)
+	if off <= h.pos && off+int64(n) > h.pos {
+		h.feed(b[h.pos-off : n])
+	}
+	return n, err
+}
+
+// feed hashes what stands behind all that is hashed.
+func (h *RangeHasher) feed(b []byte) {
+	b = b[:min(int64(len(b)), max(0, h.pass.end-h.pos))]
+	if h.err == nil && len(b) > 0 {
+		h.err = h.pass.feed(b, h.pos)
+	}
+	h.pos += int64(len(b))
+}
+
+// upTo reads and hashes what is missing up to end.
+func (h *RangeHasher) upTo(end int64) error {
 	whole := hashBuffers.Get().(*[hashBuffer]byte)
 	defer hashBuffers.Put(whole)
-	buf := whole[:]
-	for pos := int64(0); pos < p.end; {
-		b := buf[:min(p.end-pos, int64(len(buf)))]
-		if err := readFull(r, b, pos); err != nil {
-			return nil, err
+	for end = min(end, h.pass.end); h.pos < end && h.err == nil; {
+		b := whole[:min(end-h.pos, int64(len(whole)))]
+		if err := readFull(h.r, b, h.pos); err != nil {
+			return err
 		}
-		if err := p.feed(b, pos); err != nil {
-			return nil, err
-		}
-		pos += int64(len(b))
+		h.feed(b)
 	}
-	out := make([][]byte, len(wants))
-	for i, w := range wants {
-		out[i] = p.digests[rangeKey{w.Signature.ByteRange, w.Hash}]
+	return h.err
+}
+
+// Digests hashes the rest, and gives the digests in the order of wants.
+func (h *RangeHasher) Digests() ([][]byte, error) {
+	if err := cmp.Or(h.err, h.upTo(h.pass.end)); err != nil {
+		return nil, err
+	}
+	out := make([][]byte, len(h.wants))
+	for i, w := range h.wants {
+		out[i] = h.pass.digests[rangeKey{w.Signature.ByteRange, w.Hash}]
 	}
 	return out, nil
 }

@@ -246,18 +246,21 @@ func (d *doc) contents(s *Signature, v val) {
 	s.ContentsStart = v.o.off + int64(c.n.start)
 	s.ContentsEnd = v.o.off + int64(c.n.end)
 	raw := c.raw()
-	if len(raw)%2 != 0 || bytes.ContainsAny(raw, "\x00\t\n\f\r ") {
+	// Any number of fields can have one dictionary.
+	have, known := d.mem.contents[s.ContentsStart]
+	if !known {
+		if have.cms, have.pairs = decodePairs(raw); !have.pairs {
+			have.cms = decodeHex(raw)
+		}
+		if d.mem.contents == nil {
+			d.mem.contents = make(map[int64]contents)
+		}
+		d.mem.contents[s.ContentsStart] = have
+	}
+	if !have.pairs {
 		s.problem(CodeBadContents, "/Contents is not pairs of hexadecimal digits")
 	}
-	// Any number of fields can have one dictionary.
-	cms, known := d.mem.contents[s.ContentsStart]
-	if !known {
-		if cms = decodeHex(raw); d.mem.contents == nil {
-			d.mem.contents = make(map[int64][]byte)
-		}
-		d.mem.contents[s.ContentsStart] = cms
-	}
-	s.CMS = cms
+	s.CMS = have.cms
 	if len(s.CMS) > 1 && s.CMS[0] == 0x30 && s.CMS[1] == 0x80 {
 		return // BER; its end is known to the parser of CMS only
 	}
@@ -270,6 +273,12 @@ func (d *doc) contents(s *Signature, v val) {
 		s.problem(CodeTrailingContents, "something but zeros behind the CMS")
 	}
 	s.CMS = s.CMS[:n]
+}
+
+// contents is what a /Contents holds.
+type contents struct {
+	cms   []byte
+	pairs bool // of digits, and nothing between them
 }
 
 // byteRange reads ByteRange and compares its gap with the token.

@@ -19,7 +19,6 @@ type source struct {
 	spans    int
 	entries  int
 	rowsLeft int
-	scratch  []byte // for window
 }
 
 // maxScratch is the largest window that is kept for the next object.

@@ -130,12 +130,18 @@ func (v val) bytes() []byte {
 	return nil
 }
 
+// decodePairs decodes a hexadecimal string that has nothing but whole pairs of digits, as signatures have.
+func decodePairs(raw []byte) ([]byte, bool) {
+	out := make([]byte, len(raw)/2-1)
+	n, err := hex.Decode(out, raw[1:len(raw)-1])
+	return out[:n], err == nil
+}
+
 func decodeHex(raw []byte) []byte {
-	out := make([]byte, len(raw)/2)
-	if n, err := hex.Decode(out[:max(0, len(raw)/2-1)], raw[1:len(raw)-1]); err == nil {
-		return out[:n] // whole pairs, as in signatures
+	if out, ok := decodePairs(raw); ok {
+		return out
 	}
-	out = out[:0]
+	out := make([]byte, 0, len(raw)/2)
 	half := -1
 	for _, c := range raw[1 : len(raw)-1] {
 		d := unhex(c)

@@ -103,11 +103,21 @@ func (u *signing) signatureDict(w *writer, p *Prepared) int {
 	w.WriteString("/Contents ")
 	p.ContentsStart = w.pos()
 	w.WriteByte('<')
-	w.Write(bytes.Repeat([]byte{'0'}, 2*u.opts.Reserve))
+	w.zeros(2 * u.opts.Reserve)
 	w.WriteByte('>')
 	p.ContentsEnd = w.pos()
 	w.WriteString(">>\nendobj\n")
 	return at
+}
+
+// zeros writes n digits 0.
+func (w *writer) zeros(n int) {
+	w.Grow(n)
+	b := w.AvailableBuffer()[:n]
+	for i := range b {
+		b[i] = '0'
+	}
+	w.Write(b)
 }
 
 // section writes the cross-reference section, of the kind of the newest one: a

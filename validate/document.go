@@ -19,14 +19,15 @@ import (
 
 // document is the work on one PDF.
 type document struct {
-	ctx   context.Context
-	r     io.ReaderAt
-	size  int64
-	o     Options
-	e     *evidence
-	items []*item // in order of signing
-	final scope   // data that the newest revision holds
-	notes []string
+	ctx      context.Context
+	r        io.ReaderAt
+	size     int64
+	o        Options
+	e        *evidence
+	items    []*item // in order of signing
+	final    scope   // data that the newest revision holds
+	notes    []string
+	compared compared
 }
 
 // item is one signature or document time-stamp.
@@ -147,7 +148,12 @@ func (d *document) hash() error {
 			wants, whose = append(wants, pdf.RangeWant{Signature: it.sig, Hash: h}), append(whose, it)
 		}
 	}
-	digests, err := pdf.ByteRangeDigests(d.r, d.size, wants)
+	through, err := pdf.NewRangeHasher(d.r, d.size, wants)
+	if err != nil {
+		return fmt.Errorf("hash document: %w", err)
+	}
+	d.compare(through)
+	digests, err := through.Digests()
 	if err != nil {
 		return fmt.Errorf("hash document: %w", err)
 	}
