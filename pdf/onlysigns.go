@@ -9,7 +9,7 @@ import (
 // OnlySigns says whether an update, of which only the bytes before and after the space for the signature are known, is of
 // the form that [Prepare] writes behind a base of baseSize bytes: one signature, its field, and the objects that lead to
 // it written again. Whoever does not see the base can so exclude that the update brings anything of its own to show: it
-// holds no stream but the cross-reference stream, no annotation but the signature's, no other field, and its
+// holds no stream but the cross-reference stream and an empty one ([emptyLook]), no annotation but the signature's, no other field, and its
 // cross-reference section points at nothing but its own objects. What it cannot exclude is that an object that is written
 // again differs from the base's, so that a page shows other content *of the base*: that takes the base, see Signatures.
 func OnlySigns(baseSize int64, before, after []byte) error {
@@ -40,8 +40,8 @@ func (r *updateReader) counted() error {
 	switch n := &r.counts; {
 	case n.sigs != 1 || n.fields != 1:
 		return refusedUpdate("%d signatures in %d fields", n.sigs, n.fields)
-	case n.pages > 1 || n.forms > 1 || n.catalogs > 1:
-		return refusedUpdate("more than one page, form or catalog")
+	case n.pages > 1 || n.forms > 1 || n.catalogs > 1 || n.looks > 1:
+		return refusedUpdate("more than one page, form, catalog or appearance")
 	case r.value != r.sig:
 		return refusedUpdate("the field holds another value than the signature")
 	case n.catalogs == 1 && r.catalog != r.root:
@@ -80,14 +80,14 @@ type updateReader struct {
 	pos       int
 	w         writer // collects the rows that the cross-reference section must have
 	rows      map[int]bool
-	counts    struct{ sigs, fields, pages, forms, catalogs int }
+	counts    struct{ sigs, fields, pages, forms, catalogs, looks int }
 
 	sig, value    string // references: to the signature, and of the field to its value
 	catalog, root string // to the catalog that is written again, and of the section to the root
 }
 
-// maxUpdateObjects: catalog, form, its array, page, its array, field, signature.
-const maxUpdateObjects = 7
+// maxUpdateObjects: catalog, form, its array, page, its array, field, its appearance, signature.
+const maxUpdateObjects = 8
 
 // next reads an object or the cross-reference section, which ends the update.
 func (r *updateReader) next() (done bool, err error) {
@@ -102,7 +102,12 @@ func (r *updateReader) next() (done bool, err error) {
 	if head := fmt.Sprintf("%d %d obj\n", num, gen); !bytes.HasPrefix(r.text[r.pos:], []byte(head)) {
 		return false, refusedUpdate("an object that does not begin where it should")
 	}
-	o := &object{num: num, gen: gen, off: r.base + int64(r.pos), buf: r.text}
+	off := r.base + int64(r.pos)
+	if bytes.HasPrefix(r.text[p.pos:], []byte("\n"+emptyLook+endOfObject)) {
+		r.counts.looks++
+		return false, r.take(written{num, gen, off}, p.pos+len("\n"+emptyLook))
+	}
+	o := &object{num: num, gen: gen, off: off, buf: r.text}
 	if o.root, err = p.value(); err != nil {
 		return false, err
 	}
@@ -110,19 +115,28 @@ func (r *updateReader) next() (done bool, err error) {
 	if bytes.HasPrefix(rest, []byte("\nstream\n")) {
 		return true, r.stream(o)
 	}
-	const end = "\nendobj\n"
-	switch {
-	case !bytes.HasPrefix(rest, []byte(end)):
-		return false, refusedUpdate("object %d does not end", num)
-	case r.rows[num]:
-		return false, refusedUpdate("object %d stands twice", num)
-	case len(r.rows) == maxUpdateObjects:
-		return false, refusedUpdate("more than %d objects", maxUpdateObjects)
+	if err := r.take(written{num, gen, off}, p.pos); err != nil {
+		return false, err
 	}
-	r.rows[num] = true
-	r.w.rows = append(r.w.rows, written{num, gen, o.off})
-	r.pos = p.pos + len(end)
 	return false, r.allowed(o.val())
+}
+
+const endOfObject = "\nendobj\n"
+
+// take goes on behind an object whose value ends at end.
+func (r *updateReader) take(row written, end int) error {
+	switch {
+	case !bytes.HasPrefix(r.text[end:], []byte(endOfObject)):
+		return refusedUpdate("object %d does not end", row.num)
+	case r.rows[row.num]:
+		return refusedUpdate("object %d stands twice", row.num)
+	case len(r.rows) == maxUpdateObjects:
+		return refusedUpdate("more than %d objects", maxUpdateObjects)
+	}
+	r.rows[row.num] = true
+	r.w.rows = append(r.w.rows, row)
+	r.pos = end + len(endOfObject)
+	return nil
 }
 
 // signatureKeys are all that [Prepare] writes.

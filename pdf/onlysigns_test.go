@@ -135,6 +135,7 @@ func TestOnlySignsRefusesWhatShowsInWholeUpdates(t *testing.T) {
 	trailer := func(old, new string) []byte {
 		return regexp.MustCompile(old).ReplaceAll(after, []byte(new))
 	}
+	const empty = "900 0 obj\n<</Type/XObject/Subtype/Form/BBox[0 0 0 0]/Length 0>>\nstream\n\nendstream\nendobj\n"
 	judge := func(b, a []byte) error {
 		b, a = renewed(t, base, b, a)
 		return pdf.OnlySigns(base, b, a)
@@ -144,6 +145,7 @@ func TestOnlySignsRefusesWhatShowsInWholeUpdates(t *testing.T) {
 		"an array":              insert("900 0 obj\n[1 0 R]\nendobj\n"),
 		"a tooltip":             replace("/FT/Sig", "/FT/Sig/TU(Sign here)"),
 		"resources of the base": replace("/FT/Sig", "/FT/Sig/DR<</Font<</F 7 0 R/G<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>"),
+		"an empty appearance":   insert(empty),
 		"a turn to a page":      replace("/FT/Sig", "/FT/Sig/A<</S/GoTo/D[1 0 R/Fit]>>"),
 	} {
 		if err := judge(b, after); err != nil {
@@ -153,6 +155,10 @@ func TestOnlySignsRefusesWhatShowsInWholeUpdates(t *testing.T) {
 	for name, b := range map[string][]byte{
 		// Types that are not what the object is: viewers go by /Subtype.
 		"an annotation that says it is a page":    insert("900 0 obj\n<</Type/Page/Subtype/FreeText/DA(/Helv 9 Tf)/Rect[0 0 9 9]>>\nendobj\n"),
+		"two empty appearances":                   insert(empty + strings.Replace(empty, "900", "901", 1)),
+		"an appearance that is not empty":         insert(strings.Replace(empty, "0>>\nstream\n", "1>>\nstream\nf", 1)),
+		"an appearance with resources":            insert(strings.Replace(empty, "/BBox", "/Resources 5 0 R/BBox", 1)),
+		"bytes behind an appearance":              insert(strings.Replace(empty, "endobj", "endobj ", 1)),
 		"a second page":                           insert("900 0 obj\n<</Type/Page>>\nendobj\n"),
 		"an annotation that says it is a catalog": insert("900 0 obj\n<</Type/Catalog/Subtype/FreeText/Rect[0 0 9 9]>>\nendobj\n"),
 		"another catalog":                         insert("900 0 obj\n<</Type/Catalog/Pages 1 0 R>>\nendobj\n"),

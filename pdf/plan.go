@@ -33,6 +33,7 @@ type signing struct {
 	sigNum    int
 	reference string // /Reference of the signature dictionary, or ""
 	look      *drawing
+	empty     int    // number of the appearance of a field that does not show; 0: it has none
 	rect      string // of a new field
 }
 
@@ -83,7 +84,7 @@ func plan(base io.ReaderAt, size int64, o *Options) (*signing, error) {
 	if err != nil {
 		return nil, err
 	}
-	need := 5 // signature, field, form, section; one to spare
+	need := 6 // signature, field, its appearance, form, section; one to spare
 	if o.Appearance != nil {
 		need += drawingObjects
 	}
@@ -272,6 +273,9 @@ func (u *update) sigFlags(f *form) error {
 	return u.edits.set(f.dict, "SigFlags", itoa(flags|3))
 }
 
+// emptyLook is the appearance of a field that does not show: nothing, in a box of no size.
+const emptyLook = "<</Type/XObject/Subtype/Form/BBox[0 0 0 0]/Length 0>>\nstream\n\nendstream"
+
 // newField makes an invisible field, merged with its widget, on the first page.
 func (u *signing) newField(cat val, f *form) error {
 	page, err := u.doc.firstPage(cat)
@@ -279,6 +283,11 @@ func (u *signing) newField(cat val, f *form) error {
 		return err
 	}
 	u.rect = "0 0 0 0"
+	// Only PDF/A-1 wants an appearance of what is not shown (ISO 19005-1, 6.9). Elsewhere it would only raise questions: pyHanko
+	// counts the one of a document time-stamp as form filling.
+	if u.doc.saysPDFA1(cat) {
+		u.empty = u.object([]byte(emptyLook))
+	}
 	return u.newFieldOn(cat, f, page)
 }
 
@@ -291,6 +300,9 @@ func (u *signing) newFieldOn(cat val, f *form, page val) error {
 	num := u.number()
 	ref := refText(num, 0)
 	more := ""
+	if u.empty > 0 {
+		more = "/AP<</N " + refText(u.empty, 0) + ">>"
+	}
 	if u.look != nil {
 		// TU is what is read aloud. A structure element would have to go into the tree, which no document that was signed
 		// before may change.
