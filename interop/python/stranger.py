@@ -1,7 +1,8 @@
 """pyHanko as a stranger who has a trusted list and its signer's certificate, and fetches issuers, OCSP and CRLs from the
 addresses in certificates: the second opinion on whether a signature is a qualified one.
 
-Usage: stranger.py LIST.xml SIGNER.pem FILE... ; or stranger.py --cases FILE, a line each of NAME TAB LIST.xml TAB SIGNER.pem TAB FILE.
+Usage: stranger.py LIST.xml SIGNER.pem FILE... , files of B-T, B-LT or B-LTA; or, of B-T only, stranger.py --cases FILE, a line
+each of NAME TAB LIST.xml TAB SIGNER.pem TAB FILE.
 Prints a line each: file or name, verdict (pass or fail), AdES result, qualification of the certificate and of the time-stamp,
 best signature time, status of the signer's certificate now, reasons. A file passes when EN 319 102-1's process with time (B-T)
 says OK, and pyHanko's assessment that the certificate is a qualified one for signatures, with its key in a qualified device, and
@@ -31,7 +32,8 @@ SIGNS = KeyUsageConstraints(key_usage={"non_repudiation"})
 
 
 class Stranger:
-    def __init__(self, trusted_list, signer):
+    def __init__(self, trusted_list, signer, archived):
+        self.archived = archived  # what B-LT and B-LTA add may follow the signature
         _, _, der = pem.unarmor(pathlib.Path(signer).read_bytes())
         registry, errors = trust_list_to_registry(pathlib.Path(trusted_list).read_text(), [x509.Certificate.load(der)])
         if errors:
@@ -65,7 +67,9 @@ class Stranger:
                 now = "good" if status.trusted else str(status.trust_problem_indic)
                 if not (status.intact and status.valid):
                     reasons.append("not intact")
-                if status.coverage != SignatureCoverageLevel.ENTIRE_FILE or status.modification_level != ModificationLevel.NONE:
+                archived = status.coverage == SignatureCoverageLevel.ENTIRE_REVISION and status.modification_level == ModificationLevel.LTA_UPDATES
+                whole = status.coverage == SignatureCoverageLevel.ENTIRE_FILE and status.modification_level == ModificationLevel.NONE
+                if not (whole or archived and self.archived):
                     reasons.append(f"{status.coverage} {status.modification_level}")
                 full = await ades.ades_with_time_validation(sig.signed_data, self.spec(sig.signer_cert), raw_digest=sig.compute_digest())
                 result, best = str(full.ades_subindic), str(full.best_signature_time)
@@ -107,7 +111,7 @@ def main(argv):
     failed = False
     for name, trusted_list, signer, path in cases:
         try:
-            columns, reasons = asyncio.run(Stranger(trusted_list, signer).judge(path))
+            columns, reasons = asyncio.run(Stranger(trusted_list, signer, argv[1] != "--cases").judge(path))
         except SignatureValidationError as e:
             columns, reasons = ["-"] * 4, [f"the list is refused: {e}"]
         failed = failed or bool(reasons)
