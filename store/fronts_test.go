@@ -25,6 +25,7 @@ func TestOnPostgres(t *testing.T) {
 		"TestCredentialsAreBoundPerClientAndCanBeForgotten":   TestCredentialsAreBoundPerClientAndCanBeForgotten,
 		"TestADocumentComesBackWithWhatItStandsOn":            TestADocumentComesBackWithWhatItStandsOn,
 		"TestOneOpenRequestHoldsADocument":                    TestOneOpenRequestHoldsADocument,
+		"TestDigestsThatComeLater":                            TestDigestsThatComeLater,
 		"TestDueTellsWhatComesNext":                           TestDueTellsWhatComesNext,
 		"TestClientsAreKnownByTheirKeyOnly":                   TestClientsAreKnownByTheirKeyOnly,
 		"TestARevocationComesBackAsItWasStored":               TestARevocationComesBackAsItWasStored,
