@@ -326,10 +326,6 @@ func TestAppearanceSays(t *testing.T) {
 	if len(p.Update) > 20_000 {
 		t.Errorf("an update of %d bytes", len(p.Update))
 	}
-	fonts := run(t, "pdffonts", tempFile(t, append(bytes.Clone(doc), p.Update...)))
-	if !strings.Contains(fonts, "CID TrueType") {
-		t.Log(fonts) // poppler lists the fonts of pages only; the text is read in TestAppearanceOnEveryFile
-	}
 }
 
 // FuzzAppearance: any box and text gives a document that can be read, or an error of ours, and soon.
