@@ -258,14 +258,16 @@ func (c *comparison) whole() error {
 	return c.behind()
 }
 
-// behind wants nothing but white space between the end of the newest revision and of the file.
+// behind wants nothing between the end of the newest revision and of the file, but the end of its line where that was not
+// signed: what nobody signed and no revision holds is not for us to overlook, not even white space.
 func (c *comparison) behind() error {
-	rest := c.f.d.s.size - c.end
-	b, err := c.f.d.s.at(c.end, int(min(rest, cursorChunk)))
+	const eol = 2
+	b, err := c.f.d.s.at(c.end-1, int(min(c.f.d.s.size-c.end, eol+1))+1)
 	if err != nil {
 		return err
 	}
-	if rest > cursorChunk || slices.ContainsFunc(b, func(x byte) bool { return !isSpace(x) }) {
+	rest := string(b[1:])
+	if rest != "" && (b[0] == '\r' || b[0] == '\n' || rest != "\n" && rest != "\r" && rest != "\r\n") {
 		c.other(reasonBytesBehindEOF, 0)
 	}
 	return nil

@@ -81,7 +81,11 @@ func TestSoundDocumentIsNotRefused(t *testing.T) {
 		}
 	}
 	check(sound, ChangesNone)
-	check(append(bytes.Clone(sound), " \r\n\n"...), ChangesNone)
+	for _, more := range []string{"\n", " ", "\x00\x00", " \r\n\n"} {
+		if _, all := differences(t, append(bytes.Clone(sound), more...)); all[0].Permitted || !slices.Contains(all[0].Reasons, reasonBytesBehindEOF) {
+			t.Errorf("%q behind the end: %+v", more, all[0])
+		}
+	}
 	_, whole := prepareBytes(t, sound, options())
 	check(whole, ChangesFormFilling, ChangesNone)
 	for p, want := range []ChangeLevel{1: ChangesLTA, 2: ChangesFormFilling, 3: ChangesFormFilling} {
