@@ -27,15 +27,8 @@ test:
 test-go:
 	$(GO) vet ./...
 	$(GO) vet -tags interop,sweep,browser ./interop/... ./itsme/ ./store/
-	$(GO) test ./...
-	@scripts/figures 'TestOwnedFront' ./sam/activation
-	@scripts/figures 'TestOwnedFront' ./certs/authority
-	@scripts/figures 'TestOwnedFront' ./tsa/authority
-	@scripts/figures 'TestOwnedFront' ./signer
-	@TEKEND_TRIES=1000 scripts/figures 'TestTamperingAtRandom|TestSequencersRace' ./audit
-	@scripts/figures 'TestModel' ./signer
-	@TEKEND_ROUNDS=200 scripts/figures 'TestManyCallersTwoInstances|TestLostReplyOfCommit' ./sam/activation
-	@TEKEND_ROUNDS=200 scripts/figures 'TestLostReplyOfCommit|TestUsersHave' ./db
+	@TEKEND_TRIES=1000 TEKEND_ROUNDS=200 scripts/figures \
+		'^Test(OwnedFront|TamperingAtRandom|SequencersRace|Model|ManyCallersTwoInstances|LostReplyOfCommit|UsersHave)' ./...
 
 # What happens at the same time, and what is lost on the way, some thousand times: about an hour.
 ROUNDS ?= 10000
