@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"tekend/client"
@@ -21,7 +22,18 @@ import (
 // answered it. It holds parts of the documents' structure: mode 0600.
 type localJob struct {
 	Key          string                `json:"idempotency_key"`
+	Level        string                `json:"level"`
+	Format       string                `json:"format"`
+	Sizes        []int64               `json:"sizes"` // of the files, by which others are told from them
 	Preparations []*client.Preparation `json:"preparations"`
+}
+
+func (c *signCmd) newJob(files []localFile) *localJob {
+	j := &localJob{Key: client.NewKey(), Level: c.Level, Format: c.Format}
+	for _, f := range files {
+		j.Sizes = append(j.Sizes, f.size)
+	}
+	return j
 }
 
 // localFile is a file that stays here.
@@ -142,7 +154,7 @@ func openAll(paths, targets []string) (all []localFile, err error) {
 // begin takes up an interrupted command, or names a new order and keeps the name: a second order would ask the person twice.
 func (c *signCmd) begin(p *program, files []localFile) (*localJob, error) {
 	if c.Job == "" {
-		return &localJob{Key: client.NewKey()}, nil
+		return c.newJob(files), nil
 	}
 	b, err := os.ReadFile(c.Job)
 	if err == nil {
@@ -151,7 +163,7 @@ func (c *signCmd) begin(p *program, files []localFile) (*localJob, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, usage("%w", err)
 	}
-	job := &localJob{Key: client.NewKey()}
+	job := c.newJob(files)
 	if b, err = json.Marshal(job); err != nil {
 		return nil, err
 	}
@@ -226,13 +238,12 @@ func (c *signCmd) resume(p *program, b []byte, files []localFile) (*localJob, er
 	if err := json.Unmarshal(b, &job); err != nil || job.Key == "" {
 		return nil, usage("%s is not a job of this command", c.Job)
 	}
-	if n := len(job.Preparations); n != 0 && n != len(files) {
-		return nil, usage("%s is a job of %d files, and there are %d; give another --job for them", c.Job, n, len(files))
+	now := c.newJob(files)
+	if job.Level != now.Level || job.Format != now.Format || !slices.Equal(job.Sizes, now.Sizes) {
+		return nil, usage("%s is a job of other files, or of another level or format; give another --job for these", c.Job)
 	}
-	for i, one := range job.Preparations {
-		if one == nil || one.Size != files[i].size || one.Level != c.Level || one.Format != c.Format {
-			return nil, usage("%s is a job of other files, or of another level or format; give another --job for these", c.Job)
-		}
+	if n := len(job.Preparations); n != 0 && n != len(files) || slices.Contains(job.Preparations, nil) {
+		return nil, usage("%s is not a job of this command", c.Job)
 	}
 	fmt.Fprintln(p.stderr, "going on with", c.Job)
 	return &job, nil

@@ -94,8 +94,13 @@ func (f *Flow) call(ctx context.Context, method, address, media string, body []b
 
 // Create orders a signature on one PDF.
 func (f *Flow) Create(ctx context.Context, reference string, document []byte) (Request, error) {
+	return f.CreateAt(ctx, "B-T", reference, document)
+}
+
+// CreateAt is Create at a level.
+func (f *Flow) CreateAt(ctx context.Context, level, reference string, document []byte) (Request, error) {
 	var r Request
-	q := url.Values{}
+	q := url.Values{"level": {level}}
 	if reference != "" {
 		q.Set("signer_reference", reference)
 	}
