@@ -34,14 +34,11 @@ final class Demands {
 
     /**
      * Adds a reason for each demand that signature id does not meet. level is B, T, LT or LTA, and nothing above or below it will
-     * do; or "any", for whoever shows a file and says nothing of it.
+     * do: a time-stamp that was broken makes B of T.
      */
     static void check(String id, String level, SimpleReport simple, DiagnosticData data, List<String> reasons) {
         SignatureWrapper s = data.getSignatureById(id);
         String format = String.valueOf(simple.getSignatureFormat(id));
-        if (level.equals("any") && format.startsWith(BASELINE)) {
-            level = format.substring(BASELINE.length());
-        }
         if (!format.equals(BASELINE + level)) {
             reasons.add("not " + BASELINE + level + " but " + format);
         }

@@ -21,7 +21,7 @@ import java.util.List;
  * EU DSS under its unmodified default policy, with what a check by DSS must require besides ({@link Demands}). It trusts a root
  * and reads certificates and CRLs from a folder; {@link Qualified} is the stranger with a trusted list.
  *
- * Usage: Judge [--any] ROOT.pem PKIDIR FILE... ; with --any of whatever level, otherwise B-T. Prints a line a file: file, verdict (pass or fail), format, indication, reasons.
+ * Usage: Judge [--level B|T|LT|LTA] ROOT.pem PKIDIR FILE... ; the level is T when it is not given. Prints a line a file: file, verdict (pass or fail), format, indication, reasons.
  */
 public final class Judge {
     private Judge() {
@@ -29,12 +29,12 @@ public final class Judge {
 
     public static void main(String[] args) {
         String level = "T";
-        if (args.length > 0 && args[0].equals("--any")) {
-            level = "any";
-            args = Arrays.copyOfRange(args, 1, args.length);
+        if (args.length > 1 && args[0].equals("--level")) {
+            level = args[1];
+            args = Arrays.copyOfRange(args, 2, args.length);
         }
         if (args.length < 3) {
-            System.err.println("usage: Judge [--any] ROOT.pem PKIDIR FILE...");
+            System.err.println("usage: Judge [--level B|T|LT|LTA] ROOT.pem PKIDIR FILE...");
             System.exit(2);
         }
         CommonTrustedCertificateSource trust = new CommonTrustedCertificateSource();

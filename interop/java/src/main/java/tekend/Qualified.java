@@ -48,7 +48,7 @@ import java.util.stream.Stream;
  * addresses in certificates: issuers, OCSP, CRLs. Its default policy with one line changed ({@link DefaultPolicy}), and what must be
  * required besides ({@link Demands}).
  *
- * Usage: Qualified [--offline URL] LIST SIGNER.pem FILE... ; LIST is an http or file URL, the files are of any level. Or
+ * Usage: Qualified [--offline URL] [--level L] LIST SIGNER.pem FILE... ; LIST is an http or file URL, L is B, T, LT or LTA. Or
  * Qualified [--offline URL] --cases FILE, a line each of NAME TAB LIST TAB SIGNER.pem TAB FILE, and TAB and the level (B, T, LT,
  * LTA) when it is not T. With --offline nothing is fetched, and nothing can be: URL, which others reach, must be out of reach from
  * here. Prints a line each: file or name, verdict (pass or fail; pass is QESIG with a QTSA
@@ -82,6 +82,11 @@ public final class Qualified {
             mustBeOutOfReach(args[1]);
             args = Arrays.copyOfRange(args, 2, args.length);
         }
+        String level = "T";
+        if (args.length > 1 && args[0].equals("--level")) {
+            level = args[1];
+            args = Arrays.copyOfRange(args, 2, args.length);
+        }
         List<Case> cases = new ArrayList<>();
         if (args.length == 2 && args[0].equals("--cases")) {
             for (String line : Files.readAllLines(Path.of(args[1]))) {
@@ -90,10 +95,10 @@ public final class Qualified {
             }
         } else if (args.length >= 3) {
             for (int i = 2; i < args.length; i++) {
-                cases.add(new Case(args[i], args[0], args[1], args[i], "any"));
+                cases.add(new Case(args[i], args[0], args[1], args[i], level));
             }
         } else {
-            System.err.println("usage: Qualified [--offline URL] LIST SIGNER.pem FILE... | Qualified [--offline URL] --cases FILE");
+            System.err.println("usage: Qualified [--offline URL] [--level L] LIST SIGNER.pem FILE... | Qualified [--offline URL] --cases FILE");
             System.exit(2);
         }
         Path cache = Files.createTempDirectory("qualified");
