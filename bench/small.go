@@ -21,14 +21,17 @@ func (b *bench) small() []row {
 	t := b.tokens()
 	must(os.WriteFile(filepath.Join(t.dir, smallDocument), need(os.ReadFile(b.document("pages", "100kB"))), 0o600))
 	const rounds = 9
-	var bare, verified, document, lta, sign sample
+	var bare, verified, document, unverified, lta, sign sample
 	var cpu sample
 	for range rounds {
 		raw := t.raw.measure("sign-p256", 1500)
 		c, d, l := t.hsm.measure("cms", 700), t.hsm.measure("pades-B-T", 150), t.hsm.measure("pades-B-LTA", 80)
-		work := t.hsm.measure("cms-of-value", 1500).CPU - t.hsm.measure("verify", 1500).CPU
+		verify := t.hsm.measure("verify", 1500).CPU
+		work := t.hsm.measure("cms-of-value", 1500).CPU - verify
 		bare, verified = append(bare, raw.CPU/(raw.CPU+work)), append(verified, raw.CPU/c.CPU)
 		document, lta = append(document, raw.CPU/d.CPU), append(lta, raw.CPU/l.CPU)
+		// The document's value by hsm and by cms, the token's by hsm.
+		unverified = append(unverified, raw.CPU/(d.CPU-3*verify))
 		sign, cpu = append(sign, raw.CPU/t.hsm.measure("sign-p256", 1000).CPU), append(cpu, raw.CPU*1e6)
 	}
 	return []row{
@@ -36,7 +39,8 @@ func (b *bench) small() []row {
 			raw:     "with the value verified by hsm and by cms " + verified.show("%.2f", "") + "; raw / hsm's verified sign " + sign.show("%.2f", "") + "; raw " + cpu.show("%.0f", " µs"),
 			verdict: verdict(bare.median() >= 0.70)},
 		{goal: "G7: raw C_Sign / PAdES-B-T of 100 KB, key and time-stamping unit in this process, P-256, CPU", must: "≥ 0.15",
-			measured: document.show("%.2f", ""), verdict: verdict(document.median() >= 0.15)},
+			measured: document.show("%.2f", ""), raw: "without the three verifications of values, as its prototype was, " + unverified.show("%.2f", ""),
+			verdict: verdict(document.median() >= 0.15)},
 		{goal: "raw C_Sign / PAdES-B-LTA of the same", measured: lta.show("%.2f", ""), verdict: info},
 	}
 }
@@ -90,6 +94,16 @@ func addSigning(ops map[string]func() error, s crypto.Signer, token func([sha256
 		return err
 	}
 	ops["verify"] = func() error { return cms.ECDSAWithSHA256.Verify(cert.PublicKey, dtbs[:], value) }
+	// As much room as the signer leaves: what the last token took, and some to spare.
+	last, err := token(dtbs)
+	if err != nil {
+		return err
+	}
+	room, err := cms.Size(cert, nil, len(last))
+	if err != nil {
+		return err
+	}
+	room += 1024
 	data := pdf.Material{Certificates: [][]byte{cert.Raw}, OCSPs: [][]byte{sequence(1800)}, CRLs: [][]byte{sequence(700)}}
 	document := func(level string) func() error {
 		return func() error {
@@ -102,7 +116,7 @@ func addSigning(ops map[string]func() error, s crypto.Signer, token func([sha256
 			if err != nil {
 				return err
 			}
-			p, err := pdf.Prepare(doc, info.Size(), pdf.Options{SignatureTime: time.Now(), Reserve: 16 << 10})
+			p, err := pdf.Prepare(doc, info.Size(), pdf.Options{SignatureTime: time.Now(), Reserve: room})
 			if err != nil {
 				return err
 			}
