@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -34,20 +35,28 @@ func anything(product) bool { return true }
 func none(product) bool     { return false }
 func alone(p product) bool  { return p.alone() }
 func online(p product) bool { return !p.alone() }
+func inPDF(p product) bool  { return p.form == pades }
 
 func changed(p product) bool { return strings.HasPrefix(p.name, "changed/") }
 
 // judges in the order of how long they take.
 func judges() []judge {
+	both := func(a, b func(product) bool) func(product) bool {
+		return func(p product) bool { return a(p) && b(p) }
+	}
+	// pyHanko knows no archive-time-stamp-v3.
+	known := func(p product) bool { return !inPDF(p) && p.level != "B-LTA" }
 	return []judge{
 		{"EU DSS 6.4 with trusted list", online, anything, func(t *testing.T, p []product) map[string]verdict { return dss(t, p, false) }},
 		{"EU DSS 6.4 with trusted list, no network", alone, anything, func(t *testing.T, p []product) map[string]verdict { return dss(t, p, true) }},
-		{"pyHanko 0.38 AdES", online, anything, func(t *testing.T, p []product) map[string]verdict { return pyHanko(t, p, false) }},
-		{"pyHanko 0.38 AdES, no network", alone, anything, func(t *testing.T, p []product) map[string]verdict { return pyHanko(t, p, true) }},
-		{"pdfsig", anything, changed, pdfsig},
+		{"pyHanko 0.38 AdES", both(inPDF, online), anything, func(t *testing.T, p []product) map[string]verdict { return pyHanko(t, p, false) }},
+		{"pyHanko 0.38 AdES, no network", both(inPDF, alone), anything, func(t *testing.T, p []product) map[string]verdict { return pyHanko(t, p, true) }},
+		{"pyHanko 0.38 CAdES", both(known, online), anything, func(t *testing.T, p []product) map[string]verdict { return pyHanko(t, p, false) }},
+		{"pyHanko 0.38 CAdES, no network", both(known, alone), anything, func(t *testing.T, p []product) map[string]verdict { return pyHanko(t, p, true) }},
+		{"pdfsig", inPDF, changed, pdfsig},
 		{"openssl cms -cades", anything, changed, opensslCMS},
-		{"openssl ts", func(p product) bool { return p.level != "B-B" }, func(p product) bool { return changed(p) && p.level == "B-LTA" }, opensslTS},
-		{"qpdf --check", anything, none, qpdf},
+		{"openssl ts", func(p product) bool { return inPDF(p) && p.level != "B-B" }, func(p product) bool { return changed(p) && p.level == "B-LTA" }, opensslTS},
+		{"qpdf --check", inPDF, none, qpdf},
 		{"tekend verify", online, anything, func(t *testing.T, p []product) map[string]verdict { return ours(t, p, false) }},
 		{"tekend verify, no network", alone, anything, func(t *testing.T, p []product) map[string]verdict { return ours(t, p, true) }},
 	}
@@ -90,7 +99,11 @@ func batch(t *testing.T, cmd *exec.Cmd, columns, asked int) map[string]verdict {
 func dss(t *testing.T, products []product, offline bool) map[string]verdict {
 	var rows [][]string
 	for _, p := range products {
-		rows = append(rows, []string{p.name, "file://" + p.at.list + ".xml", p.at.list + "-signer.pem", p.file, p.l()})
+		row := []string{p.name, "file://" + p.at.list + ".xml", p.at.list + "-signer.pem", p.file, p.l()}
+		if !inPDF(p) {
+			row = append(row, p.beside("-"))
+		}
+		rows = append(rows, row)
 	}
 	if offline {
 		return batch(t, cut(java(t, "tekend.Qualified", "--offline", products[0].at.address, "--cases", table(t, rows))), 8, len(rows))
@@ -99,14 +112,19 @@ func dss(t *testing.T, products []product, offline bool) map[string]verdict {
 }
 
 func pyHanko(t *testing.T, products []product, offline bool) map[string]verdict {
+	script := "matrix.py"
 	var rows [][]string
 	for _, p := range products {
-		rows = append(rows, []string{p.name, p.at.root, p.at.pki, p.file, p.l()})
+		row := []string{p.name, p.at.root, p.at.pki, p.file, p.l()}
+		if !inPDF(p) {
+			script, row = "cades.py", append(row, p.beside("-"))
+		}
+		rows = append(rows, row)
 	}
 	if offline {
-		return batch(t, cut(python(t, "matrix.py", "--offline", products[0].at.address, table(t, rows))), 5, len(rows))
+		return batch(t, cut(python(t, script, "--offline", products[0].at.address, table(t, rows))), 5, len(rows))
 	}
-	return batch(t, python(t, "matrix.py", table(t, rows)), 5, len(rows))
+	return batch(t, python(t, script, table(t, rows)), 5, len(rows))
 }
 
 // pdfsig prints the signatures in their order. The newest one must be valid and
@@ -174,11 +192,19 @@ func extracted(t *testing.T, products []product) map[string]string {
 }
 
 func opensslCMS(t *testing.T, products []product) map[string]verdict {
-	verdicts, dirs := map[string]verdict{}, extracted(t, products)
+	verdicts := map[string]verdict{}
+	dirs := extracted(t, slices.DeleteFunc(slices.Clone(products), func(p product) bool { return !inPDF(p) }))
 	for _, p := range products {
-		dir := dirs[p.name]
-		out, err := run(t, exec.Command("openssl", "cms", "-verify", "-cades", "-binary", "-inform", "DER", "-in", dir+"/cms.der",
-			"-content", dir+"/content", "-CAfile", p.at.root, "-certfile", p.at.bundle, "-purpose", "any", "-out", os.DevNull))
+		file, content := p.file, p.beside("")
+		if inPDF(p) {
+			file, content = dirs[p.name]+"/cms.der", dirs[p.name]+"/content"
+		}
+		args := []string{"cms", "-verify", "-cades", "-binary", "-inform", "DER", "-in", file,
+			"-CAfile", p.at.root, "-certfile", p.at.bundle, "-purpose", "any", "-out", os.DevNull}
+		if content != "" {
+			args = append(args, "-content", content)
+		}
+		out, err := run(t, exec.Command("openssl", args...))
 		verdicts[p.name] = verdict{err == nil, tail(out)}
 	}
 	return verdicts
@@ -215,7 +241,7 @@ func ours(t *testing.T, products []product, offline bool) map[string]verdict {
 	groups := map[string][]product{}
 	for _, p := range products {
 		key := p.algo
-		if p.broken {
+		if p.broken || !inPDF(p) { // --detached goes with one signature
 			key = p.name
 		}
 		groups[key] = append(groups[key], p)
@@ -226,6 +252,9 @@ func ours(t *testing.T, products []product, offline bool) map[string]verdict {
 			args = append(args, "--offline")
 		} else {
 			args = append(args, "--allow-private")
+		}
+		if content := group[0].beside(""); content != "" {
+			args = append(args, "--detached", content)
 		}
 		byFile := map[string]product{}
 		for _, p := range group {

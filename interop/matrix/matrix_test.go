@@ -36,7 +36,8 @@ var exceptions = []exception{
 
 // TestMatrix: each document of testdata/pdf with each level, each document with
 // each algorithm and each level with each algorithm; with TEKEND_MATRIX=full
-// (make matrix) each document at each level with each algorithm.
+// (make matrix) each document at each level with each algorithm. Beside them
+// CAdES signatures, of forms, levels and algorithms the same.
 func TestMatrix(t *testing.T) {
 	began := time.Now()
 	documents, err := filepath.Glob(filepath.Join(sandboxtest.Root(t), "testdata/pdf/*.pdf"))
@@ -48,16 +49,18 @@ func TestMatrix(t *testing.T) {
 	if os.Getenv("TEKEND_MATRIX") == "full" {
 		kind, cells = "full", all(sizes)
 	}
-	products := sign(t, places(t), documents, cells)
+	list := places(t)
+	products := sign(t, list, documents, cells)
 	if len(products) != len(cells) {
 		t.Fatalf("%d products for %d cells", len(products), len(cells))
 	}
+	beside := signCAdES(t, list, kind == "full")
 	signed := time.Since(began)
-	counts := court(t, products, judges())
+	counts := court(t, slices.Concat(products, beside), judges())
 	stayPDFA(t, products, 1)
 	lookTheSame(t, "matrix-"+kind, products)
-	t.Logf("matrix, %s: %d products of %d documents, 4 levels, 4 algorithms; %d judgements, %d refusals, of them by exceptions %d; %d controls refused; signed in %.0f s, judged in %.0f s",
-		kind, len(products), len(documents), counts.judged, counts.refused, counts.excepted, counts.controls, signed.Seconds(), (time.Since(began) - signed).Seconds())
+	t.Logf("matrix, %s: %d products of %d documents, 4 levels, 4 algorithms, and %d CAdES signatures of 3 forms; %d judgements, %d refusals, of them by exceptions %d; %d controls refused; signed in %.0f s, judged in %.0f s",
+		kind, len(products), len(documents), len(beside), counts.judged, counts.refused, counts.excepted, counts.controls, signed.Seconds(), (time.Since(began) - signed).Seconds())
 }
 
 type counts struct{ judged, refused, excepted, controls int }

@@ -1,15 +1,18 @@
 //go:build interop
 
-// Package matrix has the running service's PDFs judged by others: each document
-// of testdata/pdf at each level with each algorithm, and documents that are made
-// by the thousand. What is of B-LT and B-LTA is judged without network.
+// Package matrix has what the running service signed judged by others: each document
+// of testdata/pdf at each level with each algorithm, documents that are made by
+// the thousand, and CAdES signatures of each form. What is of B-LT and B-LTA is
+// judged without network.
 package matrix
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -60,9 +63,14 @@ func places(t *testing.T) []*place {
 	return list
 }
 
-// product is one signed PDF.
+// forms of a signature: in a PDF; CAdES beside a file, around it, and of a file
+// of which the service gets the digest only.
+const pades, detached, attached, digest = "pades", "detached", "attached", "digest"
+
+// product is one signed PDF, or one CAdES signature.
 type product struct {
-	name   string // algorithm/level/file
+	name   string // algorithm/level/file, of CAdES algorithm/level/form/file
+	form   string
 	base   string // path of what was signed
 	file   string // path
 	level  string
@@ -96,7 +104,7 @@ func sign(t *testing.T, list []*place, documents []string, cells []cell) []produ
 					bases = append(bases, base)
 					products = append(products, product{
 						name: strings.Join([]string{p.algorithm, level, filepath.Base(base)}, "/"),
-						base: base, file: filepath.Join(out, filepath.Base(base)), level: level, algo: p.algorithm, at: p,
+						form: pades, base: base, file: filepath.Join(out, filepath.Base(base)), level: level, algo: p.algorithm, at: p,
 					})
 				}
 			}
@@ -119,30 +127,45 @@ func controls(t *testing.T, products []product) []product {
 	t.Helper()
 	dir := t.TempDir()
 	var made []product
-	for _, level := range levels {
-		for _, p := range products {
-			if p.level != level {
-				continue
-			}
-			data := read(t, p.file)
-			data[len(read(t, p.base))/2] ^= 1
-			p.name, p.file, p.broken = "changed/"+p.name, filepath.Join(dir, level+".pdf"), true
-			write(t, p.file, data)
-			made = append(made, p)
-			break
+	for _, form := range []string{pades, detached, attached, digest} {
+		first := func(level string) (product, bool) {
+			i := slices.IndexFunc(products, func(p product) bool { return p.form == form && p.level == level })
+			return products[max(i, 0)], i >= 0
 		}
-	}
-	for _, p := range products {
-		if p.level == "B-T" {
+		before := len(made)
+		for _, level := range levels {
+			if p, found := first(level); found {
+				made = append(made, change(t, p, filepath.Join(dir, form+level)))
+			}
+		}
+		if p, found := first("B-T"); found {
 			p.name, p.level, p.broken = "not enough for "+p.name, "B-LT", true
 			made = append(made, p)
-			break
+		}
+		if n := len(made) - before; n != 0 && n != len(levels)+1 {
+			t.Fatalf("%d controls of form %s", n, form)
 		}
 	}
-	if len(made) != len(levels)+1 {
-		t.Fatalf("%d controls", len(made))
-	}
 	return made
+}
+
+// change makes a product of which one byte is not what was signed; path is a
+// place for it.
+func change(t *testing.T, p product, path string) product {
+	t.Helper()
+	base := read(t, p.base)
+	p.name, p.broken = "changed/"+p.name, true
+	at, data := len(base)/2, base
+	if p.form == pades || p.form == attached {
+		data = read(t, p.file)
+		at += max(bytes.Index(data, base), 0) // a PDF begins with what was signed
+		p.file = path
+	} else {
+		p.base = path
+	}
+	data[at] ^= 1
+	write(t, path, data)
+	return p
 }
 
 func java(t *testing.T, class string, args ...string) *exec.Cmd {

@@ -95,13 +95,8 @@ public final class Cades {
             if (simple.getIndication(t.getId()) != Indication.PASSED) {
                 reasons.add(t.getType() + " is " + simple.getIndication(t.getId()));
             }
-            if (!t.isMessageImprintDataFound() || !t.isMessageImprintDataIntact()) {
-                reasons.add(t.getType() + " is over something else");
-            }
-            if (t.getType().isArchivalTimestamp() && (!t.isAtsHashIndexValid() || t.getAtsHashIndexVersion() == null)) {
-                reasons.add(t.getType() + " has hash index " + t.getAtsHashIndexVersion() + ", valid: " + t.isAtsHashIndexValid());
-            }
         }
+        Demands.checkImprints(s, reasons);
         String indication = simple.getIndication(id) + (simple.getSubIndication(id) == null ? "" : "/" + simple.getSubIndication(id));
         return String.join("\t", String.valueOf(simple.getSignatureFormat(id)), indication, String.valueOf(s.getTimestampList().size()));
     }

@@ -17,8 +17,6 @@ import java.util.stream.Collectors;
  * whose page was replaced by an increment (specs/eidas.md §7.6, "Measured").
  */
 final class Demands {
-    private static final String BASELINE = "PAdES-BASELINE-";
-
     private Demands() {
     }
 
@@ -33,18 +31,12 @@ final class Demands {
     }
 
     /**
-     * Adds a reason for each demand that signature id does not meet. level is B, T, LT or LTA, and nothing above or below it will
-     * do: a time-stamp that was broken makes B of T.
+     * Adds a reason for each demand that signature id of a PDF does not meet. level is B, T, LT or LTA, and nothing above or below
+     * it will do: a time-stamp that was broken makes B of T.
      */
     static void check(String id, String level, SimpleReport simple, DiagnosticData data, List<String> reasons) {
         SignatureWrapper s = data.getSignatureById(id);
-        String format = String.valueOf(simple.getSignatureFormat(id));
-        if (!format.equals(BASELINE + level)) {
-            reasons.add("not " + BASELINE + level + " but " + format);
-        }
-        if (simple.getIndication(id) != Indication.TOTAL_PASSED) {
-            reasons.add("not TOTAL_PASSED: " + simple.getAdESValidationErrors(id).stream().map(m -> m.getValue()).collect(Collectors.joining(", ")));
-        }
+        checkSignature(id, "PAdES-BASELINE-" + level, simple, reasons);
         checkStamps(id, level, simple, s, reasons);
         if (s.arePdfModificationsDetected()) {
             reasons.add("modifications after the signature");
@@ -61,6 +53,36 @@ final class Demands {
         }
         if (!s.isSignatureByteRangeValid()) {
             reasons.add("ByteRange not valid");
+        }
+    }
+
+    /** The same of a CAdES file. */
+    static void checkCades(String id, String level, SimpleReport simple, DiagnosticData data, List<String> reasons) {
+        SignatureWrapper s = data.getSignatureById(id);
+        checkSignature(id, "CAdES-BASELINE-" + level, simple, reasons);
+        checkStamps(id, level, simple, s, reasons);
+        checkImprints(s, reasons);
+    }
+
+    /** Every time-stamp's imprint and hash index is intact, of which the default policy only warns. */
+    static void checkImprints(SignatureWrapper s, List<String> reasons) {
+        for (TimestampWrapper t : s.getTimestampList()) {
+            if (!t.isMessageImprintDataFound() || !t.isMessageImprintDataIntact()) {
+                reasons.add(t.getType() + " is over something else");
+            }
+            if (t.getType().isArchivalTimestamp() && (!t.isAtsHashIndexValid() || t.getAtsHashIndexVersion() == null)) {
+                reasons.add(t.getType() + " has hash index " + t.getAtsHashIndexVersion() + ", valid: " + t.isAtsHashIndexValid());
+            }
+        }
+    }
+
+    private static void checkSignature(String id, String wanted, SimpleReport simple, List<String> reasons) {
+        String format = String.valueOf(simple.getSignatureFormat(id));
+        if (!format.equals(wanted)) {
+            reasons.add("not " + wanted + " but " + format);
+        }
+        if (simple.getIndication(id) != Indication.TOTAL_PASSED) {
+            reasons.add("not TOTAL_PASSED: " + simple.getAdESValidationErrors(id).stream().map(m -> m.getValue()).collect(Collectors.joining(", ")));
         }
     }
 

@@ -50,16 +50,17 @@ import java.util.stream.Stream;
  *
  * Usage: Qualified [--offline URL] [--level L] LIST SIGNER.pem FILE... ; LIST is an http or file URL, L is B, T, LT or LTA. Or
  * Qualified [--offline URL] --cases FILE, a line each of NAME TAB LIST TAB SIGNER.pem TAB FILE, and TAB and the level (B, T, LT,
- * LTA) when it is not T. With --offline nothing is fetched, and nothing can be: URL, which others reach, must be out of reach from
- * here. Prints a line each: file or name, verdict (pass or fail; pass is QESIG with a QTSA
- * time-stamp), qualification, indication, qualification of the time-stamp, revocation data of the signing certificate, warnings
- * and errors about the qualification (their keys), reasons.
+ * LTA) when it is not T, and for CAdES TAB and the file that was signed, or "-" when it is in the signature. With --offline nothing
+ * is fetched, and nothing can be: URL, which others reach, must be out of reach from here. Prints a line each: file or name, verdict
+ * (pass or fail; pass is QESIG with a QTSA time-stamp), qualification, indication, qualification of the time-stamp, revocation data
+ * of the signing certificate, warnings and errors about the qualification (their keys), reasons.
  */
 public final class Qualified {
     /** Of a list that is expired or wrongly signed the default policy only warns. */
     private static final Set<String> LIST_IS_BAD = Set.of("QUAL_TL_EXP_ANS", "QUAL_TL_WS_ANS");
 
-    private record Case(String name, String list, String signer, String file, String level) {
+    /** content is null for a PDF, "-" for an attached CAdES signature, a path for a detached one. */
+    private record Case(String name, String list, String signer, String file, String level, String content) {
     }
 
     private record Answer(String qualification, String indication, String stamp, String revocation, String messages, List<String> reasons) {
@@ -91,11 +92,11 @@ public final class Qualified {
         if (args.length == 2 && args[0].equals("--cases")) {
             for (String line : Files.readAllLines(Path.of(args[1]))) {
                 String[] f = line.split("\t");
-                cases.add(new Case(f[0], f[1], f[2], f[3], f.length > 4 ? f[4] : "T"));
+                cases.add(new Case(f[0], f[1], f[2], f[3], f.length > 4 ? f[4] : "T", f.length > 5 ? f[5] : null));
             }
         } else if (args.length >= 3) {
             for (int i = 2; i < args.length; i++) {
-                cases.add(new Case(args[i], args[0], args[1], args[i], level));
+                cases.add(new Case(args[i], args[0], args[1], args[i], level, null));
             }
         } else {
             System.err.println("usage: Qualified [--offline URL] [--level L] LIST SIGNER.pem FILE... | Qualified [--offline URL] --cases FILE");
@@ -166,21 +167,28 @@ public final class Qualified {
             }
             SignedDocumentValidator validator = SignedDocumentValidator.fromDocument(new FileDocument(c.file));
             validator.setCertificateVerifier(v);
+            if (c.content != null && !c.content.equals("-")) {
+                validator.setDetachedContents(List.of(new FileDocument(c.content)));
+            }
             Reports r = validator.validateDocument(policy);
             SimpleReport simple = r.getSimpleReport();
             String id = Demands.newest(simple, r.getDiagnosticData());
             if (id == null) {
                 return new Answer("-", "-", "-", "-", "-", List.of("no signature found"));
             }
-            return judge(id, c.level, simple, r.getDiagnosticData(), reasons);
+            if (c.content == null) {
+                Demands.check(id, c.level, simple, r.getDiagnosticData(), reasons);
+            } else {
+                Demands.checkCades(id, c.level, simple, r.getDiagnosticData(), reasons);
+            }
+            return judge(id, simple, r.getDiagnosticData(), reasons);
         } catch (Exception e) {
             reasons.add("not readable by DSS: " + e);
             return new Answer("-", "-", "-", "-", "-", reasons);
         }
     }
 
-    private static Answer judge(String id, String level, SimpleReport simple, DiagnosticData data, List<String> reasons) {
-        Demands.check(id, level, simple, data, reasons);
+    private static Answer judge(String id, SimpleReport simple, DiagnosticData data, List<String> reasons) {
         SignatureQualification qualification = simple.getSignatureQualification(id);
         if (qualification != SignatureQualification.QESIG) {
             reasons.add("not QESIG");
