@@ -254,9 +254,11 @@ func (f *signatures) proofsOf(s *signer) error {
 	if err := f.signatureStamps(s.item); err != nil {
 		return err
 	}
-	for _, t := range s.before {
-		// The signature is over them: what is in them is as old as it is proven to be.
-		f.proveAll(f.inside[t], f.e.proven(s.self))
+	if len(s.before) > 0 && s.bound() {
+		for _, t := range s.before {
+			// The signature is over them: what is in them is as old as it is proven to be.
+			f.proveAll(f.inside[t], f.e.proven(s.self))
+		}
 	}
 	return nil
 }

@@ -141,6 +141,9 @@ func TestTheCMSOfAPDFIsHeldToPAdES(t *testing.T) {
 	}
 	one := detached(t, w.signAttributes(t, pades, nil))
 	want(t, ask(one), passed, "", "B-T")
+	if s := ask(one); s.Coverage != "" || s.CoversWholeFile {
+		t.Errorf("%+v: what of the PDF was signed is not known", s)
+	}
 	want(t, ask(detached(t, w.cades(t, nil))), undecided, validate.SigConstraintsFailure, "")
 	if s := ask(file{der: twoSigners(t, one.der)}); s.Indication != failed {
 		t.Errorf("two signers: %+v", s)

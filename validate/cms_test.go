@@ -13,9 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/cryptobyte"
-	casn1 "golang.org/x/crypto/cryptobyte/asn1"
-
 	"tekend/cms"
 	"tekend/pdf"
 	"tekend/validate"
@@ -372,38 +369,7 @@ func TestSeveralSignersOfOneContent(t *testing.T) {
 }
 
 // twoSigners repeats the SignerInfo of a file.
-func twoSigners(t testing.TB, der []byte) []byte {
-	t.Helper()
-	in := cryptobyte.String(der)
-	var info, kind, explicit, sd, set cryptobyte.String
-	if !in.ReadASN1(&info, casn1.SEQUENCE) || !info.ReadASN1Element(&kind, casn1.OBJECT_IDENTIFIER) ||
-		!info.ReadASN1(&explicit, tagged(0)) || !explicit.ReadASN1(&sd, casn1.SEQUENCE) {
-		t.Fatal("not a ContentInfo")
-	}
-	var fields []byte
-	for !sd.Empty() {
-		var one cryptobyte.String
-		var tag casn1.Tag
-		if !sd.ReadAnyASN1Element(&one, &tag) {
-			t.Fatal("not a SignedData")
-		}
-		if sd.Empty() && !one.ReadASN1(&set, casn1.SET) {
-			t.Fatal("no signerInfos")
-		}
-		fields = append(fields, one...)
-	}
-	return build(t, func(b *cryptobyte.Builder) {
-		b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddBytes(kind)
-			b.AddASN1(tagged(0), func(b *cryptobyte.Builder) {
-				b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-					b.AddBytes(fields)
-					b.AddASN1(casn1.SET, func(b *cryptobyte.Builder) { b.AddBytes(set); b.AddBytes(set) })
-				})
-			})
-		})
-	})
-}
+func twoSigners(t testing.TB, der []byte) []byte { return joined(t, der, der) }
 
 // TestContentIsReadOnce and within the memory of a buffer.
 func TestContentIsReadOnce(t *testing.T) {

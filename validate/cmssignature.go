@@ -19,7 +19,9 @@ import (
 func (f *signatures) one(s *signer) error {
 	out, si := &s.out, &s.sd.SignerInfos[0]
 	out.FieldName, out.Kind = s.sig.FieldName, KindSignature
-	out.Coverage, out.CoversWholeFile = "file", true // message-digest is over all of the content
+	if !f.pdf { // of a PDF it is not known what the digest is over
+		out.Coverage, out.CoversWholeFile = "file", true // message-digest is over all of the content
+	}
 	whole := false
 	switch {
 	case f.pdf && len(f.list) != 1:

@@ -296,8 +296,11 @@ func (d *document) signatureStamps(it *item) error {
 			d.e.prove(it.self, t.t.GenTime)
 		}
 	}
+	bound := len(it.before) > 0 && it.bound()
 	for _, t := range it.before {
-		d.e.prove(t.id, d.e.proven(it.self)) // the signature is over it
+		if bound {
+			d.e.prove(t.id, d.e.proven(it.self)) // the signature is over it
+		}
 		var digest []byte
 		if t.err == nil {
 			digest = it.digests[t.t.Hash]
@@ -307,6 +310,15 @@ func (d *document) signatureStamps(it *item) error {
 		}
 	}
 	return nil
+}
+
+// bound tells whether the value is over the signed attributes, by the certificate
+// that they name: only then they are as old as the value. Else anybody could put
+// new attributes beside an old value and its time-stamp.
+func (it *item) bound() bool {
+	si := &it.sd.SignerInfos[0]
+	cert, err := si.FindCertificate(nil)
+	return err == nil && si.CheckValue(cert.PublicKey) == nil
 }
 
 // prove judges a token (EN 319 102-1 §5.4), by what the document holds in scope

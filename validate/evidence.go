@@ -55,15 +55,16 @@ type evidence struct {
 	statements []*statement
 	known      map[id]*statement
 	poe        map[id]time.Time
-	unreadable map[id]error // certificates that crypto/x509 does not read
-	source     map[id]string
+	unreadable map[id]error  // certificates that crypto/x509 does not read
+	source     map[id]string // of certificates
+	tried      map[tried]bool
 
 	paths, answers, steps int // what is left
 	said                  map[statusKey]*said
 	built                 map[pathKey]builtPath
-	scopes                []scope             // that built knows by address, which must not be given to others
-	asked                 map[statusKey]error // online questions that were put
-	full                  bool                // something was left out
+	scopes                []scope                // that built knows by address, which must not be given to others
+	asked                 map[statusKey]question // online questions that were put
+	full                  bool                   // something was left out
 }
 
 // statement is an OCSP answer or a CRL.
@@ -77,12 +78,25 @@ type statement struct {
 
 type statusKey struct{ cert, issuer id }
 
+// tried is an attempt to read bytes as an OCSP answer or as a CRL: bytes that
+// somebody puts in the wrong place are still read in the right one.
+type tried struct {
+	id  id
+	crl bool
+}
+
+// question was put to Options.Revocation, with this outcome.
+type question struct {
+	since time.Time
+	err   error
+}
+
 func newEvidence(o Options) *evidence {
 	return &evidence{
 		at: o.At, roots: o.Roots, revoker: o.Revocation,
 		certs: map[id]*x509.Certificate{}, bySubject: map[string][]id{}, known: map[id]*statement{},
-		poe: map[id]time.Time{}, unreadable: map[id]error{}, source: map[id]string{},
-		paths: maxPaths, answers: maxAnswers, steps: maxSteps, said: map[statusKey]*said{}, built: map[pathKey]builtPath{}, asked: map[statusKey]error{},
+		poe: map[id]time.Time{}, unreadable: map[id]error{}, source: map[id]string{}, tried: map[tried]bool{},
+		paths: maxPaths, answers: maxAnswers, steps: maxSteps, said: map[statusKey]*said{}, built: map[pathKey]builtPath{}, asked: map[statusKey]question{},
 	}
 }
 
@@ -108,7 +122,7 @@ func (e *evidence) addCertificate(der []byte, source string) id {
 	if e.source[i] != "" {
 		return i
 	}
-	if len(e.source) >= maxCertificates+maxStatements {
+	if len(e.source) >= maxCertificates {
 		e.full = true
 		return i
 	}
@@ -128,17 +142,17 @@ func (e *evidence) addCertificate(der []byte, source string) id {
 // nothing, and is nothing.
 func (e *evidence) addStatement(der []byte, crl bool, source string) id {
 	i := idOf(der)
-	if e.source[i] != "" {
-		if s := e.known[i]; s != nil && source == embedded {
-			s.source = source
-		}
+	if s := e.known[i]; s != nil && source == embedded {
+		s.source = source
+	}
+	if e.tried[tried{i, crl}] {
 		return i
 	}
 	if len(e.statements) >= maxStatements && source != fetched {
 		e.full = true
 		return i
 	}
-	e.source[i] = source
+	e.tried[tried{i, crl}] = true
 	s := &statement{id: i, der: der, source: source}
 	var err error
 	if crl {
@@ -191,6 +205,8 @@ type said struct {
 	answers []answered
 	// refusal is why the first one that was refused does not count.
 	refusal string
+	// cut: the limits of the work left some unread, and what they say unknown.
+	cut bool
 }
 
 // answered is a verified answer.
@@ -217,6 +233,7 @@ func (e *evidence) about(cert, issuer *x509.Certificate) *said {
 			if a.refusal == "" {
 				a.refusal = err.Error()
 			}
+			a.cut = a.cut || errors.Is(err, errTooMuch)
 		}
 	}
 	return a
@@ -242,11 +259,12 @@ func (e *evidence) read(s *statement, cert, issuer *x509.Certificate) (certs.Sta
 	return s.crl.Status(cert, issuer)
 }
 
-// ask puts one question to Options.Revocation, once, and takes the answer in.
+// ask puts one question to Options.Revocation, once, and takes the answer in. It
+// is put again only when something newer is needed than what was asked for.
 func (e *evidence) ask(ctx context.Context, cert, issuer *x509.Certificate, since time.Time) error {
 	key := statusKey{idOf(cert.Raw), idOf(issuer.Raw)}
-	if err, done := e.asked[key]; done {
-		return err
+	if q, done := e.asked[key]; done && (q.err != nil || !since.After(q.since)) {
+		return q.err
 	}
 	st, err := e.revoker.Status(ctx, cert, issuer, since)
 	switch {
@@ -257,7 +275,7 @@ func (e *evidence) ask(ctx context.Context, cert, issuer *x509.Certificate, sinc
 	case err == nil:
 		e.addStatement(st.DER, st.Kind == certs.FromCRL, fetched)
 	}
-	e.asked[key] = err
+	e.asked[key] = question{since, err}
 	return err
 }
 

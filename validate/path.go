@@ -98,12 +98,12 @@ func (w *walk) down(ctx context.Context) error {
 		}
 		next, lost := cert.NotAfter, OutOfBoundsNoPOE
 		if !w.u.noStatus {
-			st, err := w.status(ctx, cert, issuer, i)
+			gone, err := w.status(ctx, cert, issuer, i)
 			if err != nil {
 				return err
 			}
-			if st.State == certs.StatusRevoked && st.RevokedAt.Before(next) {
-				next, lost = st.RevokedAt, RevokedCANoPOE
+			if !gone.IsZero() && gone.Before(next) {
+				next, lost = gone, RevokedCANoPOE
 			}
 		}
 		w.limit, w.lost = next, lost
@@ -115,18 +115,19 @@ func (w *walk) object(sub, reason string, a ...any) {
 	w.c.findings = append(w.c.findings, found(Indeterminate, sub, reason, a...))
 }
 
-// status finds what is known of path[i] and objects when that is not enough.
-func (w *walk) status(ctx context.Context, cert, issuer *x509.Certificate, i int) (certs.Status, error) {
+// status finds what is known of path[i] and objects when that is not enough. gone
+// is when it was revoked; zero: it was not.
+func (w *walk) status(ctx context.Context, cert, issuer *x509.Certificate, i int) (gone time.Time, err error) {
 	fact := RevocationReport{Subject: subjectOf(cert), Of: w.u.of(), State: "not_needed"}
 	if !certs.NeedsStatus(cert) {
 		w.c.facts = append(w.c.facts, fact)
-		return certs.Status{}, nil
+		return gone, nil
 	}
 	l := w.look(cert, issuer, i)
 	if since, ask := w.wanted(l, i); ask {
 		err := w.e.ask(ctx, cert, issuer, since)
 		if ctx.Err() != nil {
-			return certs.Status{}, ctx.Err()
+			return gone, ctx.Err()
 		}
 		if err != nil {
 			w.c.notes = append(w.c.notes, fmt.Sprintf("status of %s could not be asked for: %v", fact.Subject, err))
@@ -138,7 +139,7 @@ func (w *walk) status(ctx context.Context, cert, issuer *x509.Certificate, i int
 	}
 	w.decide(l, i, &fact)
 	w.c.facts = append(w.c.facts, fact)
-	return l.best.status, nil
+	return l.gone, nil
 }
 
 // wanted tells whether Options.Revocation is to be asked, and for how new an
@@ -177,27 +178,47 @@ func (w *walk) decide(l looked, i int, fact *RevocationReport) {
 	if st.Responder != nil {
 		fact.Responder = subjectOf(st.Responder)
 	}
-	if st.State != certs.StatusRevoked || st.RevokedAt.After(w.u.exists) {
-		return
-	}
 	switch {
+	case !w.against(st, i):
+		if st.State == certs.StatusRevoked && !st.RevokedAt.After(w.u.exists) {
+			w.c.notes = append(w.c.notes, "the unit's certificate was revoked later, without fault")
+		}
 	case i > 0:
 		w.object(RevokedCANoPOE, "certificate %d of the path was revoked at %s", i, stamp(st.RevokedAt))
-	case w.u.purpose == certs.TimeStamping && st.RevokedAt.After(w.u.when) && (st.Reason == 3 || st.Reason == 4 || st.Reason == 5):
-		// RFC 3161 §4: a unit that ended its work leaves good time-stamps behind.
-		w.c.notes = append(w.c.notes, "the unit's certificate was revoked later, without fault")
+	case w.mayComeBack(st):
+		w.object(TryLater, "the certificate is on hold since %s", stamp(st.RevokedAt))
 	default:
 		w.c.revokedAt = st.RevokedAt
 		w.object(RevokedNoPOE, "the certificate was revoked at %s", stamp(st.RevokedAt))
 	}
 }
 
+// against tells whether a status speaks against path[i]: a revocation from before
+// the object is proven to exist.
+func (w *walk) against(st certs.Status, i int) bool {
+	if st.State != certs.StatusRevoked || st.RevokedAt.After(w.u.exists) {
+		return false
+	}
+	// RFC 3161 §4: a unit that ended its work leaves good time-stamps behind.
+	unit := i == 0 && w.u.purpose == certs.TimeStamping && st.RevokedAt.After(w.u.when)
+	return !unit || st.Reason != 3 && st.Reason != 4 && st.Reason != 5
+}
+
+// mayComeBack: on hold, but not known to be so when the object existed; then a
+// newer answer may tell that it was good again. Who signs while the certificate
+// is on hold signs without one (Regulation 910/2014 Art 28(5)).
+func (w *walk) mayComeBack(st certs.Status) bool {
+	return st.State == certs.StatusRevoked && st.Reason == certs.ReasonOnHold && st.ThisUpdate.Before(w.u.exists)
+}
+
 // looked is the yield of a look through the statements.
 type looked struct {
-	best struct {
-		statement *statement
-		status    certs.Status
-	}
+	best answered
+	gone time.Time // the first revocation that is known of, from whenever; zero: none
+	// The candidates: a revocation that counts, one that leaves the object good,
+	// and the newest word "good" or "on hold".
+	against, later, word answered
+
 	differ bool
 	sub    string // why nothing was found, in the standard's word
 	why    string
@@ -220,7 +241,6 @@ const nothing = "there is none"
 func (w *walk) look(cert, issuer *x509.Certificate, i int) looked {
 	l := looked{sub: TryLater, why: nothing}
 	var all []certs.Status
-	var from []*statement
 	about := w.e.about(cert, issuer)
 	if about.refusal != "" {
 		l.miss(TryLater, about.refusal)
@@ -236,32 +256,57 @@ func (w *walk) look(cert, issuer *x509.Certificate, i int) looked {
 			l.miss(TryLater, "the responder does not know the certificate")
 			continue
 		}
-		if sub, why := w.usable(a, issuer); why != "" && a.status.State != certs.StatusRevoked {
-			l.miss(sub, why)
-			continue
+		sub, why := w.usable(a, issuer)
+		if why == "" || a.status.State == certs.StatusRevoked {
+			all = append(all, a.status)
 		}
-		all, from = append(all, a.status), append(from, a.statement)
+		if why == "" && !w.covers(a.status, i) {
+			sub, why = TryLater, fmt.Sprintf("the status of %s is too old", stamp(a.status.ThisUpdate))
+		}
+		w.weigh(&l, a, i, sub, why)
 	}
 	_, l.differ = certs.Newest(all)
-	for n, st := range all {
-		best := &l.best.status
-		hold := st.State == certs.StatusRevoked && st.Reason == certs.ReasonOnHold
-		switch {
-		case st.State == certs.StatusRevoked && !hold:
-			if best.State == certs.StatusRevoked && best.Reason != certs.ReasonOnHold && !st.RevokedAt.Before(best.RevokedAt) {
-				continue
-			}
-		case best.State == certs.StatusRevoked && best.Reason != certs.ReasonOnHold:
-			continue
-		case !hold && !w.covers(st, i):
-			l.miss(TryLater, fmt.Sprintf("the status of %s is too old", stamp(st.ThisUpdate)))
-			continue
-		case l.best.statement != nil && !st.ThisUpdate.After(best.ThisUpdate):
-			continue
-		}
-		l.best.statement, l.best.status = from[n], st
+	switch {
+	case l.against.statement != nil:
+		l.best = l.against
+	case about.cut: // what was not read may say worse
+		return looked{sub: TryLater, why: errTooMuch.Error()}
+	case w.against(l.word.status, i):
+		l.best, l.gone = l.word, l.word.status.RevokedAt
+	case l.later.statement != nil:
+		l.best = l.later
+	default:
+		l.best = l.word
 	}
 	return l
+}
+
+// weigh makes an answer a candidate. What speaks against a certificate counts
+// whoever said it. What speaks for it, and that is also a revocation after the
+// object existed, counts when it is usable and of the right time; else why says
+// what is wrong with it.
+func (w *walk) weigh(l *looked, a answered, i int, sub, why string) {
+	st, against := a.status, w.against(a.status, i)
+	revoked := st.State == certs.StatusRevoked
+	final := revoked && st.Reason != certs.ReasonOnHold
+	if final && (l.gone.IsZero() || st.RevokedAt.Before(l.gone)) {
+		l.gone = st.RevokedAt
+	}
+	earliest := func(to *answered) {
+		if to.statement == nil || st.RevokedAt.Before(to.status.RevokedAt) {
+			*to = a
+		}
+	}
+	switch word := l.word.status; {
+	case against && !w.mayComeBack(st):
+		earliest(&l.against)
+	case !against && why != "":
+		l.miss(sub, why)
+	case final:
+		earliest(&l.later)
+	case l.word.statement == nil, st.ThisUpdate.After(word.ThisUpdate), st.ThisUpdate.Equal(word.ThisUpdate) && revoked:
+		l.word = a // of two of one second the worse
+	}
 }
 
 // covers tells whether a good status is about the time that matters.
@@ -329,7 +374,11 @@ func outOfBounds(lost string) string {
 // otherwise responders could vouch for each other.
 func (w *walk) responder(of certs.Status, issuer *x509.Certificate, exists time.Time) bool {
 	good := false
-	for _, a := range w.e.about(of.Responder, issuer).answers {
+	about := w.e.about(of.Responder, issuer)
+	if about.cut {
+		return false
+	}
+	for _, a := range about.answers {
 		st := a.status
 		if w.e.steps--; w.e.steps < 0 {
 			return false

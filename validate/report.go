@@ -119,7 +119,8 @@ type SignatureReport struct {
 	// ArchiveTimeStamps are the verified document time-stamps that cover the
 	// signature, oldest first.
 	ArchiveTimeStamps []TimeStampReport `json:"archive_time_stamps,omitempty"`
-	// Coverage is file, revision, block or unclear; only the first two can pass.
+	// Coverage is file, revision, block or unclear; only the first two can pass. ""
+	// when only a digest of what a PDF's ByteRange covers is at hand (Data.PDF).
 	Coverage string `json:"coverage,omitempty"`
 	// CoversWholeFile: nothing but the signature itself is outside.
 	CoversWholeFile bool `json:"covers_whole_file"`

@@ -37,7 +37,8 @@ type Options struct {
 	// are still recognised by what the document holds.
 	NoRevocation bool
 	// Only names the fields that are judged; empty: all. What else is in the
-	// document still counts as a later change, as proof of time and as data.
+	// document still counts as a later change, as proof of time and as data. The
+	// report's verdict is then on those fields alone, and a note says so.
 	Only []string
 }
 
@@ -117,6 +118,9 @@ func (d *document) report(rep *Report) {
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
 		rep.worse(Indeterminate, Generic)
 		rep.Reasons = append(rep.Reasons, fmt.Sprintf("there is no signed field %q", name))
+	}
+	if judged := len(rep.Signatures); judged < len(d.items) {
+		rep.Notes = append(rep.Notes, fmt.Sprintf("only %d of %d signatures and time-stamps were judged, as asked", judged, len(d.items)))
 	}
 	if d.e.full {
 		rep.Notes = append(rep.Notes, "there are more certificates or answers than are looked at")
