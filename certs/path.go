@@ -77,11 +77,52 @@ func BuildPath(leaf *x509.Certificate, chain []*x509.Certificate, roots *x509.Ce
 	if err := checkUse(leaf, use); err != nil {
 		return nil, err
 	}
-	s := &search{bag: chain, roots: roots, at: at, best: &PathError{NoPath, 0, "no path to a trust anchor"}}
+	s := &search{roots: roots, at: at, best: &PathError{NoPath, 0, "no path to a trust anchor"}}
+	weak := s.vouch(chain)
 	if path := s.extend([]*x509.Certificate{leaf}); path != nil {
 		return path, nil
 	}
+	if s.best.Reason == NoPath && weak != nil {
+		return nil, weak
+	}
 	return nil, s.best
+}
+
+// vouch takes into the bag what an anchor signed, or a CA in the bag: nobody's key
+// is computed with but theirs, and strangers who certified each other without
+// end, with keys that take long, cost nothing. weak is the objection to one that
+// stayed outside because of its algorithm.
+func (s *search) vouch(chain []*x509.Certificate) (weak *PathError) {
+	in := make(map[*x509.Certificate]bool, len(chain))
+	var next []*x509.Certificate
+	take := func(c *x509.Certificate) {
+		if in[c] = true; c.IsCA {
+			next = append(next, c)
+		}
+	}
+	for _, c := range chain {
+		if len(s.anchorsOf(c)) > 0 {
+			take(c)
+		}
+	}
+	for ; len(next) > 0; next = next[1:] {
+		for _, c := range chain {
+			if in[c] || !bytes.Equal(c.RawIssuer, next[0].RawSubject) {
+				continue
+			}
+			if err := CheckAlgorithm(c.SignatureAlgorithm, next[0].PublicKey, s.at); err != nil {
+				weak = &PathError{BadAlgorithm, 1, err.Error()}
+			} else if next[0].CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {
+				take(c)
+			}
+		}
+	}
+	for _, c := range chain { // in the order given
+		if in[c] {
+			s.bag = append(s.bag, c)
+		}
+	}
+	return weak
 }
 
 // search walks from the leaf towards the anchors, depth first and bounded.
@@ -148,6 +189,7 @@ func (s *search) anchorsOf(c *x509.Certificate) []*x509.Certificate {
 	}
 	bare := *c
 	bare.UnhandledCriticalExtensions = nil
+	bare.NotBefore, bare.NotAfter = s.at, s.at // fit looks at its own
 	bare.DNSNames, bare.EmailAddresses, bare.IPAddresses, bare.URIs = nil, nil, nil, nil
 	chains, err := bare.Verify(x509.VerifyOptions{
 		Roots: s.roots, Intermediates: x509.NewCertPool(), CurrentTime: s.at,

@@ -158,7 +158,6 @@ var why = []struct{ piece, reason string }{
 	{"encrypted", "not supported yet, and said so"},
 	{"broken_xref", "no repair of cross-references: two readers could see two documents"},
 	{"critical extension", "a critical extension that we do not process"},
-	{"the issuer", "the path; pyHanko's and pdfsig's columns leave it out"},
 	{"genTime is in the future", "only at the time chosen here: the time-stamp came after the signer's certificate had expired"},
 	{"claimed time is outside", "DSS calls it a failure in its default policy"},
 }

@@ -1,0 +1,92 @@
+package validate_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"io"
+	"math/big"
+	"testing"
+
+	"tekend/pdf"
+	"tekend/validate"
+)
+
+// slowKey is an RSA key as long as is read, with the exponent that costs most to
+// verify with. It has many small primes, so that it is quick to find and to sign with.
+type slowKey struct {
+	pub    *rsa.PublicKey
+	primes []*big.Int
+}
+
+func newSlowKey(t testing.TB, bits int) *slowKey {
+	t.Helper()
+	k := &slowKey{pub: &rsa.PublicKey{N: big.NewInt(1), E: 1<<31 - 1}}
+	for len(k.primes) < bits/256 {
+		p, err := rand.Prime(rand.Reader, 256)
+		check(t, err)
+		if k.exponent(p) != nil {
+			k.primes = append(k.primes, p)
+			k.pub.N.Mul(k.pub.N, p)
+		}
+	}
+	return k
+}
+
+// exponent is the private one modulo a prime less one.
+func (k *slowKey) exponent(p *big.Int) *big.Int {
+	return new(big.Int).ModInverse(big.NewInt(int64(k.pub.E)), new(big.Int).Sub(p, big.NewInt(1)))
+}
+
+func (k *slowKey) Public() crypto.PublicKey { return k.pub }
+
+// Sign is PKCS #1 v1.5 with SHA-256, prime by prime.
+func (k *slowKey) Sign(_ io.Reader, digest []byte, _ crypto.SignerOpts) ([]byte, error) {
+	info := append([]byte{0x30, 0x31, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1, 5, 0, 4, 0x20}, digest...)
+	em := append([]byte{0, 1}, bytes.Repeat([]byte{0xff}, k.pub.Size()-3-len(info))...)
+	m := new(big.Int).SetBytes(append(append(em, 0), info...))
+	value, product := new(big.Int), big.NewInt(1)
+	for _, p := range k.primes { // Garner
+		part := new(big.Int).Exp(m, k.exponent(p), p)
+		part.Sub(part, value).Mul(part, new(big.Int).ModInverse(product, p)).Mod(part, p)
+		value.Add(value, part.Mul(part, product))
+		product.Mul(product, p)
+	}
+	return value.FillBytes(make([]byte, k.pub.Size())), nil
+}
+
+// TestCrossCertificatesCostLittle: CAs that certified each other without end, by
+// keys that are slow to verify with, and no anchor behind them.
+func TestCrossCertificatesCostLittle(t *testing.T) {
+	w := newWorld(t, "P-256")
+	key := newSlowKey(t, 16384)
+	name := pkix.Name{CommonName: "SANDBOX Maze"}
+	maze := pdf.Material{}
+	ca := func(serial int64) *x509.Certificate {
+		return &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: name, NotBefore: w.from, NotAfter: w.from.AddDate(9, 0, 0),
+			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	}
+	for i := range 32 {
+		der, err := x509.CreateCertificate(rand.Reader, ca(int64(i+1)), ca(1), key.Public(), key)
+		check(t, err)
+		maze.Certificates = append(maze.Certificates, der)
+	}
+	person := &x509.Certificate{SerialNumber: big.NewInt(99), Subject: pkix.Name{CommonName: "Jo Doe"}, NotBefore: w.from, NotAfter: w.from.AddDate(1, 0, 0), KeyUsage: x509.KeyUsageDigitalSignature}
+	doc := base(t)
+	for i := range 8 {
+		person.SerialNumber = big.NewInt(int64(100 + i))
+		der, err := x509.CreateCertificate(rand.Reader, person, ca(1), w.key.Public(), key)
+		w.leaf = parse(t, der, err)
+		doc = w.sign(t, doc, recipe{at: w.at(i)})
+	}
+	doc = store(t, doc, maze)
+	cost(t, "cross-certificates", func() {
+		rep := w.ask(t, doc, w.at(10), func(o *validate.Options) { o.NoRevocation = true })
+		for _, s := range rep.Signatures {
+			want(t, s, undecided, validate.NoCertificateChain, "B-T")
+		}
+	})
+}
