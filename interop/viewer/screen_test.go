@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -174,10 +175,26 @@ func (d *desk) until(text, failed string) []word {
 	return nil
 }
 
-// tap clicks on a word.
-func (d *desk) tap(w word) {
+// settled is until, once nothing moves any more: a banner that comes late pushes the page down.
+func (d *desk) settled(text, failed string) []word {
 	d.t.Helper()
-	d.run("xdotool", "mousemove", strconv.Itoa(w.left+w.width/2), strconv.Itoa(w.top+w.height/2), "click", "1")
+	words := d.until(text, failed)
+	for range 20 {
+		next := d.until(text, failed)
+		if slices.Equal(words, next) {
+			return words
+		}
+		words = next
+	}
+	d.shot(failed)
+	d.t.Fatalf("the screen is never still (%s):\n%s", failed, join(words))
+	return nil
+}
+
+// tap clicks on a word: 1 is the left button, 3 the right one.
+func (d *desk) tap(w word, button int) {
+	d.t.Helper()
+	d.run("xdotool", "mousemove", strconv.Itoa(w.left+w.width/2), strconv.Itoa(w.top+w.height/2), "click", strconv.Itoa(button))
 }
 
 func join(words []word) string {
