@@ -136,7 +136,7 @@ func steps() []string {
 
 // orderOnly are codes that only programs see, in answers to an order or about its evidence.
 var orderOnly = []string{
-	"no_documents", "document_twice", "too_many_documents", "document_too_large", "request_too_large", "document_name_invalid", "level_not_supported",
+	"no_documents", "document_twice", "too_many_documents", "too_many_signatures", "document_too_large", "request_too_large", "document_name_invalid", "level_not_supported",
 	"reference_invalid", "redirect_url_invalid", "lifetime_invalid", "multipart_invalid", "unauthorized", "idempotency_key_invalid", "idempotency_key_reused", "evidence_not_ready",
 	"signed_order_invalid", "reason_invalid", "revision_held",
 	"visible_with_signed_order", "format_not_supported", "digest_invalid", "digest_algorithm_not_supported", "document_empty", "continues_unknown",
@@ -145,7 +145,7 @@ var orderOnly = []string{
 
 // is422 are refusals of an order or a document, which answers leaves to its default.
 var is422 = []string{
-	"no_documents", "document_twice", "too_many_documents", "document_name_invalid", "level_not_supported", "language_not_supported", "reference_invalid",
+	"no_documents", "document_twice", "too_many_documents", "too_many_signatures", "document_name_invalid", "level_not_supported", "language_not_supported", "reference_invalid",
 	"redirect_url_invalid", "lifetime_invalid", "cms_too_large", "signed_order_invalid", "reason_invalid",
 	"appearance_invalid", "visible_with_signed_order", "format_not_supported", "digest_invalid", "digest_algorithm_not_supported", "document_empty", "continues_unknown",
 	"digests_too_early",

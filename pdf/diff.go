@@ -148,6 +148,7 @@ type comparison struct {
 	end    int64
 	rights rights
 	form   *formMap // of the signed revision, when it was asked for
+	known  map[int]knownField
 	// changed are the objects that a later revision defines otherwise, by number.
 	changed map[int]*redefined
 	// overridden are those of them that exist in the signed revision, with another value.
@@ -166,7 +167,8 @@ type redefined struct {
 
 // against gives the changes since the revision with section i.
 func (f *differ) against(i int, end int64) (Changes, error) {
-	c := &comparison{f: f, old: f.at(i), i: i, end: end, level: ChangesNone, changed: make(map[int]*redefined), overridden: make(map[int]bool)}
+	c := &comparison{f: f, old: f.at(i), i: i, end: end, level: ChangesNone, changed: make(map[int]*redefined), overridden: make(map[int]bool),
+		known: make(map[int]knownField)}
 	if err := c.whole(); err != nil {
 		return Changes{}, err
 	}

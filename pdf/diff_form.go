@@ -240,6 +240,9 @@ func (p *pairing) newField(ref val) error {
 		return nil
 	}
 	p.seen[num] = true
+	if p.recall(ref) {
+		return nil
+	}
 	o, err := p.now.load(num, int(ref.n.gen))
 	if err != nil {
 		return err
@@ -280,7 +283,65 @@ func (p *pairing) newField(ref val) error {
 			visible = visible || more
 		}
 	}
+	p.remember(ref, e)
 	return p.newValue(num, e["V"], visible)
+}
+
+// knownField is a new field that was held against the signed revision already. It is the same in a later revision when it and
+// its signature stand in the same places, and nothing that was read of them stands elsewhere. Without that, the work would
+// grow with the cube of the signers.
+type knownField struct {
+	ref, value val   // the references to it and to its signature
+	is, signed entry // where both stand
+	widget     bool
+}
+
+// remember notes a field, unless what was read of it is in more places than two.
+func (p *pairing) remember(ref val, e map[string]val) {
+	k := knownField{ref: ref, value: e["V"], widget: e["Subtype"].kind() != kNull}
+	if e["Kids"].kind() != kNull || e["F"].kind() == kRef || e["Rect"].kind() == kRef {
+		return
+	}
+	if rect := e["Rect"]; rect.kind() == kArray {
+		for i := range rect.n.kids {
+			if rect.kid(i).kind() == kRef {
+				return
+			}
+		}
+	}
+	var own, has bool
+	k.is, own = p.stands(ref)
+	if k.signed, has = p.stands(k.value); own && (has || k.value.kind() == kNull) {
+		p.known[int(ref.n.num)] = k
+	}
+}
+
+// stands is where a new object is, if that is no object stream: one can be written anew with no word of what is in it.
+func (p *pairing) stands(ref val) (entry, bool) {
+	if ref.kind() != kRef || !p.fresh(int(ref.n.num)) {
+		return entry{}, false
+	}
+	is := p.changed[int(ref.n.num)].is
+	return is, is.kind == entryOffset
+}
+
+// recall says whether the field is known. What it changes is in the comparison then; what is of each pair it notes anew.
+func (p *pairing) recall(ref val) bool {
+	num := int(ref.n.num)
+	k, ok := p.known[num]
+	if !ok || k.ref.n.gen != ref.n.gen {
+		return false
+	}
+	if is, _ := p.stands(ref); is != k.is {
+		return false
+	}
+	if is, _ := p.stands(k.value); is != k.signed {
+		return false
+	}
+	if k.widget {
+		p.widgets[num] = 0
+	}
+	return true
 }
 
 // newKid is a widget of a new field.

@@ -85,6 +85,70 @@ func TestDifferencesOfManyRevisions(t *testing.T) {
 	}
 }
 
+// TestDifferencesOfManySigners: 64 people at B-LTA, with signatures of the usual size, within the usual budget. Before
+// signatures were kept apart from other objects, 20 took all of it.
+func TestDifferencesOfManySigners(t *testing.T) {
+	doc := classic(spec{})
+	for i := range 64 {
+		o := options()
+		o.Reserve = 15 << 10
+		_, doc = prepareBytes(t, doc, o)
+		up, err := AddDSS(bytes.NewReader(doc), int64(len(doc)), someMaterial(byte(i)), Budget{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.TimeStamp = true
+		_, doc = prepareBytes(t, slices.Concat(doc, up), o)
+	}
+	start := time.Now()
+	sigs, all := differences(t, doc)
+	for i, c := range all {
+		if !c.Permitted {
+			t.Errorf("%d of %d: %+v", i, len(sigs), c)
+		}
+	}
+	if len(all) != 128 {
+		t.Errorf("%d signatures", len(all))
+	}
+	t.Logf("%d kB, %d signatures: %v", len(doc)>>10, len(all), time.Since(start))
+}
+
+// TestAKnownFieldIsHeldToItsSignature: a field that was found good in one revision is looked at again in the next when what it
+// refers to is another there.
+func TestAKnownFieldIsHeldToItsSignature(t *testing.T) {
+	p, doc := prepareBytes(t, classic(spec{}), options())
+	end := int64(len(doc))
+	_, doc = prepareBytes(t, doc, options())
+	got, err := Differences(bytes.NewReader(doc), int64(len(doc)), end, Budget{})
+	if err != nil || !got.Permitted {
+		t.Fatal(got, err)
+	}
+	d, err := open(bytes.NewReader(doc), int64(len(doc)), Budget{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cat, err := d.catalog()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := d.form(cat)
+	if err != nil || len(f.sigs) != 2 {
+		t.Fatal(f, err)
+	}
+	field, value := f.sigs[1].dict.o.num, f.sigs[1].value.o.num
+	for name, change := range map[string]map[int]string{
+		"the signature is no signature any more": {value: "<</Type/Sig/M(x)>>"},
+		"the signature is gone":                  {value: "null"},
+		"the field is for text":                  {field: "<</FT/Tx/T(other)/V(paid)>>"},
+		"the field has the name of the first":    {field: "<</FT/Sig/T(" + p.FieldName + ")/V " + itoa(int64(value)) + " 0 R>>"},
+	} {
+		changed := revise(t, doc, change)
+		if got, err := Differences(bytes.NewReader(changed), int64(len(changed)), end, Budget{}); err != nil || got.Permitted {
+			t.Errorf("%s: %+v %v", name, got, err)
+		}
+	}
+}
+
 // TestDifferencesHaveLimits: what could take long ends as unknown, not permitted.
 func TestDifferencesHaveLimits(t *testing.T) {
 	sound, err := maker.Sound()

@@ -17,10 +17,9 @@ type doc struct {
 // memory keeps some objects that were parsed, shared by all revisions of a
 // file. The key is the place, so that an object that was overridden is another.
 type memory struct {
-	objs    map[place]*object
-	weight  int
-	streams []*objStream // the last two
-	opening int          // object streams that are being opened
+	objs, signed cache
+	streams      []*objStream // the last two
+	opening      int          // object streams that are being opened
 	// contents are decoded signatures, by the place of their token.
 	contents map[int64]contents
 }
@@ -31,20 +30,55 @@ type place struct {
 	num int
 }
 
-// maxWeight is how much memory keeps, in bytes about: a page tree and a form
-// of usual size. It is small because it is part of what a document costs.
-const maxWeight = 1 << 20
+const (
+	// maxWeight is how much memory keeps, in bytes about: a page tree and a form
+	// of usual size. It is small because it is part of what a document costs.
+	maxWeight = 1 << 20
+	// maxSignedWeight is the same of signature dictionaries, which would drive out
+	// all others: a document of many signers is read once for each of its revisions.
+	maxSignedWeight = 16 << 20
+)
+
+// cache begins anew when it is full.
+type cache struct {
+	objs   map[place]*object
+	weight int
+}
+
+func (m *memory) get(p place) *object {
+	if o := m.objs.objs[p]; o != nil {
+		return o
+	}
+	return m.signed.objs[p]
+}
 
 func (m *memory) put(p place, o *object) {
+	if o.isSignature() {
+		m.signed.put(p, o, maxSignedWeight)
+	} else {
+		m.objs.put(p, o, maxWeight)
+	}
+}
+
+func (c *cache) put(p place, o *object, limit int) {
 	w := len(o.buf) + 56*countNodes(&o.root)
-	if w > maxWeight/4 {
+	if w > limit/4 {
 		return
 	}
-	if m.weight+w > maxWeight || m.objs == nil {
-		m.objs, m.weight = make(map[place]*object), 0
+	if c.weight+w > limit || c.objs == nil {
+		c.objs, c.weight = make(map[place]*object), 0
 	}
-	m.objs[p] = o
-	m.weight += w
+	c.objs[p] = o
+	c.weight += w
+}
+
+// isSignature: it looks like a signature dictionary (12.8.1).
+func (o *object) isSignature() bool {
+	if o.root.kind != kDict || o.data > 0 {
+		return false
+	}
+	r, err := o.val().direct("ByteRange")
+	return err == nil && r.kind() == kArray
 }
 
 func countNodes(n *node) int {
@@ -79,7 +113,7 @@ func (d *doc) loadKeep(num, gen, keep int) (*object, error) {
 
 func (d *doc) loadOffset(off int64, num, gen, keep int) (*object, error) {
 	p := place{off: off, idx: -1, num: num}
-	if o := d.mem.objs[p]; o != nil {
+	if o := d.mem.get(p); o != nil && o.gen == gen {
 		return o, nil
 	}
 	o, err := d.s.objectAt(off, keep)

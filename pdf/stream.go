@@ -27,7 +27,7 @@ func (d *doc) loadStream(stm, idx, num int) (*object, error) {
 		return nil, errf(CodeBrokenXref, "object %d is not at place %d of object stream %d", num, idx, stm)
 	}
 	pl := place{off: os.off, idx: idx, num: num}
-	if o := d.mem.objs[pl]; o != nil {
+	if o := d.mem.get(pl); o != nil {
 		return o, nil
 	}
 	p := d.s.parser(os.data, false)

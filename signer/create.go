@@ -25,6 +25,7 @@ import (
 	"tekend/order"
 	"tekend/pdf"
 	"tekend/sam"
+	"tekend/validate"
 )
 
 const (
@@ -294,7 +295,18 @@ func (s *Service) inspect(ctx context.Context, rec *Record, d *Document) (signed
 		return false, pdfError(err)
 	}
 	found, err := pdf.Signatures(f, d.Size, s.cfg.PDF)
-	return err != nil || len(found) > 0, nil // in doubt it is one to be careful with
+	if err != nil {
+		return false, pdfError(err) // our own check of the product would fail so too
+	}
+	ours := 1
+	if levelOf(rec.Level) > levelOf(LevelBLT) {
+		ours = 2
+	}
+	if n := len(found); n+ours > validate.MaxSignatures {
+		return true, ErrSignatures.with(fmt.Sprintf("the document has %d signatures and time-stamps, this order adds %d, and %d is the most that validators are asked to look at",
+			n, ours, validate.MaxSignatures))
+	}
+	return len(found) > 0, nil
 }
 
 // numbered says which document is meant, by its place: its name is not for errors.

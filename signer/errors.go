@@ -52,6 +52,7 @@ var (
 	ErrManyDocuments  = &Error{Code: "too_many_documents", Detail: "the request has too many documents", Hint: "make several requests"}
 	ErrDocumentSize   = &Error{Code: "document_too_large", Detail: "a document is larger than this service takes", Hint: "send a smaller file, or divide it"}
 	ErrRequestSize    = &Error{Code: "request_too_large", Detail: "the documents together are larger than this service takes", Hint: "make several requests"}
+	ErrSignatures     = &Error{Code: "too_many_signatures", Detail: "the document has too many signatures", Hint: "sign beside it (format cades), or make a new document of it"}
 	ErrTwice          = &Error{Code: "document_twice", Detail: "the same document was sent twice", Hint: "send each document once"}
 	ErrDocumentName   = &Error{Code: "document_name_invalid", Detail: "a file name cannot be shown in the itsme app", Hint: "use a name with western European letters only"}
 	ErrLevel          = &Error{Code: "level_not_supported", Detail: "this signature level is not supported", Hint: "use B-B, B-T, B-LT or B-LTA"}

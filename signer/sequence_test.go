@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"tekend/hsm"
+	"tekend/pdf"
 	"tekend/signer"
 	"tekend/validate"
 )
@@ -63,6 +66,40 @@ func TestThreeSignersInSequence(t *testing.T) {
 		// The same bytes, uploaded by somebody who has them from us: the base is another blob.
 		r, token := w.ordered(signer.Order{Reference: "ref-approve", Level: "B-T"}, upload(before))
 		w.finish(r, token, "approve")
+	}
+}
+
+// presigned has n signatures of others; nobody would call them valid, which is not our matter.
+func presigned(t *testing.T, n int) []byte {
+	t.Helper()
+	doc := onePage(fmt.Sprint("% ", n, " signatures\n"))
+	for range n {
+		p, err := pdf.Prepare(bytes.NewReader(doc), int64(len(doc)), pdf.Options{SignatureTime: time.Unix(1_790_000_000, 0), Reserve: 64})
+		if err != nil {
+			t.Fatal(err)
+		}
+		up, err := p.Embed([]byte{0x30, 3, 2, 1, byte(n)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc = slices.Concat(doc[:p.BaseSize], up)
+	}
+	return doc
+}
+
+// TestAsManySignaturesAsAreLookedAt: what is taken can be finished, and one more is refused before anybody confirms.
+func TestAsManySignaturesAsAreLookedAt(t *testing.T) {
+	w := newWorld(t)
+	for left, level := range map[int]string{1: "B-LT", 2: "B-LTA"} {
+		r, token := w.ordered(signer.Order{Reference: "ref", Level: level}, upload(presigned(t, validate.MaxSignatures-left)))
+		if r = w.finish(r, token, "approve"); r.Documents[0].Level != level {
+			t.Errorf("level %s, not %s", r.Documents[0].Level, level)
+		}
+		var e *signer.Error
+		_, err := w.front.Create(t.Context(), "acme", signer.Order{Reference: "ref", Level: level}, upload(presigned(t, validate.MaxSignatures-left+1)))
+		if !errors.As(err, &e) || e.Code != signer.ErrSignatures.Code || !strings.Contains(e.Detail, fmt.Sprint(validate.MaxSignatures-left+1)) {
+			t.Errorf("%s on one more: %v", level, err)
+		}
 	}
 }
 

@@ -73,7 +73,7 @@ type archive struct {
 // work was cut short; it is never "valid".
 func CMS(ctx context.Context, sig io.ReaderAt, size int64, data Data, o Options) (*Report, error) {
 	if o.MaxSignatures <= 0 {
-		o.MaxSignatures = 64
+		o.MaxSignatures = MaxSignatures
 	}
 	if o.At.IsZero() {
 		return nil, fmt.Errorf("validate: Options.At is missing")

@@ -14,6 +14,11 @@ import (
 	"tekend/pdf"
 )
 
+// MaxSignatures is how many signatures and document time-stamps of one document
+// are judged when the options do not say: 64 signers at B-LTA. The work grows with its square and
+// more: some seconds here, where all signatures are held against all later revisions.
+const MaxSignatures = 128
+
 // Options says what a document is held against.
 type Options struct {
 	// Roots are the trust anchors of signers and of time-stamping units.
@@ -24,7 +29,7 @@ type Options struct {
 	PDF pdf.Budget
 	CMS cms.Budget
 	// MaxSignatures is how many signatures and document time-stamps are judged.
-	// Default 64; with more, the verdict is INDETERMINATE.
+	// Default MaxSignatures; with more, the verdict is INDETERMINATE.
 	MaxSignatures int
 	// Revocation answers for the status of certificates that the document's own
 	// data does not prove. nil: nothing is fetched.
@@ -53,7 +58,7 @@ type Revoker interface {
 // was cut short; it is never "valid" and never "no signature".
 func PDF(ctx context.Context, r io.ReaderAt, size int64, o Options) (*Report, error) {
 	if o.MaxSignatures <= 0 {
-		o.MaxSignatures = 64
+		o.MaxSignatures = MaxSignatures
 	}
 	if o.At.IsZero() {
 		return nil, fmt.Errorf("validate: Options.At is missing")
