@@ -28,6 +28,8 @@ import (
 // Orders is what service providers do; *signer.Service is the one implementation. A request of another client is
 // answered like one that does not exist. Errors that may be shown are *signer.Error.
 type Orders interface {
+	// MaxRequestBytes is how many bytes of documents one order may have.
+	MaxRequestBytes() int64
 	Create(ctx context.Context, client string, o signer.Order, up signer.Upload) (*signer.Request, error)
 	Get(ctx context.Context, client, id string) (*signer.Request, error)
 	Wait(ctx context.Context, client, id string, known signer.State, d time.Duration) (*signer.Request, error)
@@ -141,8 +143,8 @@ type Config struct {
 	PublicURL string `yaml:"public_url"`
 	// Sandbox makes every page say that it is a simulation, and allows redirects to http on loopback.
 	Sandbox bool `yaml:"sandbox"`
-	// MaxUploadBytes limits the body of an order with its documents. Default 4 GiB + 1 MiB: the signer's limit for all
-	// documents, and room for what multipart puts around them.
+	// MaxUploadBytes limits the body of an order with its documents. Default: the signer's max_request_bytes, and 1 MiB for
+	// what multipart puts around them.
 	MaxUploadBytes int64 `yaml:"max_upload_bytes"`
 	// IdleTimeout ends an upload or download that does not move. Default 30s.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
@@ -182,7 +184,8 @@ type server struct {
 
 var _ StrictServerInterface = (*server)(nil)
 
-const defaultUpload = 4<<30 + 1<<20
+// framing is room for what multipart puts around documents.
+const framing = 1 << 20
 
 // New returns the front's handler. It fails when the configuration, the contract or the pages do not hold.
 func New(cfg Config, dep Dependencies) (http.Handler, error) {
@@ -194,7 +197,7 @@ func New(cfg Config, dep Dependencies) (http.Handler, error) {
 		return nil, fmt.Errorf("api: public_url %q is not an http(s) address", cfg.PublicURL)
 	}
 	if cfg.MaxUploadBytes == 0 {
-		cfg.MaxUploadBytes = defaultUpload
+		cfg.MaxUploadBytes = dep.Signer.MaxRequestBytes() + framing
 	}
 	if cfg.IdleTimeout == 0 {
 		cfg.IdleTimeout = 30 * time.Second

@@ -270,6 +270,24 @@ func TestTooLargeIsNoticedWhileItStreams(t *testing.T) {
 	}
 }
 
+// TestALimitIsSaidOnce: who raises the signer's limit has raised the one of the body.
+func TestALimitIsSaidOnce(t *testing.T) {
+	for limit, code := range map[int64]string{3 << 20: "not_a_pdf", 1 << 20: "body_too_large"} {
+		d := open(t, func(s *setup) { s.signer.MaxRequestBytes = limit })
+		req := d.request(http.MethodPost, orders, &endless{5 << 19}, "Content-Type", "application/pdf")
+		req.ContentLength = 5 << 19
+		status := 413
+		if code == "not_a_pdf" {
+			status = 422
+		}
+		d.do(req).problem(t, code, status)
+	}
+	d := open(t, func(s *setup) { s.signer.MaxDocumentBytes = 5 << 30 })
+	if got := d.dep.Signer.MaxRequestBytes(); got != 5<<30 {
+		t.Errorf("a request takes %d bytes, less than a document", got)
+	}
+}
+
 // TestAnUploadIsNotHeldInMemory sends 200 MB both ways and watches the heap of this process, which is client and server.
 func TestAnUploadIsNotHeldInMemory(t *testing.T) {
 	d := open(t, nil)

@@ -225,7 +225,7 @@ func (s *Service) store(ctx context.Context, name string, r io.Reader, n int, ro
 	h := pdf.NewPrefixHasher(crypto.SHA256)
 	blob, err := s.dep.Blobs.Put(ctx, io.TeeReader(r, h), min(room, s.cfg.MaxDocumentBytes))
 	if err != nil {
-		return doc, putError(err, room < s.cfg.MaxDocumentBytes)
+		return doc, s.putError(err, room < s.cfg.MaxDocumentBytes)
 	}
 	doc.Blob, doc.Size, doc.SHA256 = blob.Name, blob.Size, h.SHA256()
 	prefix, err := h.Prefix()
@@ -318,12 +318,12 @@ func numbered(err error, n int) error {
 	return err
 }
 
-func putError(err error, whole bool) error {
+func (s *Service) putError(err error, whole bool) error {
 	switch {
 	case errors.Is(err, ErrTooLarge) && whole:
-		return ErrRequestSize
+		return ErrRequestSize.with(fmt.Sprintf("the documents together have more than the %d bytes that this service takes", s.cfg.MaxRequestBytes))
 	case errors.Is(err, ErrTooLarge):
-		return ErrDocumentSize
+		return ErrDocumentSize.with(fmt.Sprintf("a document has more than the %d bytes that this service takes", s.cfg.MaxDocumentBytes))
 	case errors.Is(err, ErrStorageFull):
 		return ErrStorage
 	}

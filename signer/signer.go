@@ -169,7 +169,7 @@ type Config struct {
 	// MaxDocumentBytes limits one document. Default 2 GiB: the largest PDF we measured is 1 GB, and a
 	// cross-reference table cannot address more than 10 GB.
 	MaxDocumentBytes int64 `yaml:"max_document_bytes"`
-	// MaxRequestBytes limits all documents of one request. Default 4 GiB.
+	// MaxRequestBytes limits all documents of one request. Default 4 GiB, or what one document may have.
 	MaxRequestBytes int64 `yaml:"max_request_bytes"`
 	// MaxDocuments limits the documents of one request. Default and highest 250
 	// (sam.MaxDocuments): itsme's text names the first ones and counts the others.
@@ -234,7 +234,7 @@ func New(cfg Config, dep Dependencies) *Service {
 	setDefault(&cfg.Lifetime, 24*time.Hour)
 	setDefault(&cfg.MaxLifetime, 30*24*time.Hour)
 	setDefault(&cfg.MaxDocumentBytes, 2<<30)
-	setDefault(&cfg.MaxRequestBytes, 4<<30)
+	setDefault(&cfg.MaxRequestBytes, max(4<<30, cfg.MaxDocumentBytes))
 	setDefault(&cfg.MaxDocuments, maxDocuments)
 	setDefault(&cfg.FinishWithin, 72*time.Hour)
 	setDefault(&cfg.StopWithin, 15*time.Second)
@@ -249,6 +249,9 @@ func New(cfg Config, dep Dependencies) *Service {
 	s.jobs.init(cfg.Workers)
 	return s
 }
+
+// MaxRequestBytes is how many bytes the documents of one request may have together.
+func (s *Service) MaxRequestBytes() int64 { return s.cfg.MaxRequestBytes }
 
 func setDefault[T comparable](v *T, d T) {
 	var zero T
