@@ -28,8 +28,6 @@ import (
 // Orders is what service providers do; *signer.Service is the one implementation. A request of another client is
 // answered like one that does not exist. Errors that may be shown are *signer.Error.
 type Orders interface {
-	// MaxRequestBytes is how many bytes of documents one order may have.
-	MaxRequestBytes() int64
 	Create(ctx context.Context, client string, o signer.Order, up signer.Upload) (*signer.Request, error)
 	Get(ctx context.Context, client, id string) (*signer.Request, error)
 	Wait(ctx context.Context, client, id string, known signer.State, d time.Duration) (*signer.Request, error)
@@ -71,6 +69,8 @@ type Results interface {
 
 // Previewing is what comes before an order; *signer.Service is the one implementation.
 type Previewing interface {
+	// MaxRequestBytes is how many bytes of documents one order may have.
+	MaxRequestBytes() int64
 	Preview(ctx context.Context, client string, o signer.Order, name string, up signer.Upload) (*signer.Content, error)
 }
 
