@@ -86,15 +86,15 @@ func (l *link) fitOnce(e *enrolment) error {
 	return nil
 }
 
-// docsName names the documents of a manifest, in their order, with what will
-// be signed of each: a root covers only what a person can compare.
+// docsName names the documents of a manifest, in their order, by what people
+// are told of them. The digest of the signed attributes is not in it: those of
+// CAdES state the time of the question, and a question that is asked again is
+// about the same documents. What is signed is what the one question said that
+// was confirmed.
 func docsName(m consent.Manifest) string {
 	var all [][]byte
 	for _, d := range m.Docs {
-		all = append(all, []byte(d.Alg), []byte(d.Doc), []byte(d.DTBS), []byte(d.Label))
-		if d.Origin != "" {
-			all = append(all, []byte(d.Origin))
-		}
+		all = append(all, []byte(d.Alg), []byte(d.Doc), []byte(d.Label), []byte(d.Origin))
 	}
 	return digest(joined(all))
 }
