@@ -144,12 +144,8 @@ func (s *Service) prove(ctx context.Context, rec *Record, who *party) error {
 	if !slices.ContainsFunc(rec.Documents, waiting) {
 		return nil
 	}
-	path, err := certs.BuildPath(who.leaf, who.chain, s.dep.Roots, s.now(), certs.Signing)
-	if err != nil {
-		return ErrCertificate.because(err)
-	}
-	since := rec.Progress.SignedAt
-	needs := []revocation.Need{{Path: path}}
+	since, at := rec.Progress.SignedAt, s.now()
+	var needs []revocation.Need
 	for _, d := range rec.Documents {
 		if d.Work.TimeStamp == nil {
 			continue
@@ -161,11 +157,16 @@ func (s *Service) prove(ctx context.Context, rec *Record, who *party) error {
 		if t.After(since) {
 			since = t
 		}
+		at = since // a certificate that ended after its time-stamp was in force when it counted
 		if !slices.ContainsFunc(needs, func(n revocation.Need) bool { return n.Path[0].Equal(unit[0]) }) {
 			needs = append(needs, revocation.Need{Path: unit})
 		}
 	}
-	needs[0].Since = since
+	path, err := certs.BuildPath(who.leaf, who.chain, s.dep.Roots, at, certs.Signing)
+	if err != nil {
+		return ErrCertificate.because(err)
+	}
+	needs = append([]revocation.Need{{Path: path, Since: since}}, needs...)
 	lasting := levelOf(rec.Level) > levelOf(LevelBT)
 	if !lasting {
 		since = since.Truncate(time.Second) // nobody else sees this answer: it need not show that it is the later one of a second

@@ -258,3 +258,47 @@ func TestAOneTimeCertificateReachesEveryLevel(t *testing.T) {
 		}
 	}
 }
+
+// TestTheOneTimeQuestionAboutAFileCanBeAskedAgain: the signing-time of a CAdES signature is made anew for an old question, and
+// the documents are the same all the same.
+func TestTheOneTimeQuestionAboutAFileCanBeAskedAgain(t *testing.T) {
+	w := newWorld(t)
+	r, err := w.front.Create(t.Context(), once, signer.Order{Format: signer.CAdES}, upload([]byte("a file")))
+	w.must(err)
+	_, token, _ := strings.Cut(w.front.SigningURL(r), "/sign/")
+	w.walk(token, "approve", signer.StepConfirm)
+	w.sleep(6 * time.Minute)
+	w.must(w.front.Again(t.Context(), token))
+	w.walk(token, "approve", signer.StepDone, signer.StepFailed)
+	w.waitOnce(r.ID, signer.Finished)
+	if n := len(w.uses().signed); n != 1 {
+		t.Errorf("%d uses", n)
+	}
+}
+
+// TestACertificateThatEndsWhileAPartnerIsAway: the signature has its time-stamp of the certificate's day, so that what proves the rest
+// may come later.
+func TestACertificateThatEndsWhileAPartnerIsAway(t *testing.T) {
+	w := newWorld(t)
+	for _, level := range []string{"B-LT", "B-LTA"} {
+		w.restartFront() // it knows no status any more
+		w.net.set("ocsp", true)
+		w.net.set("crl", true)
+		r, err := w.front.Create(t.Context(), once, signer.Order{Level: level}, upload(onePage("% away "+level+"\n")))
+		w.must(err)
+		_, token, _ := strings.Cut(w.front.SigningURL(r), "/sign/")
+		p := w.walk(token, "approve", signer.StepConfirm)
+		w.callback(w.atItsme(p.Link, "approve"))
+		for r = w.waitOnce(r.ID, signer.Signed); r.Notice == nil; time.Sleep(10 * time.Millisecond) {
+			r = w.waitOnce(r.ID, signer.Signed) // it has its time-stamp when it waits
+		}
+		w.sleep(25 * time.Hour)
+		time.Sleep(100 * time.Millisecond) // the worker looks
+		w.net.set("ocsp", false)
+		w.net.set("crl", false)
+		w.sleep(2 * time.Minute)
+		if r = w.waitOnce(r.ID, signer.Finished); r.Documents[0].Level != level {
+			t.Errorf("ordered %s, reached %q", level, r.Documents[0].Level)
+		}
+	}
+}
