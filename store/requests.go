@@ -54,14 +54,13 @@ func (s *Store) Insert(ctx context.Context, r *signer.Record) error {
 // primary key decides between orders that come at once: the second one waits for the first one's transaction. Of what a
 // finished request has made a revision of, another branch may begin unless r goes on with it by name.
 func hold(ctx context.Context, tx *sql.Tx, r *signer.Record) error {
-	branch := 1
+	free := "holds.holder IS NULL"
 	if r.Continues {
-		branch = 0
+		free += " AND holds.maker IS NULL"
 	}
 	for _, sum := range r.Holds {
-		res, err := tx.ExecContext(ctx, `INSERT INTO holds (client, sha256, request, made) VALUES (?,?,?,0)
-			ON CONFLICT (client, sha256) DO UPDATE SET request = excluded.request, made = 0 WHERE holds.made = 1 AND 1 = ?`,
-			r.Client, sum, r.ID, branch)
+		res, err := tx.ExecContext(ctx, `INSERT INTO holds (client, sha256, holder) VALUES (?,?,?)
+			ON CONFLICT (client, sha256) DO UPDATE SET holder = excluded.holder WHERE `+free, r.Client, sum, r.ID)
 		if err != nil {
 			return err
 		}
@@ -72,14 +71,38 @@ func hold(ctx context.Context, tx *sql.Tx, r *signer.Record) error {
 		if n == 1 {
 			continue
 		}
-		held := &signer.HeldError{}
-		err = tx.QueryRowContext(ctx, `SELECT request, made FROM holds WHERE client = ? AND sha256 = ?`, r.Client, sum).Scan(&held.Request, &held.Made)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) { // no row: it ended just now, the caller may try again
-			return err
-		}
-		return held
+		return heldBy(ctx, tx, r, sum)
 	}
 	return nil
+}
+
+// heldBy says who has the document that r wanted: for an order to go on with it whoever has made its next revision, since
+// no waiting will help.
+func heldBy(ctx context.Context, tx *sql.Tx, r *signer.Record, sum []byte) error {
+	var holder, maker sql.NullString
+	err := tx.QueryRowContext(ctx, `SELECT holder, maker FROM holds WHERE client = ? AND sha256 = ?`, r.Client, sum).Scan(&holder, &maker)
+	switch {
+	case errors.Is(err, sql.ErrNoRows): // it ended just now, the caller may try again
+		return &signer.HeldError{}
+	case err != nil:
+		return err
+	case r.Continues && maker.Valid:
+		return &signer.HeldError{Request: maker.String, Made: true}
+	}
+	return &signer.HeldError{Request: holder.String}
+}
+
+// letGo ends what a request holds, with it.
+func letGo(ctx context.Context, tx *sql.Tx, r *signer.Record) error {
+	if r.State == signer.Finished {
+		_, err := tx.ExecContext(ctx, `UPDATE holds SET maker = holder, holder = NULL WHERE holder = ?`, r.ID)
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `DELETE FROM holds WHERE holder = ? AND maker IS NULL`, r.ID)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, `UPDATE holds SET holder = NULL WHERE holder = ?`, r.ID)
+	}
+	return err
 }
 
 // addOnce takes the client's key for the request, or returns ErrKeyTaken.
@@ -159,11 +182,7 @@ func addAll(ctx context.Context, tx *sql.Tx, c signer.Change, now *signer.Record
 		}
 	}
 	if now.State.End() {
-		end := `DELETE FROM holds WHERE request = ?`
-		if now.State == signer.Finished {
-			end = `UPDATE holds SET made = 1 WHERE request = ?`
-		}
-		if _, err := tx.ExecContext(ctx, end, now.ID); err != nil {
+		if err := letGo(ctx, tx, now); err != nil {
 			return err
 		}
 	}

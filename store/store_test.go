@@ -586,15 +586,35 @@ func TestOneOpenRequestHoldsADocument(t *testing.T) {
 			t.Errorf("in state %s: %v", to, err)
 		}
 	}
-	// What was not finished made nothing.
-	r := load(t, s, signer.Lookup{ID: "sr_after_" + string(signer.Finished)})
-	r.State = signer.Expired
+	// A branch that was not finished made nothing, and what was made before it stays made.
+	next := holding("sr_last", 1, 2)
+	next.Continues = true
+	for _, branch := range []string{"sr_after_finished", ""} {
+		err := s.Insert(t.Context(), next)
+		if held, ok := errors.AsType[*signer.HeldError](err); !ok || held.Request != winner || !held.Made {
+			t.Errorf("to go on beside branch %q: %v", branch, err)
+		}
+		if branch == "" {
+			break
+		}
+		r := load(t, s, signer.Lookup{ID: branch})
+		r.State = signer.Expired
+		if err := s.Advance(t.Context(), signer.Change{Was: signer.Created, Now: r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Insert(t.Context(), holding("sr_branch", 1, 2)); err != nil {
+		t.Errorf("a branch after one that expired: %v", err)
+	}
+	// What nobody has finished may be gone on with.
+	r := load(t, s, signer.Lookup{ID: "sr_third"})
+	r.State = signer.Declined
 	if err := s.Advance(t.Context(), signer.Change{Was: signer.Created, Now: r}); err != nil {
 		t.Fatal(err)
 	}
-	next := holding("sr_last", 1, 2)
+	next = holding("sr_go_on", 3)
 	next.Continues = true
 	if err := s.Insert(t.Context(), next); err != nil {
-		t.Errorf("after a request that expired: %v", err)
+		t.Errorf("after a request that was declined: %v", err)
 	}
 }
