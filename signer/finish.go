@@ -18,7 +18,7 @@ import (
 
 // finish is step 7: time-stamp, proof of the certificates, time-stamp over everything, assemble, check our own product.
 // Every part is repeatable and none needs the key. What a partner gave is durable before the next partner is asked, so that
-// an outage or a crash repeats nothing that was had. What does not pass at the ordered level is not released.
+// an outage repeats nothing that was had, and a crash no more than the part under way. What does not pass at the ordered level is not released.
 func (s *Service) finish(ctx context.Context, rec *Record) error {
 	who, err := rec.party()
 	if err != nil {
@@ -33,7 +33,7 @@ func (s *Service) finish(ctx context.Context, rec *Record) error {
 		if !worked(rec, &next) {
 			continue
 		}
-		// Up to B-T nobody else is asked: the time-stamp is stored with the product.
+		// Up to B-T the time-stamp is stored with the product: nothing that must be kept comes between.
 		if levelOf(rec.Level) > levelOf(LevelBT) {
 			if err := s.put(ctx, Change{Was: rec.State, Now: &next, Works: true}); err != nil {
 				return err
@@ -59,6 +59,9 @@ var late = map[string]*Error{
 	ErrRevocation.Code: ErrRevocLate,
 }
 
+// keepTime is how long the end of a step may take to keep what it had.
+const keepTime = 5 * time.Second
+
 // keepParts decides what an error of a part means. Parts that came already are kept for the next try.
 func (s *Service) keepParts(ctx context.Context, rec, next *Record, err error) error {
 	var own *Error
@@ -66,6 +69,13 @@ func (s *Service) keepParts(ctx context.Context, rec, next *Record, err error) e
 		return err
 	}
 	if ctx.Err() != nil {
+		if worked(rec, next) { // of many documents some have what they need: a step that takes too long must not begin anew each time
+			last, stop := context.WithTimeout(context.WithoutCancel(ctx), keepTime)
+			defer stop()
+			if e := s.put(last, Change{Was: rec.State, Now: next, Works: true}); e != nil {
+				s.cfg.Log.Warn("what was had is not kept", "request", rec.ID, "err", e)
+			}
+		}
 		return ctx.Err()
 	}
 	if !s.now().Before(rec.Progress.SignedAt.Add(s.cfg.FinishWithin)) {

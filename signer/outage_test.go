@@ -216,6 +216,33 @@ func TestTheFrontIsKilledWhileALevelIsReached(t *testing.T) {
 	}
 }
 
+// TestAStepThatIsStoppedKeepsWhatItHad: of several documents each partner's answers are kept, so that steps that take too long, or
+// a front that is stopped again and again, come to an end.
+func TestAStepThatIsStoppedKeepsWhatItHad(t *testing.T) {
+	w := enrolled(t)
+	before := w.tsa.count("POST /tsa")
+	held, release := make(chan struct{}), make(chan struct{})
+	w.tsa.breakCall("POST /tsa", 3, requestLost).at = func() { close(held); <-release }
+	r, token := w.ordered(signer.Order{Reference: "cust-1", Level: "B-LTA"}, upload(onePage("% 1\n"), onePage("% 2\n"), onePage("% 3\n")))
+	a := w.atItsme(w.walk(token, "approve", signer.StepConfirm).Link, "approve")
+	old, gone := w.front, make(chan struct{})
+	go func() { // the browser, whose front stops
+		defer close(gone)
+		_, _ = old.Callback(context.Background(), a.state, a.code, a.err)
+	}()
+	<-held
+	w.restartFront()
+	close(release)
+	<-gone
+	w.tsa.heal()
+	if r = w.wait(r.ID, signer.Finished); r.Documents[2].Level != "B-LTA" {
+		t.Errorf("level %q", r.Documents[2].Level)
+	}
+	if n := w.tsa.count("POST /tsa") - before; n != 7 {
+		t.Errorf("%d time-stamps were asked for, not 7", n)
+	}
+}
+
 // TestTheBaseIsReadOnce: however many sign a document and whatever their level, each reads what was there before once, to
 // check the product.
 func TestTheBaseIsReadOnce(t *testing.T) {
