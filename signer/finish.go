@@ -18,39 +18,37 @@ import (
 
 // finish is step 7: time-stamp, proof of the certificates, time-stamp over everything, assemble, check our own product.
 // Every part is repeatable and none needs the key. What a partner gave is durable before the next partner is asked, so that
-// an outage repeats nothing that was had, and a crash no more than the part under way. What does not pass at the ordered level is not released.
+// an outage repeats nothing that was had, and a crash no more than the part under way. What does not pass at the ordered
+// level is not released.
 func (s *Service) finish(ctx context.Context, rec *Record) error {
 	who, err := rec.party()
 	if err != nil {
 		return err
 	}
+	now := *rec
+	now.Documents = slices.Clone(rec.Documents)
 	for _, part := range []func(context.Context, *Record, *party) error{s.stamp, s.prove, s.archive} {
-		next := *rec
-		next.Documents = slices.Clone(rec.Documents)
-		if err := part(ctx, &next, who); err != nil {
-			return s.keepParts(ctx, rec, &next, err)
+		if err := part(ctx, &now, who); err != nil {
+			return s.keepParts(ctx, rec, &now, err)
 		}
-		if !worked(rec, &next) {
+		// Up to B-T the time-stamp is stored with the product: when all goes well nothing that must be kept comes between.
+		if levelOf(rec.Level) <= levelOf(LevelBT) || !worked(rec, &now) {
 			continue
 		}
-		// Up to B-T the time-stamp is stored with the product: nothing that must be kept comes between.
-		if levelOf(rec.Level) > levelOf(LevelBT) {
-			if err := s.put(ctx, Change{Was: rec.State, Now: &next, Works: true}); err != nil {
-				return err
-			}
+		if err := s.put(ctx, Change{Was: rec.State, Now: &now, Works: true}); err != nil {
+			return err
 		}
-		*rec = next
+		*rec = now
+		now.Documents = slices.Clone(rec.Documents)
 	}
-	next := *rec
-	next.Documents = slices.Clone(rec.Documents)
-	for i := range next.Documents {
-		if err := s.complete(ctx, rec, &next.Documents[i], who); err != nil {
-			return s.keepParts(ctx, rec, &next, err)
+	for i := range now.Documents {
+		if err := s.complete(ctx, rec, &now.Documents[i], who); err != nil {
+			return s.keepParts(ctx, rec, &now, err)
 		}
 	}
-	next.State = Finished
-	next.Progress.Notice = nil
-	return s.advance(ctx, rec, Change{Now: &next, Works: true})
+	now.State = Finished
+	now.Progress.Notice = nil
+	return s.advance(ctx, rec, Change{Now: &now, Works: true})
 }
 
 // late says how a request fails that waited too long, by what it waited for.

@@ -216,6 +216,30 @@ func TestTheFrontIsKilledWhileALevelIsReached(t *testing.T) {
 	}
 }
 
+// TestATimeStampIsAskedForOnce while it cannot be had whether the certificate is good, also when nothing else is collected.
+func TestATimeStampIsAskedForOnce(t *testing.T) {
+	w := enrolled(t)
+	w.restartFront() // it knows no status any more
+	w.net.set("ocsp", true)
+	w.net.set("crl", true)
+	before := w.tsa.count("POST /tsa")
+	r, token := w.ordered(signer.Order{Reference: "cust-1", Level: "B-T"}, upload(onePage("% once\n")))
+	w.walk(token, "approve", signer.StepWait)
+	w.wait(r.ID, signer.Signed)
+	if got := w.noticed(r.ID); got == nil || got.Code != signer.ErrRevocation.Code {
+		t.Fatalf("%+v", got)
+	}
+	w.sleep(time.Hour)
+	time.Sleep(time.Second) // the worker looks
+	w.net.set("ocsp", false)
+	w.net.set("crl", false)
+	w.sleep(2 * time.Minute)
+	w.wait(r.ID, signer.Finished)
+	if n := w.tsa.count("POST /tsa") - before; n != 1 {
+		t.Errorf("%d time-stamps were asked for", n)
+	}
+}
+
 // TestAStepThatIsStoppedKeepsWhatItHad: of several documents each partner's answers are kept, so that steps that take too long, or
 // a front that is stopped again and again, come to an end.
 func TestAStepThatIsStoppedKeepsWhatItHad(t *testing.T) {
