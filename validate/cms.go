@@ -254,7 +254,7 @@ func (f *signatures) proofsOf(s *signer) error {
 	if err := f.signatureStamps(s.item); err != nil {
 		return err
 	}
-	if len(s.before) > 0 && s.bound() {
+	if len(s.before) > 0 && f.bound(s.item) {
 		for _, t := range s.before {
 			// The signature is over them: what is in them is as old as it is proven to be.
 			f.proveAll(f.inside[t], f.e.proven(s.self))

@@ -40,10 +40,11 @@ func (f *signatures) one(s *signer) error {
 	if cert == nil {
 		return nil
 	}
-	if err := si.CheckValue(cert.PublicKey); err != nil {
+	err := f.checkValue(si, cert)
+	if err != nil {
 		s.crypto(err)
 	}
-	intact := out.Indication != TotalFailed
+	intact := err == nil && out.Indication != TotalFailed
 	for _, t := range s.before {
 		if t.ok { // it existed before it was signed
 			out.NotBefore = later(out.NotBefore, t.t.GenTime)

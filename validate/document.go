@@ -296,7 +296,7 @@ func (d *document) signatureStamps(it *item) error {
 			d.e.prove(it.self, t.t.GenTime)
 		}
 	}
-	bound := len(it.before) > 0 && it.bound()
+	bound := len(it.before) > 0 && d.bound(it)
 	for _, t := range it.before {
 		if bound {
 			d.e.prove(t.id, d.e.proven(it.self)) // the signature is over it
@@ -315,10 +315,19 @@ func (d *document) signatureStamps(it *item) error {
 // bound tells whether the value is over the signed attributes, by the certificate
 // that they name: only then they are as old as the value. Else anybody could put
 // new attributes beside an old value and its time-stamp.
-func (it *item) bound() bool {
+func (d *document) bound(it *item) bool {
 	si := &it.sd.SignerInfos[0]
 	cert, err := si.FindCertificate(nil)
-	return err == nil && si.CheckValue(cert.PublicKey) == nil
+	return err == nil && d.checkValue(si, cert) == nil
+}
+
+// checkValue is [cms.SignerInfo.CheckValue] within the limits of the work: else
+// errTooMuch.
+func (d *document) checkValue(si *cms.SignerInfo, cert *x509.Certificate) error {
+	if !d.e.affords(cert) {
+		return errTooMuch
+	}
+	return si.CheckValue(cert.PublicKey)
 }
 
 // prove judges a token (EN 319 102-1 §5.4), by what the document holds in scope
@@ -334,7 +343,15 @@ func (d *document) prove(t *token, imprint []byte, in scope) error {
 		t.bad = append(t.bad, found(TotalFailed, FormatFailure, "there is nothing that it stamps"))
 		return nil
 	}
-	j, err := t.t.CheckValue(imprint, d.units(t.t))
+	units := d.units(t.t)
+	if t.t.Certificate != nil {
+		units = []*x509.Certificate{t.t.Certificate}
+	}
+	if !d.e.affords(units...) {
+		t.bad = append(t.bad, found(Indeterminate, Generic, "%v", errTooMuch))
+		return nil
+	}
+	j, err := t.t.CheckValue(imprint, units)
 	if err != nil {
 		t.bad = append(t.bad, stampFinding(err))
 		return nil

@@ -2,10 +2,14 @@ package validate
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/bits"
 	"time"
 
 	"tekend/certs"
@@ -28,6 +32,7 @@ const (
 	maxPaths        = 400     // path buildings, each of which may verify 256 signatures
 	maxAnswers      = 4000    // readings of an answer for one certificate
 	maxSteps        = 2 << 20 // answers weighed for one use of one certificate
+	maxValues       = 20_000  // verifications of values with keys of anybody's choice, in units of valueCost
 	maxTokens       = 8       // time-stamps at one signature
 )
 
@@ -60,6 +65,7 @@ type evidence struct {
 	tried      map[tried]bool
 
 	paths, answers, steps int // what is left
+	values                int // the same
 	said                  map[statusKey]*said
 	built                 map[pathKey]builtPath
 	scopes                []scope                // that built knows by address, which must not be given to others
@@ -96,8 +102,34 @@ func newEvidence(o Options) *evidence {
 		at: o.At, roots: o.Roots, revoker: o.Revocation,
 		certs: map[id]*x509.Certificate{}, bySubject: map[string][]id{}, known: map[id]*statement{},
 		poe: map[id]time.Time{}, unreadable: map[id]error{}, source: map[id]string{}, tried: map[tried]bool{},
-		paths: maxPaths, answers: maxAnswers, steps: maxSteps, said: map[statusKey]*said{}, built: map[pathKey]builtPath{}, asked: map[statusKey]question{},
+		paths: maxPaths, answers: maxAnswers, steps: maxSteps, values: maxValues, said: map[statusKey]*said{}, built: map[pathKey]builtPath{}, asked: map[statusKey]question{},
 	}
+}
+
+// affords takes the work of verifying a value from what is left, and tells
+// whether it may be done: whoever made the file chose the key, before anything
+// shows whose it is.
+func (e *evidence) affords(keys ...*x509.Certificate) bool {
+	most := 0
+	for _, c := range keys {
+		most = max(most, valueCost(c.PublicKey))
+	}
+	e.values -= most
+	return e.values >= 0
+}
+
+// valueCost is how long a value takes to verify, in some 0.1 ms: RSA with the
+// square of its length and with its exponent (16 384 bits: 19 ms).
+func valueCost(pub crypto.PublicKey) int {
+	switch k := pub.(type) {
+	case *rsa.PublicKey:
+		n := k.N.BitLen()/1024 + 1
+		return 1 + n*n*bits.Len(uint(k.E))/32
+	case *ecdsa.PublicKey:
+		n := k.Curve.Params().BitSize / 128
+		return n * n
+	}
+	return 1
 }
 
 // proven is since when an object is proven to exist: at the time of validation

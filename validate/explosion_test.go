@@ -7,10 +7,14 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"io"
 	"math/big"
+	"slices"
+	"strings"
 	"testing"
 
+	"tekend/cms"
 	"tekend/pdf"
 	"tekend/validate"
 )
@@ -87,6 +91,68 @@ func TestCrossCertificatesCostLittle(t *testing.T) {
 		rep := w.ask(t, doc, w.at(10), func(o *validate.Options) { o.NoRevocation = true })
 		for _, s := range rep.Signatures {
 			want(t, s, undecided, validate.NoCertificateChain, "B-T")
+		}
+	})
+}
+
+// TestSlowTokensCostLittle: the key of a token is its maker's choice, and the
+// value is verified before anything shows whose it is.
+func TestSlowTokensCostLittle(t *testing.T) {
+	w := newWorld(t, "P-256")
+	key := newSlowKey(t, 16384)
+	usage, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
+	check(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "SANDBOX slow unit"}, NotBefore: w.from, NotAfter: w.from.AddDate(3, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usage}}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	unit := parse(t, der, err)
+	doc := base(t)
+	const signatures = 12
+	for range signatures {
+		doc = w.sign(t, doc, recipe{noStamp: true, reserve: 100 << 10, rebuild: func(p cms.Parts) []byte {
+			token := forgedToken{at: w.now, imprint: sha(p.Value), cert: unit, key: key}.der(t, w)
+			f := frame{attrs: p.SignedAttrs, algorithm: ecdsaSHA256, value: p.Value, signers: 1,
+				unsigned: [][]byte{attribute(t, cms.OIDSignatureTimeStamp, slices.Repeat([][]byte{token}, 8)...)}}
+			return f.der(t, p.Certificate, w.issuing)
+		}})
+	}
+	cost(t, "slow tokens", func() {
+		rep := w.ask(t, doc, w.at(5), func(o *validate.Options) { o.NoRevocation = true })
+		refused := 0
+		for _, s := range rep.Signatures {
+			if s.Indication != undecided {
+				t.Errorf("%v %q", s.Indication, s.Reasons)
+			}
+			refused += strings.Count(strings.Join(s.Reasons, "\n"), "the limits of the work are reached")
+		}
+		if refused == 0 || refused > 8*signatures/2 {
+			t.Errorf("%d of %d slow tokens were not looked at", refused, 8*signatures)
+		}
+	})
+}
+
+// TestSlowNamesakesCostLittle: without signing-certificate a value is held
+// against each certificate that sid names, of which anybody can make many.
+func TestSlowNamesakesCostLittle(t *testing.T) {
+	w := newWorld(t, "P-256")
+	key := newSlowKey(t, 16384)
+	namesakes := []*x509.Certificate{w.leaf}
+	for i := range 600 {
+		template := &x509.Certificate{SerialNumber: w.leaf.SerialNumber, Subject: pkix.Name{CommonName: "x"}, NotBefore: w.at(i), NotAfter: w.from.AddDate(3, 0, 0)}
+		der, err := x509.CreateCertificate(rand.Reader, template, &x509.Certificate{RawSubject: w.issuing.RawSubject}, key.Public(), w.caKey)
+		namesakes = append(namesakes, parse(t, der, err))
+	}
+	attrs := elements(t, w.cades(t, nil).SignedAttrs)
+	for _, oid := range []asn1.ObjectIdentifier{cms.OIDAlgorithmProtection, cms.OIDSigningCertificateV2} {
+		attrs = without(t, oid)(attrs)
+	}
+	sha256WithRSA := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}
+	f := frame{content: text, attrs: set(t, attrs), algorithm: sha256WithRSA, value: bytes.Repeat([]byte{1}, 2048), signers: 128}
+	der := f.der(t, namesakes...)
+	cost(t, "slow namesakes", func() {
+		rep := w.askCMS(t, file{der: der}, w.at(5), nil)
+		if rep.Indication == passed || len(rep.Signatures) != 128 {
+			t.Errorf("%v, %d signatures", rep.Indication, len(rep.Signatures))
 		}
 	})
 }

@@ -139,6 +139,7 @@ func (w *world) person(t testing.TB, from, to time.Time) *x509.Certificate {
 // recipe is how a product is made; the zero value is a good B-T.
 type recipe struct {
 	noStamp bool
+	reserve int                        // for the CMS; at least 16 KiB
 	at      time.Time                  // signature and time-stamp; zero: now
 	claimed time.Time                  // /M; zero: at
 	stamp   func(value []byte) []byte  // makes the token instead of the unit
@@ -163,7 +164,7 @@ func (w *world) sign(t testing.TB, doc []byte, r recipe) []byte {
 	if r.claimed.IsZero() {
 		r.claimed = r.at
 	}
-	p, err := pdf.Prepare(bytes.NewReader(doc), int64(len(doc)), pdf.Options{SignatureTime: r.claimed, Reserve: 16 << 10, Hash: w.alg.Hash()})
+	p, err := pdf.Prepare(bytes.NewReader(doc), int64(len(doc)), pdf.Options{SignatureTime: r.claimed, Reserve: max(r.reserve, 16<<10), Hash: w.alg.Hash()})
 	check(t, err)
 	attrs, err := w.alg.SignedAttributes(p.Digest, w.leaf)
 	check(t, err)

@@ -152,10 +152,11 @@ func (d *document) signature(it *item) error {
 	if cert == nil {
 		return nil
 	}
-	if err := si.CheckValue(cert.PublicKey); err != nil {
+	err := d.checkValue(si, cert)
+	if err != nil {
 		it.crypto(err)
 	}
-	intact := s.Indication != TotalFailed
+	intact := err == nil && s.Indication != TotalFailed
 	d.timeStamps(it)
 	s.BestTime = d.e.proven(it.self)
 	if whole && intact {
@@ -209,6 +210,8 @@ func (it *item) crypto(err error) {
 	i, sub := TotalFailed, FormatFailure
 	e, _ := errors.AsType[*cms.Error](err)
 	switch {
+	case errors.Is(err, errTooMuch):
+		i, sub = Indeterminate, Generic
 	case e == nil:
 	case e.Code == cms.CodeDigestMismatch:
 		sub = HashFailure
@@ -237,13 +240,18 @@ func (d *document) certificate(it *item, si *cms.SignerInfo) *x509.Certificate {
 		}
 	}
 	named := si.Named(nil)
-	for _, c := range named {
-		if si.CheckValue(c.PublicKey) == nil {
+	var first error
+	for n, c := range named {
+		err := d.checkValue(si, c)
+		if err == nil || errors.Is(err, errTooMuch) {
 			return nil
 		}
+		if n == 0 {
+			first = err
+		}
 	}
-	if len(named) > 0 {
-		it.crypto(si.CheckValue(named[0].PublicKey))
+	if first != nil {
+		it.crypto(first)
 	}
 	return nil
 }
