@@ -254,10 +254,15 @@ func (s *Service) prepareConfirmation(ctx context.Context, rec *Record) error {
 	}
 	p, err := s.dep.Preparing.Prepare(ctx, r)
 	next.Progress.Tries++
-	// An answer to a question about attributes that are no more would sign nothing that we have.
-	c := Change{Now: &next, Works: renewed, Abandon: renewed}
+	c := Change{Now: &next}
+	made := err == nil && s.now().Before(p.ExpiresAt)
+	if !made {
+		next.Documents = rec.Documents // the question that the person may still answer is about these
+	}
 	switch why := samError(err); {
-	case err == nil && s.now().Before(p.ExpiresAt):
+	case made:
+		// An answer to a question about attributes that are no more would sign nothing that we have.
+		c.Works, c.Abandon = renewed, renewed
 		next.Progress.Confirmation = &Confirmation{
 			Nonce: p.Nonce, CheckCode: p.CheckCode, Text: p.Text, URL: p.AuthorizationURL, ExpiresAt: p.ExpiresAt,
 		}

@@ -86,6 +86,24 @@ func TestWhoIsAskedTooOftenIsLeftAlone(t *testing.T) {
 	}
 }
 
+// TestAQuestionThatIsNotMadeTakesNothingAway: a file's attributes are too old for a new question, the new one is not made, and the
+// answer to the old one, which still lives, counts.
+func TestAQuestionThatIsNotMadeTakesNothingAway(t *testing.T) {
+	w := enrolled(t) // one question
+	w.samCfg.Limits = activation.Limits{Open: 100, PerHour: 2}
+	w.restartSAM()
+	r, token := w.ordered(signer.Order{Reference: "cust-1", Format: signer.CAdES}, upload([]byte("a file")))
+	first := w.walk(token, "approve", signer.StepConfirm)
+	w.sleep(first.ExpiresAt.Sub(w.now()) - 2*time.Minute)
+	if p := w.walkTo(token); p.Notice == nil || p.Notice.Code != "too_many_questions" || p.Step != signer.StepConfirm || p.Link != first.Link {
+		t.Fatalf("%s %+v", p.Step, p.Notice)
+	}
+	w.callback(w.atItsme(first.Link, "approve"))
+	if r = w.wait(r.ID, signer.Finished); r.Documents[0].Level != "B-T" {
+		t.Errorf("level %q", r.Documents[0].Level)
+	}
+}
+
 // walkTo looks at a page until it says why it waits.
 func (w *world) walkTo(token string) *signer.Page {
 	w.t.Helper()
