@@ -62,6 +62,11 @@ func judges() []judge {
 	}
 }
 
+// ofPDFs are the judges who judge PDFs.
+func ofPDFs() []judge {
+	return slices.DeleteFunc(judges(), func(j judge) bool { return strings.Contains(j.name, "CAdES") })
+}
+
 // run tells a judge that says no from one that is not there.
 func run(t *testing.T, cmd *exec.Cmd) (string, error) {
 	t.Helper()

@@ -19,18 +19,24 @@ import (
 type exception struct {
 	judge  string
 	of     func(product) bool
-	says   string // in his reason
+	says   []string // in his reason: what he is wrong about, and that he found all the rest in order
 	reason string
+}
+
+// excuses tells whether a refusal is the judge's known mistake.
+func (e exception) excuses(j judge, p product, reason string) bool {
+	return e.judge == j.name && e.of(p) && !slices.ContainsFunc(e.says, func(piece string) bool { return !strings.Contains(reason, piece) })
 }
 
 // At most five: what more judges refuse is wrong, whatever the standards say.
 const mostExceptions = 5
 
 var exceptions = []exception{
-	{"pdfsig", func(p product) bool { return p.level == "B-LTA" }, "document time-stamp: ", "poppler 22.12 knows no SubFilter ETSI.RFC3161 (ISO 32000-2, 12.8.5): " +
-		`it says "has not yet been verified" of every document time-stamp, and "Total document signed" all the same`},
+	{"pdfsig", func(p product) bool { return p.level == "B-LTA" },
+		[]string{"document time-stamp: ", "Signature Type: unknown", "- Total document signed", "Signature has not yet been verified"}, "poppler 22.12 knows no SubFilter ETSI.RFC3161 (ISO 32000-2, 12.8.5): " +
+			`it says "has not yet been verified" of every document time-stamp, and "Total document signed" all the same`},
 	{"pyHanko 0.38 AdES, no network", func(p product) bool { return p.level == "B-LTA" && strings.HasSuffix(p.base, "-pdfa1B.pdf") },
-		"AdESPassed.OK ENTIRE_REVISION FORM_FILLING what came after the signature is more than LT and LTA add",
+		[]string{"AdESPassed.OK ENTIRE_REVISION FORM_FILLING what came after the signature is more than LT and LTA add"},
 		"pyHanko 0.38 counts the empty appearance of a document time-stamp's field, which PDF/A-1 demands of every field (ISO 19005-1, 6.9), as form filling"},
 }
 
@@ -65,7 +71,8 @@ func TestMatrix(t *testing.T) {
 
 type counts struct{ judged, refused, excepted, controls int }
 
-// court shows all products, and the controls, to all judges.
+// court shows all products, and the controls, to all judges. A judge who is asked
+// about no product, or sees no control although there are some for him, has not judged.
 func court(t *testing.T, products []product, all []judge) (total counts) {
 	t.Helper()
 	if len(exceptions) > mostExceptions {
@@ -79,7 +86,13 @@ func court(t *testing.T, products []product, all []judge) (total counts) {
 				t.Parallel()
 				began := time.Now()
 				about := slices.DeleteFunc(slices.Clone(shown), func(p product) bool { return !j.about(p) })
+				if !slices.ContainsFunc(about, func(p product) bool { return !p.broken }) {
+					t.Fatal("he was asked about no product")
+				}
 				c := hear(t, j, about, j.ask(t, about))
+				if c.controls == 0 && slices.ContainsFunc(shown, j.sees) {
+					t.Error("he was shown no control")
+				}
 				t.Logf("%d judged in %.1f s", c.judged, time.Since(began).Seconds())
 				mu.Lock()
 				defer mu.Unlock()
@@ -102,7 +115,8 @@ func hear(t *testing.T, j judge, about []product, verdicts map[string]verdict) (
 		if p.broken {
 			if j.sees(p) {
 				c.controls++
-				if v.yes {
+				// By his known mistake he refuses good ones too.
+				if v.yes || slices.ContainsFunc(exceptions, func(e exception) bool { return e.excuses(j, p, v.reason) }) {
 					t.Errorf("%s, %s, passes: %s", p.name, p.file, v.reason)
 				}
 			}
@@ -111,7 +125,7 @@ func hear(t *testing.T, j judge, about []product, verdicts map[string]verdict) (
 		c.judged++
 		excepted := slices.IndexFunc(exceptions, func(e exception) bool { return e.judge == j.name && e.of(p) })
 		switch {
-		case !v.yes && excepted >= 0 && strings.HasPrefix(v.reason, exceptions[excepted].says):
+		case !v.yes && excepted >= 0 && exceptions[excepted].excuses(j, p, v.reason):
 			c.excepted++
 			c.refused++
 		case !v.yes:

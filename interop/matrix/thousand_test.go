@@ -41,7 +41,7 @@ func TestThousand(t *testing.T) {
 		t.Fatalf("%d products for %d documents", len(products), *howMany)
 	}
 	signed := time.Since(began)
-	counts := court(t, products, judges())
+	counts := court(t, products, ofPDFs())
 	stayPDFA(t, products, *howMany/10)
 	lookTheSame(t, "generated", products)
 	t.Logf("generated: %d documents, 4 levels, 4 algorithms; %d judgements, %d refusals, of them by exceptions %d; %d controls refused; made and signed in %.0f s, judged in %.0f s",

@@ -42,7 +42,7 @@ func TestVisible(t *testing.T) {
 	var products []product
 	for _, base := range documents {
 		file := filepath.Join(out, filepath.Base(base))
-		products = append(products, product{name: "visible/" + filepath.Base(base), base: base, file: file, level: "B-LT", algo: p.algorithm, at: p})
+		products = append(products, product{name: "visible/" + filepath.Base(base), form: pades, base: base, file: file, level: "B-LT", algo: p.algorithm, at: p})
 		if text, err := run(t, exec.Command("pdftotext", "-raw", file, "-")); err != nil || !strings.Contains(text, "č ř ß Ω Ж") || !strings.Contains(text, "Dvořák") {
 			t.Errorf("%s: %v\n%s", file, err, text)
 		}
