@@ -3,6 +3,7 @@ package signer_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -175,6 +176,18 @@ func TestWithTheTSADownRequestsAreKeptAndFinishedLater(t *testing.T) {
 	}
 	if _, err := w.front.Document(t.Context(), "acme", r.ID, 1); codeOf(err) != "not_finished" {
 		t.Errorf("a document without its time-stamp: %v", err)
+	}
+	// What one of several documents has reached is not said while the others wait.
+	for err := signer.ErrConflict; err != nil; { // the worker writes too
+		rec, e := w.front.store.Load(t.Context(), signer.Lookup{ID: r.ID, Works: true})
+		w.must(e)
+		rec.Documents[0].Level = "B-T"
+		if err = w.front.store.Advance(t.Context(), signer.Change{Was: signer.Signed, Now: rec, Works: true}); !errors.Is(err, signer.ErrConflict) {
+			w.must(err)
+		}
+	}
+	if l := w.get(r.ID).Documents[0].Level; l != "" {
+		t.Errorf("level %q before the end", l)
 	}
 	w.restartFront()
 	w.tsa.heal()

@@ -62,6 +62,9 @@ func view(r *Record) *Request {
 		setIf(&v.Packaging, r.Progress.Packaging)
 	}
 	for _, d := range r.Documents {
+		if r.State != Finished {
+			d.Level = "" // of some it may be known already; released are all or none
+		}
 		v.Documents = append(v.Documents, DocumentInfo{
 			ID: d.ID, Name: d.Name, Label: d.Label, Size: d.Size, SHA256: hex.EncodeToString(d.SHA256),
 			DigestAlgorithm: d.DigestAlgorithm, Digest: hex.EncodeToString(d.Digest), Level: d.Level,
