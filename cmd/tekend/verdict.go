@@ -33,6 +33,10 @@ func inWords(i validate.Indication, sub string) string {
 	return fmt.Sprintf("%s (%s)", i, sub)
 }
 
+// mostArchives is how many archive time-stamps have a line each: with many
+// signers, each of theirs stands at every signature before it.
+const mostArchives = 3
+
 func printSignature(w io.Writer, s *validate.SignatureReport, now time.Time) {
 	line := func(name, format string, a ...any) {
 		fmt.Fprintf(w, "    %-10s "+format+"\n", append([]any{name}, a...)...)
@@ -64,8 +68,12 @@ func printSignature(w io.Writer, s *validate.SignatureReport, now time.Time) {
 	for _, t := range s.TimeStamps {
 		line("time-stamp", "%s", stampInWords(t))
 	}
-	for _, t := range s.ArchiveTimeStamps {
-		line("archive", "%s", stampInWords(t))
+	if n := len(s.ArchiveTimeStamps); n > mostArchives {
+		line("archive", "%d time-stamps, the first %s, the last %s", n, stampInWords(s.ArchiveTimeStamps[0]), stampInWords(s.ArchiveTimeStamps[n-1]))
+	} else {
+		for _, t := range s.ArchiveTimeStamps {
+			line("archive", "%s", stampInWords(t))
+		}
 	}
 	said := map[string]bool{} // of one certificate the same may be known for the signature and for a time-stamp
 	for _, r := range s.Revocation {

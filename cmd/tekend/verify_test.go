@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"tekend/validate"
 )
@@ -24,5 +25,24 @@ func TestADocumentCannotWriteItsOwnVerdict(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "Zoë Пушкин") {
 		t.Error("names lose their letters")
+	}
+}
+
+// TestManyArchiveTimeStampsAreOneLine: of 64 signers at B-LTA the first signature
+// has 64 of them.
+func TestManyArchiveTimeStampsAreOneLine(t *testing.T) {
+	for n, lines := range map[int]int{0: 0, 1: 1, 3: 3, 4: 1, 64: 1} {
+		s := validate.SignatureReport{Kind: validate.KindSignature}
+		for i := range n {
+			s.ArchiveTimeStamps = append(s.ArchiveTimeStamps, validate.TimeStampReport{Verified: true, Unit: "U", GenTime: time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC)})
+		}
+		var out bytes.Buffer
+		printReport(&out, "x", &validate.Report{Signatures: []validate.SignatureReport{s}})
+		if got := strings.Count(out.String(), "    archive "); got != lines {
+			t.Errorf("%d time-stamps: %d lines\n%s", n, got, out.String())
+		}
+		if n == 64 && !strings.Contains(out.String(), "64 time-stamps, the first 2026-01-01T00:00:00Z by U, the last 2026-01-01T00:01:03Z by U") {
+			t.Error(out.String())
+		}
 	}
 }
