@@ -51,8 +51,9 @@ type Order struct {
 	// Continues names finished documents of the same client that get their next signature. Then there is no upload. Each
 	// must be the newest revision: a signature over an older one would not cover what came since.
 	Continues []Continued
-	// Exclusive makes the request the only open one over each of its documents. For documents that hold a signature
-	// already, and for Continues, it always is.
+	// Exclusive makes the request hold the next revision of each of its documents: no two that do are open over one of them.
+	// With documents that have a signature already, and with Continues, it always does. An unsigned file that is ordered
+	// without it is a template, of which many may sign copies at the same time.
 	Exclusive bool
 	// Visible says how the signatures look on the page: none (default: invisible), one for all documents, or one for each.
 	Visible []Visible
