@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"bytes"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -69,6 +70,71 @@ func TestWhatIsAllowed(t *testing.T) {
 		got, err := Differences(bytes.NewReader(doc), int64(len(doc)), int64(len(c.base)), Budget{})
 		if err != nil || got.Level != c.level || got.Permitted != (c.reasons == "") || strings.Join(got.Reasons, " ") != c.reasons {
 			t.Errorf("%s: %+v %v, want %v %q", name, got, err, c.level, c.reasons)
+		}
+	}
+}
+
+// keyed adds a key to the newest trailer of a document of revise.
+func keyed(doc []byte, key string) []byte {
+	at := bytes.LastIndex(doc, []byte(">>\nstartxref"))
+	return slices.Concat(doc[:at], []byte(key), doc[at:])
+}
+
+// TestTrailerKeysComeBack: an update may leave a key behind, and a later one of another program take it over again. It may bring
+// none of its own.
+func TestTrailerKeysComeBack(t *testing.T) {
+	sound, err := maker.Sound()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := keyed(revise(t, sound, map[int]string{20: "1"}), "/Own(x)/Encrypt null")
+	signed := revise(t, first, map[int]string{21: "2"})
+	for key, reason := range map[string]string{"/Own(x)": "", "/Own(y)": "trailer_key", "/Else(x)": "trailer_key", "/Encrypt 20 0 R": "trailer_key"} {
+		doc := keyed(revise(t, signed, map[int]string{22: "3"}), key)
+		got, err := Differences(bytes.NewReader(doc), int64(len(doc)), int64(len(signed)), Budget{})
+		if reason == "" && (err != nil || !got.Permitted) {
+			t.Errorf("%s: %+v %v", key, got, err)
+		}
+		// What is encrypted is not opened at all.
+		if reason != "" && err == nil && (got.Permitted || strings.Join(got.Reasons, " ") != reason) {
+			t.Errorf("%s: %+v, want %s", key, got, reason)
+		}
+	}
+}
+
+// TestTheChecksumStays: an update takes over what LibreOffice writes into its trailer (7.5.6).
+func TestTheChecksumStays(t *testing.T) {
+	doc, err := os.ReadFile("../testdata/pdf/libreoffice-writer.pdf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		p, whole := prepareBytes(t, doc, options())
+		if !bytes.Contains(p.Update, []byte("/DocChecksum /580ED988F3DEFF642B782B8B593E5989>>\nstartxref")) {
+			t.Errorf("the trailer has lost a key: %s", p.Update[bytes.LastIndex(p.Update, []byte("trailer")):])
+		}
+		doc = whole
+	}
+}
+
+// TestAnArrayLeftBehind: EU DSS gives a page an array of its own when it had one that is an object. The widgets in the old one
+// are not on a page twice by that.
+func TestAnArrayLeftBehind(t *testing.T) {
+	sound, err := maker.Sound()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const annots = "[6 0 R 7 0 R 9 0 R]"
+	// The array has a smaller number than the page, so that it is come to first.
+	signed := revise(t, sound, map[int]string{2: "<</Type/Pages/Kids[40 0 R]/Count 1>>", 40: strings.Replace(soundPage, annots, " 30 0 R", 1), 30: annots})
+	more := strings.Replace(annots, "]", " 20 0 R]", 1)
+	second := revise(t, signed, map[int]string{30: more, 14: strings.Replace(soundForm, annots, more, 1),
+		20: "<</FT/Sig/T(Third)/Type/Annot/Subtype/Widget/Rect[0 0 0 0]/P 40 0 R>>"})
+	for list, want := range map[string]bool{more: true, strings.Replace(more, "]", " 20 0 R]", 1): false} {
+		doc := revise(t, second, map[int]string{40: strings.Replace(soundPage, annots, list, 1)})
+		got, err := Differences(bytes.NewReader(doc), int64(len(doc)), int64(len(signed)), Budget{})
+		if err != nil || got.Permitted != want || !want && strings.Join(got.Reasons, " ") != "widget_on_two_pages 20" {
+			t.Errorf("%s: %+v %v", list, got, err)
 		}
 	}
 }

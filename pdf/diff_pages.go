@@ -1,6 +1,9 @@
 package pdf
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // page: the array of annotations may become longer; everything else of a page stays.
 func (p *pairing) page(a, b val) error {
@@ -47,7 +50,33 @@ func (p *pairing) annotsObject(a, b val) error {
 		p.other(reasonObjectOverridden, num)
 		return nil
 	}
-	return p.annots(a, b, num)
+	in, err := p.stillIn(from, num)
+	if err != nil {
+		return err
+	}
+	if in {
+		return p.annots(a, b, num)
+	}
+	// The page has another array now, and widgets are counted in that one.
+	counted := p.widgets
+	p.widgets = maps.Clone(counted)
+	err = p.annots(a, b, num)
+	p.widgets = counted
+	return err
+}
+
+// stillIn says whether /Annots of a page is this object in the later revision.
+func (p *pairing) stillIn(page, num int) (bool, error) {
+	e, err := p.now.find(page)
+	if err != nil {
+		return false, err
+	}
+	o, err := p.now.load(page, e.generation())
+	if err != nil {
+		return false, err
+	}
+	v, err := o.val().direct("Annots")
+	return v.kind() == kRef && int(v.n.num) == num, err
 }
 
 // annots: what was there stays, in its order; what comes in is a widget of a new signature field, or an annotation.

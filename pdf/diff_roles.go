@@ -234,8 +234,31 @@ func (p *pairing) trailers() error {
 		case key == "ID" || y.kind() == kNull:
 			return nil
 		}
+		if x.kind() == kNull && key != "Encrypt" {
+			// Programs that read all trailers as one take over what an update of ours or of others left behind.
+			if had, err := p.hadKey(key, y); had || err != nil {
+				return err
+			}
+		}
 		return p.unchanged(reasonTrailerKey, 0, x, y)
 	})
+}
+
+// hadKey says whether an older trailer of the signed revision has this value.
+func (p *pairing) hadKey(key string, y val) (bool, error) {
+	if err := p.s.work(len(p.old.secs)); err != nil {
+		return false, err
+	}
+	for _, sec := range p.old.secs[1:] {
+		x, err := sec.trailer.direct(key)
+		if err != nil {
+			return false, err
+		}
+		if same, err := p.s.equal(x, y); same || err != nil {
+			return same, err
+		}
+	}
+	return false, nil
 }
 
 // info: the document information dictionary (14.3.3) shows on no page.

@@ -253,8 +253,15 @@ func (r *updateReader) section(start int, mark string) (*update, string, error) 
 	return &update{next: int(size.num())}, text[at+len(mark) : len(text)-2], nil
 }
 
-// leads: the section points at root and information; neither stands in it.
+// leads: the section points at root and information; neither stands in it, and nothing stands in the checksum.
 func (r *updateReader) leads(section val) error {
+	sum, err := section.direct(checksumKey)
+	if err != nil {
+		return err
+	}
+	if k := sum.kind(); k != kNull && k != kName && k != kString && k != kHex {
+		return refusedUpdate("the checksum is no text")
+	}
 	for key, want := range map[string]kind{"Root": kRef, "Info": kRef, "ID": kArray} {
 		e, err := section.direct(key)
 		switch {
@@ -277,7 +284,7 @@ func (r *updateReader) leads(section val) error {
 	return nil
 }
 
-var sectionKeys = []string{"Type", "W", "Index", "Size", "Length", "Prev", "Root", "ID", "Info"}
+var sectionKeys = []string{"Type", "W", "Index", "Size", "Length", "Prev", "Root", "ID", "Info", checksumKey}
 
 // same compares what was written anew with what stands there.
 func (r *updateReader) same() error {

@@ -184,12 +184,17 @@ func TestOnlySignsRefusesWhatShowsInWholeUpdates(t *testing.T) {
 			t.Errorf("%s was accepted", name)
 		}
 	}
+	if err := judge(before, trailer(`>>\nstartxref`, "/DocChecksum/0123>>\nstartxref")); err != nil {
+		t.Errorf("the checksum of the base is refused: %v", err)
+	}
 	for name, a := range map[string][]byte{
 		"a root of its own": trailer(`/Root \d+ \d+ R`, "/Root<</Type/Catalog/Pages<</Kids[<</Annots[<</Subtype/FreeText>>]>>]>>>>"),
 		"another root":      trailer(`/Root \d+ \d+ R`, "/Root 900 0 R"),
 		"no root":           trailer(`/Root \d+ \d+ R`, ""),
 		"information":       trailer(`(/Info \d+ \d+ R)?>>\nstartxref`, "/Info<<>>>>\nstartxref"),
 		"an identifier":     trailer(`/ID\[`, "/ID[<</Type/Page>>"),
+		"a checksum":        trailer(`>>\nstartxref`, "/DocChecksum 1 0 R>>\nstartxref"),
+		"a key of its own":  trailer(`>>\nstartxref`, "/AdditionalStreams[/x 1 0 R]>>\nstartxref"),
 	} {
 		if err := judge(before, a); err == nil {
 			t.Errorf("%s was accepted", name)

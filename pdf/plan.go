@@ -12,6 +12,7 @@ type update struct {
 	lastByte byte // of the base
 	root     string
 	info     string // "" = absent
+	checksum string // "" = absent
 	id       string // first element of /ID; "" = absent
 	edits    edits
 	added    []addition
@@ -152,6 +153,11 @@ func (u *update) number() int {
 	return u.next - 1
 }
 
+// checksumKey is LibreOffice's. An update takes over what the trailer before had (7.5.6); of the keys that are not in the standard
+// only this one, which says nothing to readers: others can name objects, and who sees no more than an update cannot tell
+// whether they were there before (OnlySigns).
+const checksumKey = "DocChecksum"
+
 // trailer reads what the new trailer takes over.
 func (u *update) trailer() error {
 	t := u.doc.secs[0].trailer
@@ -179,6 +185,13 @@ func (u *update) trailer() error {
 	}
 	if info.kind() == kRef {
 		u.info = refText(int(info.n.num), int(info.n.gen))
+	}
+	sum, err := t.direct(checksumKey)
+	if err != nil {
+		return err
+	}
+	if k := sum.kind(); k == kName || k == kString || k == kHex {
+		u.checksum = string(sum.raw())
 	}
 	id, err := u.doc.get(t, "ID")
 	if err != nil {

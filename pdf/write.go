@@ -142,6 +142,9 @@ func (u *update) section(w *writer, digest []byte) error {
 	if u.info != "" {
 		dict += "/Info " + u.info
 	}
+	if u.checksum != "" {
+		dict += "/" + checksumKey + " " + u.checksum
+	}
 	if stream {
 		num := u.number()
 		w.rows = append(w.rows, written{num, 0, start})
