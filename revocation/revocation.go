@@ -215,7 +215,7 @@ func (c *Collector) known(q question) *answer {
 	var all []certs.Status
 	var have []*answer
 	for _, kind := range []string{certs.FromOCSP, certs.FromCRL} {
-		if a, ok := c.answers.get(q.key() + kind); ok && c.fresh(&a.Status, time.Time{}, now) == nil && !c.tooLarge(q, &a.Status) {
+		if a, ok := c.answers.get(q.key() + kind); ok && c.inForce(a, now) && !c.tooLarge(q, &a.Status) {
 			all, have = append(all, a.Status), append(have, a)
 		}
 	}
@@ -226,6 +226,17 @@ func (c *Collector) known(q question) *answer {
 		}
 	}
 	return nil
+}
+
+// inForce tells whether what is kept still counts, and all that it rests on: an
+// answer may outlive the list that vouches for its responder.
+func (c *Collector) inForce(a *answer, now time.Time) bool {
+	for ; a != nil; a = a.under {
+		if c.fresh(&a.Status, time.Time{}, now) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // fresh tells whether a status is in force and issued at or after since.
@@ -243,7 +254,8 @@ func (c *Collector) fresh(s *certs.Status, since, now time.Time) error {
 	return nil
 }
 
-// tooLarge tells whether a list is not to be carried by every product.
+// tooLarge tells whether a list is not to be carried by every product. One that
+// speaks of a revocation is: an older answer would say that there is none.
 func (c *Collector) tooLarge(q question, s *certs.Status) bool {
-	return q.embed && s.Kind == certs.FromCRL && len(q.cert.OCSPServer) > 0 && len(s.DER) > c.cfg.MaxEmbedded
+	return q.embed && s.Kind == certs.FromCRL && s.State != certs.StatusRevoked && len(q.cert.OCSPServer) > 0 && len(s.DER) > c.cfg.MaxEmbedded
 }

@@ -94,7 +94,7 @@ func (c *Collector) settle(q question, a *answer) *answer {
 		c.cfg.Log.Warn("OCSP and CRL contradict each other", "certificate", q.name(),
 			a.Kind, a.State.String(), other.Kind, other.State.String(), "taken", newest.Kind)
 	}
-	if newest.Kind == other.Kind && !other.ThisUpdate.Before(q.since) {
+	if newest.Kind == other.Kind && !other.ThisUpdate.Before(q.since) && !c.tooLarge(q, &other.Status) {
 		return other
 	}
 	return a
@@ -115,7 +115,7 @@ func (c *Collector) other(q question, a *answer) *answer {
 			}
 		}
 	}
-	if k, ok := c.answers.get(q.key() + kind); ok && c.fresh(&k.Status, time.Time{}, now) == nil {
+	if k, ok := c.answers.get(q.key() + kind); ok && c.inForce(k, now) {
 		return k
 	}
 	return nil
@@ -169,6 +169,8 @@ func (c *Collector) trustResponder(ctx context.Context, q question, a *answer) e
 	}
 	under, err := c.search(ctx, question{cert: a.Responder, issuer: q.issuer, embed: q.embed, depth: q.depth + 1})
 	switch {
+	case errors.Is(err, errUnknown): // said of the responder, not of the certificate that was asked about
+		return fmt.Errorf("%w: ocsp: the responder's own certificate is not known to its responder", ErrRefused)
 	case err != nil:
 		return fmt.Errorf("the responder's own certificate: %w", err)
 	case under.State != certs.StatusGood:
