@@ -10,7 +10,6 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
 
-	"tekend/certs"
 	"tekend/cms"
 )
 
@@ -251,23 +250,5 @@ func (f *signatures) completeIn(s *signer, cert *x509.Certificate, data scope, s
 			}
 		}
 	}
-	at := s.out.BestTime
-	uses := []use{{cert: cert, purpose: certs.Signing, when: at, exists: at, in: in, offline: true}}
-	for _, t := range stamps {
-		if len(t.chain.path) == 0 {
-			return false, nil
-		}
-		exists := t.exists
-		if exists.Before(t.t.GenTime) {
-			exists = t.t.GenTime
-		}
-		uses = append(uses, use{cert: t.chain.path[0], purpose: certs.TimeStamping, when: t.t.GenTime, exists: exists, in: in, offline: true})
-	}
-	for _, u := range uses {
-		c, err := f.e.judge(f.ctx, u)
-		if err != nil || len(c.findings) > 0 {
-			return false, err
-		}
-	}
-	return true, nil
+	return f.proves(in, s.item, cert, stamps)
 }

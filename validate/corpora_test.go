@@ -105,6 +105,11 @@ func tops(list []pdf.Signature) *x509.CertPool {
 	for _, s := range list {
 		add(s.CMS, 0)
 	}
+	return trusting(bag)
+}
+
+// trusting makes anchors of those in the bag that no other has issued.
+func trusting(bag []*x509.Certificate) *x509.CertPool {
 	pool := x509.NewCertPool()
 	for _, c := range bag {
 		if bytes.Equal(c.RawIssuer, c.RawSubject) || !hasIssuer(c, bag) {

@@ -56,6 +56,12 @@ func (d *document) complete(it *item, cert *x509.Certificate, data scope, items 
 			stamps = append(stamps, o.own)
 		}
 	}
+	return d.proves(in, it, cert, stamps)
+}
+
+// proves tells whether what is in scope proves the status of every certificate of
+// a signature and of time-stamps.
+func (d *document) proves(in scope, it *item, cert *x509.Certificate, stamps []*token) (bool, error) {
 	at := it.out.BestTime
 	uses := []use{{cert: cert, purpose: certs.Signing, when: at, exists: at, in: in, offline: true}}
 	for _, t := range stamps {
