@@ -1,10 +1,12 @@
 package signer_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -192,6 +194,42 @@ func TestTheWholeWayWithAnRSAKey(t *testing.T) {
 	r, token := w.order("", files...)
 	w.walk(token, "approve", signer.StepDone)
 	w.released(w.wait(r.ID, signer.Finished), files...)
+}
+
+// TestADocumentThatIsDamagedOnTheDiskIsNotReleased: by another hash than the one of the upload it is read before the person is asked,
+// and what is there then must not be what is signed; else our own check finds it.
+func TestADocumentThatIsDamagedOnTheDiskIsNotReleased(t *testing.T) {
+	for _, c := range []struct {
+		kind hsm.KeyKind
+		want *signer.Error
+		uses int
+	}{{hsm.P384, signer.ErrDamaged, 0}, {hsm.P256, signer.ErrOwnCheck, 1}} {
+		w := newWorldOf(t, c.kind)
+		for n, format := range []string{signer.PAdES, signer.CAdES} {
+			before := len(w.uses().signed)
+			r, token := w.ordered(signer.Order{Reference: "cust", Format: format}, upload(onePage("% undamaged "+format+"\n")))
+			found, err := filepath.Glob(filepath.Join(w.path("blobs"), "*"))
+			w.must(err)
+			changed := 0
+			for _, name := range found {
+				b, err := os.ReadFile(name)
+				w.must(err)
+				if bytes.Contains(b, []byte("undamaged "+format)) {
+					w.must(os.Chmod(name, 0o600))
+					w.must(os.WriteFile(name, bytes.Replace(b, []byte("undamaged"), []byte("-damaged-"), 1), 0o600))
+					changed++
+				}
+			}
+			w.walk(token, "approve", signer.StepDone, signer.StepFailed)
+			if r = w.wait(r.ID, signer.Failed); r.Failure.Code != c.want.Code || changed != 1 {
+				t.Errorf("%s %s: %v", c.kind, format, r.Failure)
+			}
+			if used := len(w.uses().signed) - before; used != c.uses {
+				t.Errorf("%s %s, %d: %d uses", c.kind, format, n, used)
+			}
+		}
+		w.stopFront()
+	}
 }
 
 // takeTokenAway moves SoftHSM's token directory away, as a pulled device; the function brings it back.

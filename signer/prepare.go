@@ -3,8 +3,11 @@ package signer
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -79,7 +82,7 @@ func (s *Service) prepareDocument(ctx context.Context, rec *Record, d *Document,
 	switch {
 	case rec.Progress.Hashes:
 	case rec.Progress.Format == CAdES:
-		digest, err = s.sum(ctx, d, alg.Hash())
+		digest, err = s.fileDigest(ctx, d, alg.Hash())
 	default:
 		w.Prepared, err = s.preparePDF(ctx, rec, d, who)
 		digest = w.Prepared.Digest
@@ -89,6 +92,26 @@ func (s *Service) prepareDocument(ctx context.Context, rec *Record, d *Document,
 	}
 	w.SignedAttrs, err = s.attributes(rec, alg, digest, who.leaf)
 	return w, err
+}
+
+// fileDigest is the digest by h of an uploaded file. SHA-256 is known; by another hash it is read, and must be what came.
+func (s *Service) fileDigest(ctx context.Context, d *Document, h crypto.Hash) ([]byte, error) {
+	if h == crypto.SHA256 {
+		return d.SHA256, nil
+	}
+	f, err := s.openBase(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	wanted, known := h.New(), sha256.New()
+	if _, err := io.Copy(io.MultiWriter(wanted, known), f.reader()); err != nil {
+		return nil, fmt.Errorf("read document: %w", err)
+	}
+	if !bytes.Equal(known.Sum(nil), d.SHA256) {
+		return nil, ErrDamaged
+	}
+	return wanted.Sum(nil), nil
 }
 
 // attributes are what the key will sign: those of PAdES hold no time, the PDF does.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -140,7 +141,7 @@ func (s *Service) continued(ctx context.Context, rec *Record, c Continued, n int
 		doc.Prefix = old.Prefix
 	}
 	if err == nil {
-		doc.SHA256, err = s.sum(ctx, &doc, crypto.SHA256)
+		doc.SHA256, err = s.sum(ctx, &doc)
 	}
 	return doc, err
 }
@@ -160,23 +161,23 @@ func (d *Document) known(h crypto.Hash) *pdf.Prefix {
 	return nil
 }
 
-// sum is the digest of a document: of what is not known yet, it is read.
-func (s *Service) sum(ctx context.Context, d *Document, h crypto.Hash) ([]byte, error) {
+// sum is the SHA-256 of a document: of what is not known yet, it is read.
+func (s *Service) sum(ctx context.Context, d *Document) ([]byte, error) {
 	f, err := s.openBase(ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if k := d.known(h); k != nil && d.Size-k.Size <= maxRest {
+	if k := d.known(crypto.SHA256); k != nil && d.Size-k.Size <= maxRest {
 		rest := make([]byte, d.Size-k.Size)
 		if _, err := f.ReadAt(rest, k.Size); err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("read document: %w", err)
 		}
-		_, sum, err := pdf.Base{Size: k.Size, State: k.State, Before: rest}.Digests(h)
+		_, sum, err := pdf.Base{Size: k.Size, State: k.State, Before: rest}.Digests(crypto.SHA256)
 		return sum, err
 	}
-	w := h.New()
-	if _, err := io.Copy(w, io.NewSectionReader(f, 0, d.Size)); err != nil {
+	w := sha256.New()
+	if _, err := io.Copy(w, f.reader()); err != nil {
 		return nil, fmt.Errorf("read document: %w", err)
 	}
 	return w.Sum(nil), nil
