@@ -60,11 +60,11 @@ type signatureRequest struct {
 	} `json:"documents"`
 }
 
-// names are those of its documents. They came from the service, and become names of files.
+// names are those of its documents. They came from the service, and become names of files: of PDFs, and of none that hides.
 func (r *signatureRequest) names() (all []string) {
 	for i, d := range r.Documents {
 		name := filepath.Base(filepath.Clean("/" + d.Name))
-		if name == "/" || oneLine(name) != name {
+		if strings.HasPrefix(name, ".") || !strings.EqualFold(filepath.Ext(name), ".pdf") || oneLine(name) != name {
 			name = fmt.Sprintf("document-%d.pdf", i+1)
 		}
 		all = append(all, name)
@@ -149,7 +149,7 @@ func asExit(status int, format string, why any) error {
 	return usage(format, why)
 }
 
-// String is a problem in one line: what happened, what to do, its code.
+// String is a problem in one line: what happened, what to do, its code. The service chose the letters, and we the line.
 func (p problem) String() string {
 	text := p.Detail
 	if text == "" {
@@ -158,7 +158,7 @@ func (p problem) String() string {
 	if p.Hint != "" {
 		text += "; " + p.Hint
 	}
-	return fmt.Sprintf("%s (%s)", text, p.Code)
+	return oneLine(fmt.Sprintf("%s (%s)", text, p.Code))
 }
 
 // stripURL removes the address from a net/http error: it may hold a token.
@@ -280,24 +280,5 @@ func (c *apiClient) download(ctx context.Context, id string, n int, path string)
 	if resp.StatusCode != http.StatusOK {
 		return readAnswer(resp, nil)
 	}
-	return writeWhole(path, resp.Body)
-}
-
-// writeWhole writes r to path by way of a temporary file beside it.
-func writeWhole(path string, r io.Reader) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".tekend-*")
-	if err != nil {
-		return usage("write the signed document: %w", err)
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }()
-	if _, err := io.Copy(tmp, r); err != nil {
-		return errors.Join(unreachable("the download broke off: %w", err), tmp.Close())
-	}
-	if err := errors.Join(tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return usage("write the signed document: %w", err)
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return usage("write the signed document: %w", err)
-	}
-	return nil
+	return writeWhole(path, received{resp.Body})
 }

@@ -71,7 +71,7 @@ func (c *apiClient) evidence(ctx context.Context, id, path string) (soon bool, e
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode == http.StatusOK {
-		return false, writeWhole(path, resp.Body)
+		return false, writeWhole(path, received{resp.Body})
 	}
 	err = readAnswer(resp, nil)
 	return resp.StatusCode == http.StatusConflict && resp.Header.Get("Retry-After") != "", err

@@ -61,16 +61,6 @@ func newOrderKey() (private, public []byte, err error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pub}), nil
 }
 
-// newFile writes a file that is not there yet.
-func newFile(path string, mode os.FileMode, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Close())
-}
-
 // orderKeyFlags name the key that signs an order.
 type orderKeyFlags struct {
 	OrderKey string `placeholder:"FILE" help:"Sign the order with this private key (tekend order keygen)." type:"existingfile"`

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -77,7 +76,7 @@ func (c *signCmd) Run(p *program) error {
 	if err := c.checkPerson(sandbox); err != nil {
 		return err
 	}
-	targets, err := c.targets(c.Files)
+	targets, err := c.targets()
 	if err != nil {
 		return err
 	}
@@ -89,7 +88,7 @@ func (c *signCmd) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	say := func(text string) { fmt.Fprintln(p.stderr, text) }
+	say := func(text string) { fmt.Fprintln(p.stderr, oneLine(text)) }
 	r, err := api.create(p.ctx, o, upload{c.Files, c.Format}, say)
 	if err != nil {
 		return err
@@ -101,9 +100,7 @@ func (c *signCmd) Run(p *program) error {
 		return err
 	}
 	if len(c.Continue) > 0 {
-		if targets, err = c.targets(r.names()); err != nil {
-			return err
-		}
+		targets = c.named(r)
 	}
 	for i, target := range targets {
 		if err := api.download(p.ctx, r.ID, i+1, target); err != nil {
@@ -134,6 +131,10 @@ func (c *signCmd) fits() error {
 		return usage("with --local the signature is a file of its own: leave --attached out")
 	case !c.Local && (len(c.Label) > 0 || c.Job != "" || c.Trust != ""):
 		return usage("--label, --job and --trust go with --local")
+	case c.Keep != "" && c.Person == "":
+		return usage("--keep-signer goes with --person: of who answers in a browser only the browser knows")
+	case c.Local && c.Exclusive:
+		return usage("the service cannot tell of a digest which document it is of, so that --exclusive does not go with --local")
 	case len(c.Label) > 0 && len(c.Label) != len(c.Files):
 		return usage("%d labels for %d files: give one --label per file, in the same order", len(c.Label), len(c.Files))
 	}
@@ -177,7 +178,7 @@ func (c *signCmd) reference() string {
 
 // ask has the person answer: a magic one at once, another one by the link.
 func (c *signCmd) ask(p *program, api *apiClient, id, signingURL string) error {
-	fmt.Fprintln(p.stderr, "request", id)
+	fmt.Fprintln(p.stderr, "request", oneLine(id))
 	if err := c.answer(p, api, signingURL); err != nil {
 		return err
 	}
@@ -186,10 +187,10 @@ func (c *signCmd) ask(p *program, api *apiClient, id, signingURL string) error {
 
 func (c *signCmd) answer(p *program, api *apiClient, signingURL string) error {
 	if c.Person == "" {
-		fmt.Fprintf(p.stdout, "open: %s\n", signingURL)
+		fmt.Fprintf(p.stdout, "open: %s\n", oneLine(signingURL))
 		return nil
 	}
-	return answerAs(p.ctx, api, signingURL, c.Person, func(text string) { fmt.Fprintln(p.stderr, text) })
+	return answerAs(p.ctx, api, signingURL, c.Person, func(text string) { fmt.Fprintln(p.stderr, oneLine(text)) })
 }
 
 // keep leaves what shows that one is the signer.
@@ -213,12 +214,14 @@ func (c *signCmd) checkPerson(sandbox bool) error {
 	return nil
 }
 
-// targets gives a path for each file. That they can be written is looked at
-// now: after signing it would be too late.
-func (c *signCmd) targets(files []string) ([]string, error) {
-	info, err := os.Stat(c.Out)
-	folder := err == nil && info.IsDir()
-	if len(files) <= 1 && len(c.Continue) <= 1 && !folder {
+// targets gives a path for each file. That they can be written, and what they would replace, is looked at now: after
+// signing it would be too late. With --continue the names come with the answer, see [signCmd.named].
+func (c *signCmd) targets() ([]string, error) {
+	folder := c.folder()
+	if len(c.Files) <= 1 && len(c.Continue) <= 1 && !folder {
+		if err := c.spares(c.Out); err != nil {
+			return nil, err
+		}
 		return []string{c.Out}, canWrite(filepath.Dir(c.Out))
 	}
 	if !folder {
@@ -226,15 +229,54 @@ func (c *signCmd) targets(files []string) ([]string, error) {
 	}
 	var all []string
 	seen := map[string]bool{}
-	for _, f := range files {
+	for _, f := range c.Files {
 		name := filepath.Base(f) + c.ending()
 		if seen[name] {
 			return nil, usage("two files are called %s; give them different names", name)
 		}
 		seen[name] = true
-		all = append(all, filepath.Join(c.Out, name))
+		target := filepath.Join(c.Out, name)
+		if err := c.spares(target); err != nil {
+			return nil, err
+		}
+		all = append(all, target)
 	}
 	return all, canWrite(c.Out)
+}
+
+func (c *signCmd) folder() bool {
+	info, err := os.Stat(c.Out)
+	return err == nil && info.IsDir()
+}
+
+// named gives a path for each document of a request that was continued.
+func (c *signCmd) named(r *signatureRequest) (all []string) {
+	if !c.folder() {
+		return []string{c.Out}
+	}
+	taken := map[string]bool{}
+	for _, name := range r.names() {
+		all = append(all, free(c.Out, name, taken))
+	}
+	return all
+}
+
+// spares refuses a target that is a file which the command reads or keeps, or none at all.
+func (c *signCmd) spares(target string) error {
+	for _, f := range c.Files {
+		if samePlace(f, target) {
+			return usage("the result would take the place of %s, which is to be signed; give another -o", f)
+		}
+		if c.Keep != "" && samePlace(f, c.Keep) {
+			return usage("--keep-signer would take the place of %s, which is to be signed", f)
+		}
+	}
+	for _, kept := range []string{c.Job, c.Keep} {
+		if kept != "" && samePlace(kept, target) {
+			return usage("the result would take the place of %s, which another flag names; give another -o", kept)
+		}
+	}
+	return replaceable(target)
 }
 
 // ending is what is added to a file's name for the name of its signature.
@@ -246,15 +288,6 @@ func (c *signCmd) ending() string {
 		return ".p7m"
 	}
 	return ".p7s"
-}
-
-// canWrite tells whether a file can be made in a folder, by making one.
-func canWrite(folder string) error {
-	f, err := os.CreateTemp(folder, ".tekend-*")
-	if err != nil {
-		return usage("the signed document cannot be written: %w", err)
-	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // answerAs walks the signer's pages as a browser would and lets the magic

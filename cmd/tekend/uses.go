@@ -47,10 +47,7 @@ func keepSigner(path string, api *apiClient, link string) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			return usage("%w", err)
-		}
-		return nil
+		return writeSecret(path, b, os.Rename)
 	}
 	return no("the service gave the signer nothing to show: was the request confirmed?")
 }
