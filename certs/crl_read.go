@@ -199,7 +199,10 @@ func readIssuingPoint(value cryptobyte.String) (*issuingPoint, error) {
 		if !body.ReadOptionalASN1(&v, &has, cbasn1.Tag(n).ContextSpecific()) {
 			return nil, badCRL("its scope")
 		}
-		*flag = has && (n == 3 || len(v) == 1 && v[0] != 0)
+		if has && n != 3 && len(v) != 1 { // no BOOLEAN: whoever takes it for false takes the list for complete
+			return nil, badCRL("its scope")
+		}
+		*flag = has && (n == 3 || v[0] != 0)
 	}
 	if !body.Empty() {
 		return nil, badCRL("its scope")
@@ -241,7 +244,8 @@ func (l *RevocationList) readEntries() error {
 }
 
 // each visits the entries: serial number (content octets), time (element) and
-// extensions (element, empty: none), until visit says to stop.
+// extensions (element, empty: none), until visit says to stop. A serial number
+// that is not minimal would not be found by who looks for its one form.
 //
 //	SEQUENCE { userCertificate INTEGER, revocationDate Time,
 //	  crlEntryExtensions Extensions OPTIONAL }
@@ -249,7 +253,7 @@ func (l *RevocationList) each(visit func(serial, at []byte, extensions cryptobyt
 	for rest := cryptobyte.String(l.entries); !rest.Empty(); {
 		var one, serial, at cryptobyte.String
 		var tag cbasn1.Tag
-		if !rest.ReadASN1(&one, cbasn1.SEQUENCE) || !one.ReadASN1(&serial, cbasn1.INTEGER) || len(serial) == 0 ||
+		if !rest.ReadASN1(&one, cbasn1.SEQUENCE) || !one.ReadASN1(&serial, cbasn1.INTEGER) || !minimal(serial) ||
 			!one.ReadAnyASN1Element(&at, &tag) || tag != cbasn1.UTCTime && tag != cbasn1.GeneralizedTime {
 			return badCRL("an entry")
 		}
@@ -258,6 +262,11 @@ func (l *RevocationList) each(visit func(serial, at []byte, extensions cryptobyt
 		}
 	}
 	return nil
+}
+
+// minimal tells whether the content octets of an INTEGER are as few as they can be (X.690 §8.3.2).
+func minimal(n []byte) bool {
+	return len(n) == 1 || len(n) > 1 && (n[0] != 0 || n[1] >= 0x80) && (n[0] != 0xff || n[1] < 0x80)
 }
 
 // plainReason is what nearly all entries that have extensions begin with: a

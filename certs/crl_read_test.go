@@ -129,6 +129,56 @@ func TestCRLStatus(t *testing.T) {
 	}
 }
 
+// TestCRLOfLaxBytes: what is not DER may not make a list say less than it says: a serial number in a longer form, a flag of its
+// scope without a value.
+func TestCRLOfLaxBytes(t *testing.T) {
+	p := newPKI(t, nil, nil)
+	leaf := parse(t, must(x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(5), NotBefore: p.now.Add(-time.Minute), NotAfter: p.now.Add(time.Hour),
+	}, p.issuing, ecKey(t, p256).Public(), p.caKey)))
+	var parts struct {
+		TBS, Algorithm asn1.RawValue
+		Value          asn1.BitString
+	}
+	resigned := func(der, was, is []byte) []byte {
+		if rest, err := asn1.Unmarshal(der, &parts); err != nil || len(rest) > 0 || !bytes.Contains(parts.TBS.FullBytes, was) {
+			t.Fatalf("%v", err)
+		}
+		parts.TBS.FullBytes = bytes.Replace(parts.TBS.FullBytes, was, is, 1)
+		parts.Value.Bytes = must(signDigest(p.caKey, must(signingAlgorithm(p.caKey.Public())), parts.TBS.FullBytes))
+		parts.Value.BitLength = 8 * len(parts.Value.Bytes)
+		return must(asn1.Marshal(parts))
+	}
+	entry := p.foreign(t, func(l *x509.RevocationList) {
+		l.RevokedCertificateEntries = []x509.RevocationListEntry{{SerialNumber: big.NewInt(0x7fab), RevocationTime: p.now.Add(-time.Minute)}}
+	})
+	scope := func(value ...byte) []byte {
+		return p.foreign(t, func(l *x509.RevocationList) {
+			l.ExtraExtensions = []pkix.Extension{{Id: oidExtIssuingPoint, Critical: true, Value: value}}
+		})
+	}
+	for name, tc := range map[string]struct {
+		der  []byte
+		want StatusReason
+	}{
+		"another serial number": {resigned(entry, []byte{2, 2, 0x7f, 0xab}, []byte{2, 2, 0x7f, 0xac}), ""},
+		"a longer form":         {resigned(entry, []byte{2, 2, 0x7f, 0xab}, []byte{2, 2, 0, 5}), StatusMalformed},
+		"a flag of no value":    {scope(0x30, 2, 0x84, 0), StatusMalformed},
+		"a flag of two octets":  {scope(0x30, 4, 0x84, 2, 0xff, 0xff), StatusMalformed},
+		"indirect":              {scope(0x30, 3, 0x84, 1, 0xff), StatusPartial},
+		"not indirect":          {scope(0x30, 3, 0x84, 1, 0), ""},
+	} {
+		list, err := ReadCRL(tc.der)
+		var s Status
+		if err == nil {
+			s, err = list.Status(leaf, p.issuing)
+		}
+		if whyNot(err) != tc.want || tc.want == "" && s.State != StatusGood {
+			t.Errorf("%s: %v %v", name, s.State, err)
+		}
+	}
+}
+
 // TestCRLValue: whose list it is, and that not a byte of it was changed.
 func TestCRLValue(t *testing.T) {
 	p, other := newPKI(t, nil, nil), newPKI(t, nil, nil)

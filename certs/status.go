@@ -95,13 +95,16 @@ func refused(kind string, reason StatusReason, detail string) error {
 // none (noRevAvail, RFC 9608; validity assured, EN 319 412-1 §5.2), or is of an
 // OCSP responder whose issuer vouches for it (id-pkix-ocsp-nocheck, RFC 6960
 // §4.2.2.2.1). The last counts for responders alone: in a signer's certificate
-// it excuses nothing. Whether a certificate is a trust anchor the caller knows.
+// it excuses nothing; nor does one of the others in a CA's, or noRevAvail beside
+// an address where the status is told (RFC 9608 §3). Whether a certificate is a
+// trust anchor the caller knows.
 func NeedsStatus(cert *x509.Certificate) bool {
 	has := func(oid asn1.ObjectIdentifier) bool {
 		return slices.ContainsFunc(cert.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oid) })
 	}
 	switch {
-	case has(oidExtNoRevAvail), has(oidExtValidityAssured):
+	case cert.IsCA:
+	case has(oidExtNoRevAvail) && len(cert.OCSPServer) == 0 && !has(oidExtCRLDP), has(oidExtValidityAssured):
 		return false
 	case has(oidExtOCSPNoCheck) && slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning):
 		return false

@@ -343,11 +343,26 @@ func TestNeedsStatus(t *testing.T) {
 	noCheck := pkix.Extension{Id: oidExtOCSPNoCheck, Value: []byte{5, 0}}
 	excused := w.responderOf(t, ecKey(t, p256).Public(), func(c *x509.Certificate) { c.ExtKeyUsage, c.ExtraExtensions = nil, []pkix.Extension{noCheck} })
 	claims := w.responderOf(t, ecKey(t, p256).Public(), func(c *x509.Certificate) { c.RawSubject = w.issuing.RawSubject })
+	without := func(oid asn1.ObjectIdentifier, change func(c *x509.Certificate)) *x509.Certificate {
+		return w.responderOf(t, ecKey(t, p256).Public(), func(c *x509.Certificate) {
+			c.ExtKeyUsage, c.ExtraExtensions = nil, []pkix.Extension{{Id: oid, Value: []byte{5, 0}}}
+			change(c)
+		})
+	}
+	ca := func(c *x509.Certificate) {
+		c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign
+	}
 	for name, tc := range map[string]struct {
 		cert *x509.Certificate
 		want bool
 	}{
-		"a person": {w.leaf, true}, "an issuing CA": {w.issuing, true}, "a root": {w.root, false}, "one-time": {oneTime, false},
+		"noRevAvail":                 {without(oidExtNoRevAvail, func(*x509.Certificate) {}), false},
+		"noRevAvail and a list":      {without(oidExtNoRevAvail, func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"http://crl.example/a.crl"} }), true},
+		"noRevAvail and a responder": {without(oidExtNoRevAvail, func(c *x509.Certificate) { c.OCSPServer = []string{"http://ocsp.example/"} }), true},
+		"noRevAvail in a CA's":       {without(oidExtNoRevAvail, ca), true},
+		"validity assured":           {without(oidExtValidityAssured, func(*x509.Certificate) {}), false},
+		"validity assured in a CA's": {without(oidExtValidityAssured, ca), true},
+		"a person":                   {w.leaf, true}, "an issuing CA": {w.issuing, true}, "a root": {w.root, false}, "one-time": {oneTime, false},
 		"a responder that is vouched for": {w.by.Cert, false}, "nocheck in another certificate": {excused, true},
 		"its issuer's name and another's key": {claims, true},
 	} {
