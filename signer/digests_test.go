@@ -172,6 +172,8 @@ func TestDigestsThatCannotBeOrdered(t *testing.T) {
 		"SHA-1":               {signer.Order{Digests: []signer.OrderedDigest{{Algorithm: "SHA-1", Digest: make([]byte, 20)}}}, signer.ErrDigestAlg},
 		"lower case":          {signer.Order{Digests: []signer.OrderedDigest{{Algorithm: "sha-256", Digest: a.Digest}}}, signer.ErrDigestAlg},
 		"31 bytes":            {signer.Order{Digests: []signer.OrderedDigest{b, short}}, signer.ErrDigest},
+		"zeros":               {signer.Order{Digests: []signer.OrderedDigest{{Algorithm: "SHA-384", Digest: make([]byte, 48)}}}, signer.ErrDigest},
+		"of nothing":          {signer.Order{Format: signer.CAdES, Digests: []signer.OrderedDigest{a, digestOf("SHA-256", nil)}}, signer.ErrDigest},
 		"not all":             {signer.Order{Digests: []signer.OrderedDigest{a, {Algorithm: "SHA-256"}}}, signer.ErrDigest},
 		"not the first":       {signer.Order{Digests: []signer.OrderedDigest{{Algorithm: "SHA-256"}, a}}, signer.ErrDigest},
 		"twice":               {signer.Order{Digests: []signer.OrderedDigest{a, b, a}}, signer.ErrTwice},

@@ -106,8 +106,8 @@ func (s *Service) withDigests(rec *Record, all []OrderedDigest, signedOrder stri
 		if g.Algorithm != d.DigestAlgorithm {
 			return nil, ErrDigestAlg.with(fmt.Sprintf("digest %d is not of the algorithm that was ordered", i+1))
 		}
-		if want := digestAlgorithms[g.Algorithm].Size(); len(g.Digest) != want {
-			return nil, ErrDigest.with(fmt.Sprintf("digest %d has %d bytes; %s has %d", i+1, len(g.Digest), g.Algorithm, want))
+		if why := g.wrong(digestAlgorithms[g.Algorithm]); why != "" {
+			return nil, ErrDigest.with(fmt.Sprintf("digest %d %s", i+1, why))
 		}
 		d.Digest = g.Digest
 		if twice(next.Documents[:i+1]) {

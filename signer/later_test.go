@@ -151,7 +151,8 @@ func TestDigestsThatDoNotFitTheOrder(t *testing.T) {
 	}{
 		"fewer":             {[]signer.OrderedDigest{a}, signer.ErrDigest},
 		"none":              {nil, signer.ErrDigest},
-		"more":              {[]signer.OrderedDigest{a, b, digestOf("SHA-256", nil)}, signer.ErrDigest},
+		"more":              {[]signer.OrderedDigest{a, b, digestOf("SHA-256", []byte("c"))}, signer.ErrDigest},
+		"of nothing":        {[]signer.OrderedDigest{a, digestOf("SHA-256", nil)}, signer.ErrDigest},
 		"short":             {[]signer.OrderedDigest{b, short}, signer.ErrDigest},
 		"without":           {bare("SHA-256", 2), signer.ErrDigest},
 		"another algorithm": {[]signer.OrderedDigest{a, digestOf("SHA-384", []byte("b"))}, signer.ErrDigestAlg},

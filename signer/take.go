@@ -63,8 +63,9 @@ func (s *Service) takeDigests(rec *Record, o Order) error {
 			return ErrDigest.with(fmt.Sprintf("digest %d is there and digest 1 is not: they come all together, now or later", n))
 		case g.Algorithm != o.Digests[0].Algorithm:
 			return ErrDigestAlg.with(fmt.Sprintf("digest %d is of another algorithm than digest 1", n))
-		case !later && len(g.Digest) != hash.Size():
-			return ErrDigest.with(fmt.Sprintf("digest %d has %d bytes; %s has %d", n, len(g.Digest), g.Algorithm, hash.Size()))
+		}
+		if why := g.wrong(hash); why != "" && !later {
+			return ErrDigest.with(fmt.Sprintf("digest %d %s", n, why))
 		}
 		name := g.Name
 		if name == "" {
@@ -87,6 +88,20 @@ func (s *Service) takeDigests(rec *Record, o Order) error {
 		}
 	}
 	return nil
+}
+
+// wrong says why a digest cannot be one of a document, "" if it can. Zeros and the digest of nothing come from programs that did
+// not read what they wanted to hash.
+func (g *OrderedDigest) wrong(h crypto.Hash) string {
+	switch {
+	case len(g.Digest) != h.Size():
+		return fmt.Sprintf("has %d bytes; %s has %d", len(g.Digest), g.Algorithm, h.Size())
+	case bytes.Equal(g.Digest, make([]byte, h.Size())):
+		return "is all zeros"
+	case bytes.Equal(g.Digest, h.New().Sum(nil)):
+		return "is the one of an empty file"
+	}
+	return ""
 }
 
 // takeContinued makes documents of what finished requests have made. The bytes stay where they are: the new document is
