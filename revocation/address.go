@@ -68,26 +68,27 @@ func public(a netip.Addr) bool {
 var global6 = netip.MustParsePrefix("2000::/3")
 
 var special = prefixes(
-	"0.0.0.0/8",       // this network
-	"10.0.0.0/8",      // private
-	"100.64.0.0/10",   // shared by carriers
-	"127.0.0.0/8",     // this machine
-	"169.254.0.0/16",  // link-local: clouds tell their secrets here
-	"172.16.0.0/12",   // private
-	"192.0.0.0/24",    // IETF protocols
-	"192.0.2.0/24",    // documentation
-	"192.88.99.0/24",  // 6to4 relays
-	"192.168.0.0/16",  // private
-	"198.18.0.0/15",   // benchmarks
-	"198.51.100.0/24", // documentation
-	"203.0.113.0/24",  // documentation
-	"224.0.0.0/4",     // multicast
-	"240.0.0.0/4",     // reserved, broadcast
-	"2001::/23",       // IETF protocols, Teredo, ORCHID
-	"2001:db8::/32",   // documentation
-	"2002::/16",       // 6to4
-	"3fff::/20",       // documentation
-	"5f00::/16",       // segment routing
+	"0.0.0.0/8",        // this network
+	"10.0.0.0/8",       // private
+	"100.64.0.0/10",    // shared by carriers
+	"127.0.0.0/8",      // this machine
+	"168.63.129.16/32", // public, and inside each machine of Azure the host's own
+	"169.254.0.0/16",   // link-local: clouds tell their secrets here
+	"172.16.0.0/12",    // private
+	"192.0.0.0/24",     // IETF protocols
+	"192.0.2.0/24",     // documentation
+	"192.88.99.0/24",   // 6to4 relays
+	"192.168.0.0/16",   // private
+	"198.18.0.0/15",    // benchmarks
+	"198.51.100.0/24",  // documentation
+	"203.0.113.0/24",   // documentation
+	"224.0.0.0/4",      // multicast
+	"240.0.0.0/4",      // reserved, broadcast
+	"2001::/23",        // IETF protocols, Teredo, ORCHID
+	"2001:db8::/32",    // documentation
+	"2002::/16",        // 6to4
+	"3fff::/20",        // documentation
+	"5f00::/16",        // segment routing
 )
 
 func prefixes(all ...string) (list []netip.Prefix) {
