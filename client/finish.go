@@ -100,6 +100,24 @@ func (c *Client) Finish(ctx context.Context, document io.ReaderAt, size int64, p
 	return conclude(&Signed{Update: update, Signer: who.signer, Time: who.time, Report: rep}, p)
 }
 
+// Unchanged reads a document and tells whether it is the one of a preparation. Whoever goes on with what he kept asks this before
+// [Client.SendDigests]: a person who confirms what is not there any more would have to confirm again. Errors:
+// bad_preparation, document_changed, document.
+func (c *Client) Unchanged(ctx context.Context, document io.ReaderAt, size int64, p *Preparation) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	if size != p.Size {
+		return errf(CodeDocumentChanged, "its size is another one")
+	}
+	in := &cancelled{ctx, document}
+	if p.Format == CAdES {
+		return p.unchangedData(in)
+	}
+	_, err := p.unchanged(in)
+	return err
+}
+
 // unchanged reads the document and tells whether it is the one that was prepared, and whether the preparation is one of
 // ours: that what will be signed is this document and an update which does nothing but sign, without a byte left out but
 // the space for the CMS. What it gives spares a second reading for the document time-stamp.

@@ -224,14 +224,21 @@ func TestDocumentsThatChanged(t *testing.T) {
 		b := make([]byte, doc.Size())
 		_, err := doc.ReadAt(b, 0)
 		check(t, err)
+		check(t, c.Unchanged(t.Context(), doc, doc.Size(), p))
 		for _, at := range []int{0, len(b) / 2, len(b) - 1} {
 			other := bytes.Clone(b)
 			other[at] ^= 1
+			if err := c.Unchanged(t.Context(), bytes.NewReader(other), doc.Size(), p); codeOf(err) != client.CodeDocumentChanged {
+				t.Errorf("%s byte %d, before it is sent: %v", format, at, err)
+			}
 			if s, err := c.Finish(t.Context(), bytes.NewReader(other), doc.Size(), p, got); s != nil || codeOf(err) != client.CodeDocumentChanged {
 				t.Errorf("%s byte %d: %v", format, at, err)
 			}
 		}
 		for _, other := range [][]byte{b[:len(b)-1], append(bytes.Clone(b), '\n')} {
+			if err := c.Unchanged(t.Context(), bytes.NewReader(other), int64(len(other)), p); codeOf(err) != client.CodeDocumentChanged {
+				t.Errorf("%s %d bytes, before they are sent: %v", format, len(other), err)
+			}
 			if s, err := c.Finish(t.Context(), bytes.NewReader(other), int64(len(other)), p, got); s != nil || codeOf(err) != client.CodeDocumentChanged {
 				t.Errorf("%s %d bytes: %v", format, len(other), err)
 			}
@@ -298,6 +305,9 @@ func TestHostilePreparations(t *testing.T) {
 	} {
 		p := prepare(t, c, doc, client.Options{})
 		change(p)
+		if err := c.Unchanged(t.Context(), doc, doc.Size(), p); err == nil {
+			t.Errorf("%s: would be sent", name)
+		}
 		got := &client.Product{}
 		if hashes[p.Hash] != 0 && p.PDF != nil && p.Format == client.PAdES && len(p.Digest) == 32 {
 			got = w.sign(t, p, lies{})
@@ -328,6 +338,21 @@ func TestACertificateYoungerThanThePreparation(t *testing.T) {
 	p = prepare(t, c, doc, client.Options{})
 	_, err = c.Finish(t.Context(), doc, doc.Size(), p, w.sign(t, p, lies{}))
 	check(t, err)
+}
+
+// TestNoPreparation: one of a list that was not made is an error and no crash.
+func TestNoPreparation(t *testing.T) {
+	w := newWorld(t)
+	c := w.client(t, "")
+	doc := sample(t, "fpdf2.pdf")
+	_, finish := c.Finish(t.Context(), doc, doc.Size(), nil, &client.Product{})
+	_, send := c.Send(t.Context(), client.Order{}, nil)
+	_, digests := c.SendDigests(t.Context(), "sr_1", "", nil)
+	for _, err := range []error{finish, send, digests, c.Unchanged(t.Context(), doc, doc.Size(), nil)} {
+		if codeOf(err) != client.CodeBadPreparation {
+			t.Error(err)
+		}
+	}
 }
 
 func TestASpaceThatIsTooSmall(t *testing.T) {

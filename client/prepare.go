@@ -142,6 +142,9 @@ func sequential(r io.ReaderAt, size int64) io.Reader {
 
 // check refuses a preparation that cannot have come from Prepare.
 func (p *Preparation) check() error {
+	if p == nil {
+		return errf(CodeBadPreparation, "there is none")
+	}
 	h, known := hashes[p.Hash]
 	switch {
 	case p.Version != preparationVersion:

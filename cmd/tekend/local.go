@@ -4,37 +4,15 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
 	"time"
 
 	"tekend/client"
 	orders "tekend/order"
 )
-
-// localJob is what an interrupted command goes on from: the name of its order, and then what was prepared for the person who
-// answered it. It holds parts of the documents' structure: mode 0600.
-type localJob struct {
-	Key          string                `json:"idempotency_key"`
-	Level        string                `json:"level"`
-	Format       string                `json:"format"`
-	Sizes        []int64               `json:"sizes"` // of the files, by which others are told from them
-	Preparations []*client.Preparation `json:"preparations"`
-}
-
-func (c *signCmd) newJob(files []localFile) *localJob {
-	j := &localJob{Key: client.NewKey(), Level: c.Level, Format: c.Format}
-	for _, f := range files {
-		j.Sizes = append(j.Sizes, f.size)
-	}
-	return j
-}
 
 // localFile is a file that stays here.
 type localFile struct {
@@ -66,20 +44,18 @@ func (c *signCmd) local(p *program, api *apiClient, targets []string) error {
 		return localError(err)
 	}
 	if err := c.round(p, api, cl, files); err != nil {
-		return localError(err)
-	}
-	if c.Job != "" {
-		return os.Remove(c.Job)
+		return c.aboutJob(err, localError(err))
 	}
 	return nil
 }
 
 // round orders, prepares when the person is known, has him confirm, and finishes.
 func (c *signCmd) round(p *program, api *apiClient, cl *client.Client, files []localFile) error {
-	job, err := c.begin(p, files)
+	job, err := c.begin(p, api.base, files)
 	if err != nil {
 		return err
 	}
+	defer job.file.close()
 	sending, cancel := context.WithTimeout(p.ctx, sendWithin)
 	o := client.Order{Reference: c.reference(), Language: c.Lang, IdempotencyKey: job.Key}
 	r, err := cl.Announce(sending, o, c.options()...)
@@ -87,7 +63,7 @@ func (c *signCmd) round(p *program, api *apiClient, cl *client.Client, files []l
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(p.stderr, "request", r.ID)
+	fmt.Fprintln(p.stderr, "request", oneLine(r.ID))
 	if err := c.answer(p, api, r.SigningURL); err != nil {
 		return err
 	}
@@ -121,7 +97,10 @@ func (c *signCmd) round(p *program, api *apiClient, cl *client.Client, files []l
 		}
 		done = append(done, s)
 	}
-	return leave(p, files, done)
+	if err := leave(p, files, done); err != nil {
+		return err
+	}
+	return job.file.remove()
 }
 
 // leave writes what was signed to its places, when all of it is there.
@@ -151,28 +130,6 @@ func openAll(paths, targets []string) (all []localFile, err error) {
 	return all, nil
 }
 
-// begin takes up an interrupted command, or names a new order and keeps the name: a second order would ask the person twice.
-func (c *signCmd) begin(p *program, files []localFile) (*localJob, error) {
-	if c.Job == "" {
-		return c.newJob(files), nil
-	}
-	b, err := os.ReadFile(c.Job)
-	if err == nil {
-		return c.resume(p, b, files)
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, usage("%w", err)
-	}
-	job := c.newJob(files)
-	if b, err = json.Marshal(job); err != nil {
-		return nil, err
-	}
-	if err := newFile(c.Job, 0o600, b); err != nil {
-		return nil, usage("%w", err)
-	}
-	return job, nil
-}
-
 // options of each file.
 func (c *signCmd) options() []client.Options {
 	all := make([]client.Options, len(c.Files))
@@ -187,7 +144,13 @@ func (c *signCmd) options() []client.Options {
 
 // sendDigests fixes what will be signed, unless an interrupted command has, keeps it, and sends the digests.
 func (c *signCmd) sendDigests(p *program, cl *client.Client, r *client.Request, job *localJob, files []localFile) error {
-	if len(job.Preparations) == 0 {
+	if len(job.Preparations) > 0 {
+		for i, one := range job.Preparations {
+			if err := cl.Unchanged(p.ctx, files[i], files[i].size, one); err != nil {
+				return fmt.Errorf("%s: %w", c.Files[i], err)
+			}
+		}
+	} else {
 		for i, o := range c.options() {
 			one, err := cl.PrepareFor(p.ctx, r, files[i], files[i].size, o)
 			if err != nil {
@@ -195,7 +158,7 @@ func (c *signCmd) sendDigests(p *program, cl *client.Client, r *client.Request, 
 			}
 			job.Preparations = append(job.Preparations, one)
 		}
-		if err := c.keepJob(job); err != nil {
+		if err := job.file.keep(job); err != nil {
 			return err
 		}
 	}
@@ -209,56 +172,16 @@ func (c *signCmd) sendDigests(p *program, cl *client.Client, r *client.Request, 
 	return err
 }
 
-// keepJob puts a job in the place of what was kept before.
-func (c *signCmd) keepJob(job *localJob) error {
-	if c.Job == "" {
-		return nil
-	}
-	b, err := json.Marshal(job)
-	if err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(c.Job), ".tekend-*") // mode 0600
-	if err != nil {
-		return usage("%w", err)
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }()
-	_, err = tmp.Write(b)
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return usage("%w", err)
-	}
-	if err := os.Rename(tmp.Name(), c.Job); err != nil {
-		return usage("%w", err)
-	}
-	return nil
-}
-
-func (c *signCmd) resume(p *program, b []byte, files []localFile) (*localJob, error) {
-	var job localJob
-	if err := json.Unmarshal(b, &job); err != nil || job.Key == "" {
-		return nil, usage("%s is not a job of this command", c.Job)
-	}
-	now := c.newJob(files)
-	if job.Level != now.Level || job.Format != now.Format || !slices.Equal(job.Sizes, now.Sizes) {
-		return nil, usage("%s is a job of other files, or of another level or format; give another --job for these", c.Job)
-	}
-	if n := len(job.Preparations); n != 0 && n != len(files) || slices.Contains(job.Preparations, nil) {
-		return nil, usage("%s is not a job of this command", c.Job)
-	}
-	fmt.Fprintln(p.stderr, "going on with", c.Job)
-	return &job, nil
-}
-
 // watcher says once what changes.
 func watcher(w io.Writer) func(*client.Request) {
 	state, notice := "", ""
 	return func(r *client.Request) {
 		if r.State != state {
-			fmt.Fprintln(w, "state:", r.State)
+			fmt.Fprintln(w, "state:", oneLine(r.State))
 			state = r.State
 		}
 		if r.Notice != nil && r.Notice.Code != notice {
-			fmt.Fprintln(w, "waiting:", r.Notice)
+			fmt.Fprintln(w, "waiting:", oneLine(r.Notice.Error()))
 			notice = r.Notice.Code
 		}
 	}
@@ -271,7 +194,7 @@ func localError(err error) error {
 		return err
 	}
 	if p, ok := errors.AsType[*client.Problem](err); ok && e.Code == client.CodeRefused {
-		return asExit(p.Status, "%w", err)
+		return asExit(p.Status, "%w", plainly{err})
 	}
 	switch e.Code {
 	case client.CodeUnreachable, client.CodeTimeStamp:
@@ -287,6 +210,12 @@ func localError(err error) error {
 	}
 	return usage("%w", err)
 }
+
+// plainly is an error with words of the service: they stay in one line.
+type plainly struct{ error }
+
+func (e plainly) Error() string { return oneLine(e.error.Error()) }
+func (e plainly) Unwrap() error { return e.error }
 
 // digests of what was prepared, for a signed order.
 func digestsOf(all []*client.Preparation) ([]orders.Document, error) {

@@ -68,15 +68,22 @@ func writeSecret(path string, b []byte, how func(from, to string) error) error {
 	if err != nil {
 		return usage("%w", err)
 	}
-	defer func() { _ = os.Remove(tmp.Name()) }()
-	_, err = tmp.Write(b)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err == nil {
-		err = settle(tmp.Name(), path, how)
-	}
-	if err != nil {
+	if err := errors.Join(put(tmp, b, path, how), tmp.Close()); err != nil {
 		return usage("%w", err)
 	}
 	return nil
+}
+
+// put writes b to a file that besides made, and brings that to its place. The file stays open.
+func put(tmp *os.File, b []byte, path string, how func(from, to string) error) error {
+	defer func() { _ = os.Remove(tmp.Name()) }() // what is left of it when it was linked, or failed
+	if _, err := tmp.Write(b); err != nil {
+		return err
+	}
+	if err := tmp.Sync(); err != nil {
+		return err
+	}
+	return settle(tmp.Name(), path, how)
 }
 
 // settle moves a file to its place, or links it there, and has the folder remember that.
