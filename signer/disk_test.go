@@ -26,7 +26,8 @@ type disk struct {
 	at     func()       // runs when it failed
 	hit    int
 
-	read atomic.Int64 // bytes of documents
+	read  atomic.Int64 // bytes of documents
+	panic atomic.Bool  // whoever reads a document
 }
 
 func (d *disk) fail(to signer.State, stored bool, at func()) {
@@ -59,6 +60,9 @@ type counted struct {
 }
 
 func (c counted) ReadAt(p []byte, off int64) (int, error) {
+	if c.disk.panic.Load() {
+		panic("a fault in the program")
+	}
 	n, err := c.BlobFile.ReadAt(p, off)
 	c.disk.read.Add(int64(n))
 	return n, err
@@ -194,6 +198,30 @@ func TestTheWholeWayWithAnRSAKey(t *testing.T) {
 	r, token := w.order("", files...)
 	w.walk(token, "approve", signer.StepDone)
 	w.released(w.wait(r.ID, signer.Finished), files...)
+}
+
+// TestAFaultOfOursEndsInItsTime: a step that panics is tried again, less and less often, and not for ever.
+func TestAFaultOfOursEndsInItsTime(t *testing.T) {
+	w := enrolled(t)
+	for _, mended := range []bool{true, false} {
+		r, token := w.order("cust-1", onePage(fmt.Sprintf("%% fault %t\n", mended)))
+		p := w.walk(token, "approve", signer.StepConfirm)
+		w.disk.panic.Store(true)
+		w.callback(w.atItsme(p.Link, "approve"))
+		if got := w.noticed(r.ID); got == nil || got.Code != "internal" || !got.Retryable {
+			t.Fatalf("%+v", got)
+		}
+		if mended {
+			w.disk.panic.Store(false)
+			w.sleep(2 * time.Minute)
+			w.released(w.wait(r.ID, signer.Finished), onePage("% fault true\n"))
+			continue
+		}
+		w.sleep(73 * time.Hour)
+		if r = w.wait(r.ID, signer.Failed); r.Failure.Code != signer.ErrLevelLate.Code {
+			t.Errorf("%v", r.Failure)
+		}
+	}
 }
 
 // TestADocumentThatIsDamagedOnTheDiskIsNotReleased: by another hash than the one of the upload it is read before the person is asked,

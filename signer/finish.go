@@ -57,6 +57,18 @@ var late = map[string]*Error{
 	ErrRevocation.Code: ErrRevocLate,
 }
 
+// overdue is why a request fails that waits for cause and is not finished before its deadline, cause otherwise.
+func (s *Service) overdue(rec *Record, cause *Error) *Error {
+	if rec.State != Signed || !cause.Retryable || s.now().Before(rec.Progress.SignedAt.Add(s.cfg.FinishWithin)) {
+		return cause
+	}
+	s.cfg.Log.Error("not finished before the deadline", "request", rec.ID, "code", cause.Code)
+	if why := late[cause.Code]; why != nil {
+		return why
+	}
+	return ErrLevelLate
+}
+
 // keepTime is how long the end of a step may take to keep what it had.
 const keepTime = 5 * time.Second
 
@@ -66,25 +78,15 @@ func (s *Service) keepParts(ctx context.Context, rec, next *Record, err error) e
 	if errors.As(err, &own) && !own.Retryable {
 		return err
 	}
-	if ctx.Err() != nil {
-		if worked(rec, next) { // of many documents some have what they need: a step that takes too long must not begin anew each time
-			last, stop := context.WithTimeout(context.WithoutCancel(ctx), keepTime)
-			defer stop()
-			if e := s.put(last, Change{Was: rec.State, Now: next, Works: true}); e != nil {
-				s.cfg.Log.Warn("what was had is not kept", "request", rec.ID, "err", e)
-			}
-		}
-		return ctx.Err()
-	}
-	if !s.now().Before(rec.Progress.SignedAt.Add(s.cfg.FinishWithin)) {
-		s.cfg.Log.Error("not finished before the deadline", "request", rec.ID, "err", err)
-		if own != nil && late[own.Code] != nil {
-			return late[own.Code]
-		}
-		return ErrLevelLate
+	keep := ctx
+	if ctx.Err() != nil { // of many documents some have what they need: a step that takes too long must not begin anew each time
+		var stop context.CancelFunc
+		keep, stop = context.WithTimeout(context.WithoutCancel(ctx), keepTime)
+		defer stop()
+		err = ctx.Err()
 	}
 	if worked(rec, next) {
-		if e := s.put(ctx, Change{Was: rec.State, Now: next, Works: true}); e != nil {
+		if e := s.put(keep, Change{Was: rec.State, Now: next, Works: true}); e != nil {
 			return e
 		}
 		*rec = *next

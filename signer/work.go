@@ -129,7 +129,7 @@ func (s *Service) drive(ctx context.Context, id string, page bool) {
 	rec, err := s.dep.Requests.Load(ctx, Lookup{ID: id, Works: true})
 	for n := 0; n < maxSteps && err == nil && ctx.Err() == nil; n++ {
 		var again bool
-		again, err = s.step(ctx, rec, page)
+		again, err = s.stepped(ctx, rec, page)
 		switch {
 		case err == nil && again:
 			continue
@@ -146,6 +146,17 @@ func (s *Service) drive(ctx context.Context, id string, page bool) {
 	if err != nil && !errors.Is(err, ErrConflict) && ctx.Err() == nil {
 		s.cfg.Log.Error("request stands still", "request", id, "err", err)
 	}
+}
+
+// stepped is step, of which a panic is an error like others: the request waits longer each time and ends in its time, instead of
+// doing the same for ever.
+func (s *Service) stepped(ctx context.Context, rec *Record, page bool) (again bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			again, err = false, fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return s.step(ctx, rec, page)
 }
 
 // settle moves the time of the next look on when there was nothing to do at it.
@@ -205,6 +216,7 @@ func (s *Service) stumble(ctx context.Context, id string, cause error) error {
 		own = &Error{Code: "internal", Detail: "something went wrong inside; we try again", Retryable: true}
 	}
 	s.logCause(rec, own)
+	own = s.overdue(rec, own)
 	switch {
 	case own.Code == ErrDeclined.Code && rec.State.open():
 		err = s.end(ctx, rec, Declined, own)
