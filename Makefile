@@ -50,7 +50,7 @@ reproducible:
 	@scripts/reproducible
 
 test-interop: build judges
-	$(GO) test -count=1 -v -tags interop -timeout 20m ./interop/ ./interop/cades/ ./interop/client/ ./interop/deploy/ ./interop/evidence/ ./interop/matrix/ ./interop/program/ ./interop/qualified/ ./interop/twins/ ./itsme/ ./store/
+	$(GO) test -count=1 -v -tags interop -timeout 20m ./interop/ ./interop/after/ ./interop/cades/ ./interop/client/ ./interop/deploy/ ./interop/evidence/ ./interop/matrix/ ./interop/program/ ./interop/qualified/ ./interop/twins/ ./itsme/ ./store/
 
 # Both verifiers of evidence on 1000 bundles and every mutant; test-interop takes 200.
 evidence: judges
