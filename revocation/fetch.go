@@ -29,7 +29,8 @@ type FetcherConfig struct {
 	CRLTimeout time.Duration
 	// Stall bounds the time without a byte. Default: 5 s.
 	Stall time.Duration
-	// PerHost bounds the connections to one host, All those to all hosts. Default: 8 and 64.
+	// PerHost bounds what is fetched from one host at a time, All what is fetched
+	// from all hosts. Default: 8 and 64.
 	PerHost, All int
 	// Roots are trusted for https. Default: those of the machine.
 	Roots *x509.CertPool
@@ -56,6 +57,7 @@ const (
 type Fetcher struct {
 	cfg   FetcherConfig
 	http  *http.Transport // not a Client, which would follow redirects in its own way
+	hosts hosts
 	slots chan struct{}
 	large chan struct{} // one list above maxSmall at a time
 }
@@ -83,7 +85,7 @@ func NewFetcher(cfg FetcherConfig) *Fetcher {
 	if !cfg.AllowPrivate {
 		dialer.Control = only(cfg.allowed)
 	}
-	return &Fetcher{cfg: cfg, slots: make(chan struct{}, cfg.All), large: make(chan struct{}, 1), http: &http.Transport{
+	return &Fetcher{cfg: cfg, hosts: hosts{most: cfg.PerHost, by: map[string]*places{}}, slots: make(chan struct{}, cfg.All), large: make(chan struct{}, 1), http: &http.Transport{
 		// No Proxy: it would dial for us, and addresses would not be looked at.
 		DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: cfg.Stall, ResponseHeaderTimeout: cfg.Timeout, IdleConnTimeout: 30 * time.Second,
@@ -119,15 +121,20 @@ type errand struct {
 func (f *Fetcher) fetch(ctx context.Context, address string, e errand) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
+	u, err := f.parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", ErrRefused, err)
+	}
+	leave, ok := f.hosts.enter(ctx, u.Host)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s from %s: too many wait for this host", ErrUnreachable, e.what, host(u))
+	}
+	defer leave()
 	select {
 	case f.slots <- struct{}{}:
 		defer func() { <-f.slots }()
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: too much is being fetched", ErrUnreachable)
-	}
-	u, err := f.parse(address)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s", ErrRefused, err)
 	}
 	for hop := 0; ; hop++ {
 		body, next, err := f.once(ctx, u, e)
