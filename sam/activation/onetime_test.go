@@ -11,6 +11,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"math/big"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -260,7 +261,7 @@ func TestAOneTimeCredentialHasOneConfirmation(t *testing.T) {
 	first := w.prepare(cred, docs)
 	for name, other := range map[string][]sam.Document{
 		"fewer": docs[:1], "in another order": {docs[1], docs[0]}, "others": {docs[0], document(t, cred, "Contract 2.pdf", "another text")},
-		"another label": {docs[0], document(t, cred, "Other.pdf", t.Name()+" text 1")},
+		"another label": {docs[0], document(t, cred, "Other.pdf", t.Name()+" text 1")}, "as hashes": asHashes(docs),
 	} {
 		if _, err := w.front.Prepare(t.Context(), order(cred, other)); code(err) != sam.CodeNotAuthorized {
 			t.Errorf("%s: %v", name, err)
@@ -295,6 +296,41 @@ func TestAOneTimeCredentialHasOneConfirmation(t *testing.T) {
 	c := confirmed{Prepared: p, session: won, docs: docs}
 	signed := got(w.front.Sign(t.Context(), c.Nonce, w.signOnce(u, c)))(t)
 	checkValues(t, cred, docs, signed.Values)
+	w.noKey(cred)
+}
+
+func asHashes(docs []sam.Document) []sam.Document {
+	all := slices.Clone(docs)
+	for i := range all {
+		all[i].Hash = true
+	}
+	return all
+}
+
+// Attributes that state a time are made anew for a question that is asked again: it is about the same document, and what was
+// confirmed is what is signed.
+func TestAOneTimeCredentialIsAskedAgainAtAnotherTime(t *testing.T) {
+	w := newWorld(t)
+	u := w.unit()
+	cred := w.enrolOnce("approve")
+	by := func() sam.Document {
+		return documentBy(t, cred, form{crypto.SHA256, w.now(), ""}, "a file")
+	}
+	first := w.prepare(cred, []sam.Document{by()})
+	w.advance(6 * time.Minute)
+	other := by()
+	other.Label = "Another name.pdf"
+	if _, err := w.front.Prepare(t.Context(), order(cred, []sam.Document{other})); code(err) != sam.CodeNotAuthorized {
+		t.Errorf("another name: %v", err)
+	}
+	docs := []sam.Document{by()}
+	second := w.prepare(cred, docs)
+	if first.Nonce == second.Nonce || first.CheckCode != second.CheckCode {
+		t.Errorf("%+v\n%+v", first, second)
+	}
+	c := confirmed{Prepared: second, docs: docs}
+	c.session = got(w.front.Authorize(t.Context(), second.Nonce, w.at(second.AuthorizationURL, "")))(t)
+	checkValues(t, cred, docs, got(w.front.Sign(t.Context(), c.Nonce, w.signOnce(u, c)))(t).Values)
 	w.noKey(cred)
 }
 
