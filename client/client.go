@@ -60,10 +60,15 @@ type Config struct {
 
 // Client asks one service. Its methods may be called concurrently.
 type Client struct {
-	cfg  Config
-	http *http.Client
-	tsa  *tsa.Client
+	cfg     Config
+	http    *http.Client
+	tsa     *tsa.Client
+	longest time.Duration // of one call
 }
+
+// longestCall bounds one call with its answer: maxAnswer over 2 Mbit/s takes two minutes. A service that sends a byte now and then would
+// hold its caller for ever.
+const longestCall = 5 * time.Minute
 
 // New returns a client. It asks nothing.
 func New(cfg Config) (*Client, error) {
@@ -88,7 +93,7 @@ func New(cfg Config) (*Client, error) {
 		hc = *cfg.HTTP
 	}
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{cfg: cfg, http: &hc, tsa: tsa.NewClient(tsa.ClientConfig{URL: cfg.TSA, Roots: cfg.Roots, Now: cfg.Now}, &hc)}, nil
+	return &Client{cfg: cfg, http: &hc, longest: longestCall, tsa: tsa.NewClient(tsa.ClientConfig{URL: cfg.TSA, Roots: cfg.Roots, Now: cfg.Now}, &hc)}, nil
 }
 
 // Error is why something was not done. Code is stable and made for programs; Detail is for people and holds nothing of a

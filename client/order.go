@@ -169,7 +169,22 @@ func (c *Client) wait(ctx context.Context, id string, see func(*Request), enough
 		if enough(r.State) {
 			return &r, nil
 		}
+		if r.State == known { // of a service that answers such a question at once
+			if err := sleep(ctx, firstPause); err != nil {
+				return nil, err
+			}
+		}
 		known = r.State
+	}
+}
+
+// sleep waits, and tells when ctx has ended meanwhile.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return wrap(CodeUnreachable, "the request has not ended", ctx.Err())
 	}
 }
 
@@ -222,9 +237,7 @@ func (c *Client) again(ctx context.Context, call func() error) error {
 		if p := asProblem(err); p != nil && p.after > 0 {
 			wait = min(p.after, time.Minute)
 		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
+		if sleep(ctx, wait) != nil {
 			return err
 		}
 	}
@@ -255,6 +268,8 @@ func get(id, rest string) ask {
 // call sends one request and reads its answer into out. It is the only place from which something goes to the service
 // (time-stamps go through package tsa, which sends a digest and a nonce).
 func (c *Client) call(ctx context.Context, a ask, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.longest)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, a.method, c.cfg.BaseURL+"/v1/signature-requests"+a.path, bytes.NewReader(a.body))
 	if err != nil {
 		return wrap(CodeBadOptions, "", plain(err))

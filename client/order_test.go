@@ -206,3 +206,44 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAServiceThatDoesNotWait: a question that may take 30 seconds is not asked thousands of times because it is answered at once.
+func TestAServiceThatDoesNotWait(t *testing.T) {
+	w := newWorld(t)
+	var calls atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		_, _ = io.WriteString(rw, `{"id":"sr_1","state":"prepared"}`)
+	}))
+	defer srv.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer cancel()
+	if _, err := w.client(t, srv.URL).Wait(ctx, "sr_1", nil); codeOf(err) != client.CodeUnreachable || !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	if n := calls.Load(); n < 2 || n > 4 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+// TestAnAnswerThatStops: the head is there, and then nothing comes. It is asked again, and a caller that has given no end still gets one
+// for each call.
+func TestAnAnswerThatStops(t *testing.T) {
+	w := newWorld(t)
+	var calls atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) > 1 {
+			_, _ = io.WriteString(rw, `{"id":"sr_1"}`)
+			return
+		}
+		_, _ = io.WriteString(rw, `{"id":`)
+		_ = http.NewResponseController(rw).Flush()
+		<-r.Context().Done()
+	}))
+	defer srv.Close()
+	c := w.client(t, srv.URL)
+	c.Hurry(200 * time.Millisecond)
+	if r, err := c.Send(t.Context(), client.Order{}, prepare(t, c, sample(t, "fpdf2.pdf"), client.Options{})); err != nil || r.ID != "sr_1" || calls.Load() != 2 {
+		t.Errorf("%+v %v after %d calls", r, err, calls.Load())
+	}
+}

@@ -56,6 +56,11 @@ func (c *signCmd) round(p *program, api *apiClient, cl *client.Client, files []l
 		return err
 	}
 	defer job.file.close()
+	for i, one := range job.Preparations { // before the person is asked about what could not be finished
+		if err := cl.Unchanged(p.ctx, files[i], files[i].size, one); err != nil {
+			return fmt.Errorf("%s: %w", c.Files[i], err)
+		}
+	}
 	sending, cancel := context.WithTimeout(p.ctx, sendWithin)
 	o := client.Order{Reference: c.reference(), Language: c.Lang, IdempotencyKey: job.Key}
 	r, err := cl.Announce(sending, o, c.options()...)
@@ -144,13 +149,7 @@ func (c *signCmd) options() []client.Options {
 
 // sendDigests fixes what will be signed, unless an interrupted command has, keeps it, and sends the digests.
 func (c *signCmd) sendDigests(p *program, cl *client.Client, r *client.Request, job *localJob, files []localFile) error {
-	if len(job.Preparations) > 0 {
-		for i, one := range job.Preparations {
-			if err := cl.Unchanged(p.ctx, files[i], files[i].size, one); err != nil {
-				return fmt.Errorf("%s: %w", c.Files[i], err)
-			}
-		}
-	} else {
+	if len(job.Preparations) == 0 {
 		for i, o := range c.options() {
 			one, err := cl.PrepareFor(p.ctx, r, files[i], files[i].size, o)
 			if err != nil {
