@@ -152,7 +152,7 @@ func TestOnlyTheFrameMayBeBER(t *testing.T) {
 	}
 }
 
-// FuzzBER: never a panic, and what comes out is DER that Parse reads alike.
+// FuzzBER: never a panic, every error one of ours, and what was read can be asked for its signers.
 func FuzzBER(f *testing.F) {
 	p := newPerson(f, "P-256")
 	der := assemble(f, p.cadesParts(f, []byte("content")))
