@@ -131,10 +131,12 @@ func (f *signatures) all(sd *cms.SignedData, data Data) error {
 		s.digests = digests
 	}
 	for _, s := range f.list {
+		f.e.spend(s.judged)
 		if err := f.proofsOf(s); err != nil {
 			return err
 		}
 	}
+	f.e.spend(true)
 	for _, s := range f.list {
 		if !s.judged {
 			continue

@@ -66,26 +66,12 @@ func (d *document) gather(list []pdf.Signature) error {
 	// First, so that no flood of data in the document can keep it out.
 	d.e.addMaterial(d.o.Material, given)
 	for _, s := range list {
-		it := &item{sig: s, judged: len(d.o.Only) == 0 || slices.Contains(d.o.Only, s.FieldName), self: idOf(s.CMS)}
-		d.items = append(d.items, it)
-		if isTimeStamp(s) {
-			it.own = d.token(s.CMS, it)
-			continue
-		}
-		if it.sd, it.sdErr = cms.Parse(s.CMS, d.o.CMS); it.sdErr != nil {
-			continue
-		}
-		d.hold(it, it.sd)
-		for i := range it.sd.SignerInfos {
-			for _, der := range it.sd.SignerInfos[i].TimeStampTokens() {
-				if len(it.stamps) <= maxTokens { // one more, so that it is said
-					it.stamps = append(it.stamps, d.token(der, it))
-				}
-			}
-			for _, der := range it.sd.SignerInfos[i].Values(cms.OIDContentTimeStamp) {
-				if len(it.before) <= maxTokens {
-					it.before = append(it.before, d.token(der, it))
-				}
+		d.items = append(d.items, &item{sig: s, judged: len(d.o.Only) == 0 || slices.Contains(d.o.Only, s.FieldName), self: idOf(s.CMS)})
+	}
+	for _, judged := range []bool{true, false} { // and nothing beside what is judged keeps out what that holds
+		for _, it := range d.items {
+			if it.judged == judged {
+				d.read(it)
 			}
 		}
 	}
@@ -96,6 +82,30 @@ func (d *document) gather(list []pdf.Signature) error {
 		return err
 	}
 	return nil
+}
+
+// read takes in the CMS of one signature or document time-stamp.
+func (d *document) read(it *item) {
+	if isTimeStamp(it.sig) {
+		it.own = d.token(it.sig.CMS, it)
+		return
+	}
+	if it.sd, it.sdErr = cms.Parse(it.sig.CMS, d.o.CMS); it.sdErr != nil {
+		return
+	}
+	d.hold(it, it.sd)
+	for i := range it.sd.SignerInfos {
+		for _, der := range it.sd.SignerInfos[i].TimeStampTokens() {
+			if len(it.stamps) <= maxTokens { // one more, so that it is said
+				it.stamps = append(it.stamps, d.token(der, it))
+			}
+		}
+		for _, der := range it.sd.SignerInfos[i].Values(cms.OIDContentTimeStamp) {
+			if len(it.before) <= maxTokens {
+				it.before = append(it.before, d.token(der, it))
+			}
+		}
+	}
 }
 
 func isTimeStamp(s pdf.Signature) bool {
@@ -232,11 +242,13 @@ func scopeOf(ids []id) scope {
 // one that is proven proves that what it covers existed at its time, and so
 // helps to prove the next.
 func (d *document) proofs() error {
+	defer d.e.spend(true)
 	for n := len(d.items) - 1; n >= 0; n-- {
 		it := d.items[n]
 		if it.own == nil {
 			continue
 		}
+		d.e.spend(it.judged)
 		digest := []byte(nil)
 		if it.own.err == nil {
 			digest = it.digests[it.own.t.Hash]
@@ -262,6 +274,7 @@ func (d *document) proofs() error {
 		}
 	}
 	for _, it := range d.items {
+		d.e.spend(it.judged)
 		if err := d.signatureStamps(it); err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ func idOf(der []byte) id { return sha256.Sum256(der) }
 
 // Limits of what one document may make us look at. Real files have a few dozen
 // certificates and answers; each of the work limits is some seconds of a
-// hostile one at most.
+// hostile one at most, and twice that when only some of its fields are judged.
 const (
 	maxCertificates = 2048
 	maxStatements   = 1024
@@ -64,13 +64,26 @@ type evidence struct {
 	source     map[id]string // of certificates
 	tried      map[tried]bool
 
-	paths, answers, steps int // what is left
-	values                int // the same
-	said                  map[statusKey]*said
-	built                 map[pathKey]builtPath
-	scopes                []scope                // that built knows by address, which must not be given to others
-	asked                 map[statusKey]question // online questions that were put
-	full                  bool                   // something was left out
+	*work        // that is spent from now on: see spend
+	mine, others work
+	said         map[statusKey]*said
+	built        map[pathKey]builtPath
+	scopes       []scope                // that built knows by address, which must not be given to others
+	asked        map[statusKey]question // online questions that were put
+	full         bool                   // something was left out
+}
+
+// work is what is left of the limits of the work.
+type work struct{ paths, answers, steps, values int }
+
+// spend chooses whose work follows: on what is judged, or on the signatures and
+// time-stamps beside it, which must not take its share.
+func (e *evidence) spend(judged bool) {
+	if judged {
+		e.work = &e.mine
+	} else {
+		e.work = &e.others
+	}
 }
 
 // statement is an OCSP answer or a CRL.
@@ -98,12 +111,15 @@ type question struct {
 }
 
 func newEvidence(o Options) *evidence {
-	return &evidence{
+	all := work{paths: maxPaths, answers: maxAnswers, steps: maxSteps, values: maxValues}
+	e := &evidence{
 		at: o.At, roots: o.Roots, revoker: o.Revocation,
 		certs: map[id]*x509.Certificate{}, bySubject: map[string][]id{}, known: map[id]*statement{},
 		poe: map[id]time.Time{}, unreadable: map[id]error{}, source: map[id]string{}, tried: map[tried]bool{},
-		paths: maxPaths, answers: maxAnswers, steps: maxSteps, values: maxValues, said: map[statusKey]*said{}, built: map[pathKey]builtPath{}, asked: map[statusKey]question{},
+		mine: all, others: all, said: map[statusKey]*said{}, built: map[pathKey]builtPath{}, asked: map[statusKey]question{},
 	}
+	e.spend(true)
+	return e
 }
 
 // affords takes the work of verifying a value from what is left, and tells

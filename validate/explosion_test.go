@@ -95,17 +95,23 @@ func TestCrossCertificatesCostLittle(t *testing.T) {
 	})
 }
 
+// strangersUnit is a certificate for time-stamps that nobody issued but its owner.
+func strangersUnit(t testing.TB, w *world, key crypto.Signer) *x509.Certificate {
+	t.Helper()
+	usage, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
+	check(t, err)
+	c := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "SANDBOX stranger"}, NotBefore: w.from, NotAfter: w.from.AddDate(3, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usage}}}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	return parse(t, der, err)
+}
+
 // TestSlowTokensCostLittle: the key of a token is its maker's choice, and the
 // value is verified before anything shows whose it is.
 func TestSlowTokensCostLittle(t *testing.T) {
 	w := newWorld(t, "P-256")
 	key := newSlowKey(t, 16384)
-	usage, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
-	check(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "SANDBOX slow unit"}, NotBefore: w.from, NotAfter: w.from.AddDate(3, 0, 0),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usage}}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	unit := parse(t, der, err)
+	unit := strangersUnit(t, w, key)
 	doc := base(t)
 	const signatures = 12
 	for range signatures {
@@ -155,4 +161,51 @@ func TestSlowNamesakesCostLittle(t *testing.T) {
 			t.Errorf("%v, %d signatures", rep.Indication, len(rep.Signatures))
 		}
 	})
+}
+
+// TestStrangersDoNotSpendOurShare: whoever asks about one field gets its verdict,
+// whatever work the other signatures of the document make.
+func TestStrangersDoNotSpendOurShare(t *testing.T) {
+	w := newWorld(t, "P-256")
+	doc := base(t)
+	for range 51 { // 408 units, each of which would need a path of its own
+		doc = w.sign(t, doc, recipe{noStamp: true, reserve: 32 << 10, rebuild: func(p cms.Parts) []byte {
+			var tokens [][]byte
+			for range 8 {
+				key := newKey(t, "")
+				tokens = append(tokens, forgedToken{at: w.now, imprint: sha(p.Value), cert: strangersUnit(t, w, key), key: key}.der(t, w))
+			}
+			f := frame{attrs: p.SignedAttrs, algorithm: ecdsaSHA256, value: p.Value, signers: 1, unsigned: [][]byte{attribute(t, cms.OIDSignatureTimeStamp, tokens...)}}
+			return f.der(t, p.Certificate, w.issuing)
+		}})
+	}
+	doc = store(t, w.sign(t, doc, recipe{at: w.at(1)}), w.data(t))
+	whole := w.ask(t, doc, w.at(5), nil)
+	ours := whole.Signatures[len(whole.Signatures)-1].FieldName
+	rep := w.ask(t, doc, w.at(5), func(o *validate.Options) { o.Only = []string{ours} })
+	want(t, rep.Signatures[0], passed, "", "B-LT")
+}
+
+// TestStrangersDoNotHideOurIssuer: certificates of the CA's name, more than are
+// tried, in a signature before the one that is asked about.
+func TestStrangersDoNotHideOurIssuer(t *testing.T) {
+	w := newWorld(t, "P-256")
+	var namesakes []*x509.Certificate
+	for i := range 40 {
+		c := &x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), NotBefore: w.from, NotAfter: w.from.AddDate(3, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+		c.RawSubject = w.issuing.RawSubject
+		der, err := x509.CreateCertificate(rand.Reader, c, c, w.key.Public(), w.key)
+		namesakes = append(namesakes, parse(t, der, err))
+	}
+	doc := w.sign(t, base(t), recipe{noStamp: true, reserve: 64 << 10, rebuild: func(p cms.Parts) []byte {
+		p.Chain = namesakes
+		der, err := cms.Assemble(p)
+		check(t, err)
+		return der
+	}})
+	doc = store(t, w.sign(t, doc, recipe{at: w.at(1)}), w.data(t))
+	whole := w.ask(t, doc, w.at(5), nil)
+	ours := whole.Signatures[1].FieldName
+	rep := w.ask(t, doc, w.at(5), func(o *validate.Options) { o.Only = []string{ours} })
+	want(t, rep.Signatures[0], passed, "", "B-LT")
 }

@@ -122,7 +122,7 @@ func (d *document) report(rep *Report) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
 		rep.worse(Indeterminate, Generic)
-		rep.Reasons = append(rep.Reasons, fmt.Sprintf("there is no signed field %q", name))
+		rep.Reasons = append(rep.Reasons, fmt.Sprintf("there is no signed field %q among those that were looked at", name))
 	}
 	if judged := len(rep.Signatures); judged < len(d.items) {
 		rep.Notes = append(rep.Notes, fmt.Sprintf("only %d of %d signatures and time-stamps were judged, as asked", judged, len(d.items)))
