@@ -36,10 +36,12 @@ func TestEverybodyConfirmsOnce(t *testing.T) {
 			t.Errorf("%s: exit %d\n%s", name, code, said)
 			continue
 		}
-		if !strings.HasSuffix(args[len(args)-1], "cades") {
-			if text, code := s.Tekend(t, "verify", out); code != 0 {
-				t.Errorf("%s: verify: exit %d\n%s", name, code, text)
-			}
+		verify := []string{"verify", out}
+		if strings.HasSuffix(args[len(args)-1], "cades") {
+			verify = append(verify, "--detached", file)
+		}
+		if text, code := s.Tekend(t, verify...); code != 0 {
+			t.Errorf("%s: verify: exit %d\n%s", name, code, text)
 		}
 	}
 	interrupted(t, s, file)
