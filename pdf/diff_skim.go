@@ -212,7 +212,7 @@ func (k *skimmer) numeric() bool {
 	}
 	k.pos = pos
 	pos = spaces(buf, pos)
-	if pos > len(buf)-ahead || buf[pos] == '%' {
+	if pos > len(buf)-ahead || buf[pos] == '%' || buf[pos] == '#' { // a number has no '#', and nothing else begins with it
 		k.pos = pos
 		return false
 	}

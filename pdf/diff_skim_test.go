@@ -155,3 +155,24 @@ func TestSkimFiles(t *testing.T) {
 		t.Errorf("only %d of %d objects are skimmed", passed, all)
 	}
 }
+
+// TestSkimValueInStream: in an object stream nothing behind a value makes the skimmer say no, so the value alone must.
+func TestSkimValueInStream(t *testing.T) {
+	const rest = " /a /b /c /d /e"
+	for text, want := range map[string]bool{
+		"5": true, "5.1": true, "/N": true, "null": true, "(x)": true, "5#23": false, "5#": false, "5 #": false, "5.1#": false, "-5#": false,
+		"12345678901#": false, "true#": false, "null#20": false, "5 0 #": true, "/N#20": true, "(x)#": true, "[5#]": false,
+	} {
+		buf := []byte(text + rest)
+		k := skimmer{want: new(numbers), depth: 64}
+		k.start(buf, 0)
+		got := k.value()
+		s := newSource(bytes.NewReader(buf), int64(len(buf)), Budget{})
+		if _, err := s.value(s.parser(buf, false)); got && err != nil {
+			t.Errorf("%q: skimmed what the parser refuses: %v", text, err)
+		}
+		if got != want {
+			t.Errorf("%q: skimmed %v, want %v", text, got, want)
+		}
+	}
+}

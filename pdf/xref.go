@@ -367,11 +367,13 @@ func digits(w uint64) bool {
 }
 
 // sortSpans makes look-up possible and refuses a number defined twice in one
-// section.
+// section. Spans of no rows go first: one would stand between two that overlap,
+// or be found in the place of the one with the row.
 func (sec *section) sortSpans() error {
+	sec.spans = slices.DeleteFunc(sec.spans, func(s span) bool { return s.count == 0 })
 	slices.SortFunc(sec.spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
 	for i := 1; i < len(sec.spans); i++ {
-		if a := sec.spans[i-1]; a.first+a.count > sec.spans[i].first && sec.spans[i].count > 0 {
+		if a := sec.spans[i-1]; a.first+a.count > sec.spans[i].first {
 			return errf(CodeBrokenXref, "section at %d defines object %d twice", sec.off, sec.spans[i].first)
 		}
 	}
