@@ -27,6 +27,13 @@ func (c *cache[V]) get(key string) (V, bool) {
 	return k.value, ok
 }
 
+func (c *cache[V]) drop(key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used -= c.by[key].size
+	delete(c.by, key)
+}
+
 // overhead is what a value costs beside its bytes, roughly: certificates and map.
 const overhead = 4 << 10
 

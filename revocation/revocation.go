@@ -148,7 +148,9 @@ func (q question) name() string {
 // Status gives the status of cert, issued by issuer: with since zero one that is
 // in force, else one issued (thisUpdate) at or after it, as the signer's
 // certificate needs it behind its time-stamp. The caller has a path to a trust
-// anchor. A revoked certificate is a Status and no error; so look at its State.
+// anchor. A revoked certificate is a Status and no error; so look at its State. A
+// revocation may be from before since, and a newer "good" does not revert it,
+// unless it is a hold.
 // "unknown" is an error. The Status is shared: it must not be changed. Errors
 // wrap ErrUnreachable, ErrStale, ErrRefused (several: of several sources) or
 // ErrNotNeeded.
@@ -198,7 +200,7 @@ func (c *Collector) ask(ctx context.Context, q question) (*answer, error) {
 			switch {
 			case !ok:
 				return nil, fmt.Errorf("%w: the search ended without an outcome", ErrUnreachable)
-			case o.err == nil && !o.answer.ThisUpdate.Before(q.since):
+			case o.err == nil && (forEver(&o.answer.Status) || !o.answer.ThisUpdate.Before(q.since)):
 				return o.answer, nil
 			case o.err != nil && !o.since.After(q.since):
 				return nil, o.err
@@ -209,7 +211,7 @@ func (c *Collector) ask(ctx context.Context, q question) (*answer, error) {
 }
 
 // known gives what is kept about a certificate, is in force and is from since or
-// later. The newest counts, whichever source it is of.
+// later. The newest counts, whichever source it is of, but for what is for ever.
 func (c *Collector) known(q question) *answer {
 	now := c.cfg.Now()
 	var all []certs.Status
@@ -221,11 +223,22 @@ func (c *Collector) known(q question) *answer {
 	}
 	newest, _ := certs.Newest(all)
 	for _, a := range have {
+		if forEver(&a.Status) {
+			return a
+		}
+	}
+	for _, a := range have {
 		if a.Kind == newest.Kind && !a.ThisUpdate.Before(q.since) {
 			return a
 		}
 	}
 	return nil
+}
+
+// forEver tells of a revocation that no newer answer reverts (Regulation 910/2014
+// Art 28(4)): any but a hold. It says enough of every later time.
+func forEver(s *certs.Status) bool {
+	return s.State == certs.StatusRevoked && s.Reason != certs.ReasonOnHold
 }
 
 // inForce tells whether what is kept still counts, and all that it rests on: an
@@ -239,7 +252,7 @@ func (c *Collector) inForce(a *answer, now time.Time) bool {
 	return true
 }
 
-// fresh tells whether a status is in force and issued at or after since.
+// fresh tells whether a status is in force and issued at or after since, or for ever.
 func (c *Collector) fresh(s *certs.Status, since, now time.Time) error {
 	switch ahead := now.Add(c.cfg.Skew); {
 	case s.ThisUpdate.After(ahead) || s.ProducedAt.After(ahead):
@@ -248,7 +261,7 @@ func (c *Collector) fresh(s *certs.Status, since, now time.Time) error {
 		return fmt.Errorf("%w: %s: its nextUpdate is over", ErrStale, s.Kind)
 	case s.NextUpdate.IsZero() && now.Sub(s.ThisUpdate) > maxSilence:
 		return fmt.Errorf("%w: %s: it is more than a day old and names no end", ErrStale, s.Kind)
-	case s.ThisUpdate.Before(since):
+	case s.ThisUpdate.Before(since) && !forEver(s):
 		return fmt.Errorf("%w: %s: it is from before the time it is needed for", ErrStale, s.Kind)
 	}
 	return nil

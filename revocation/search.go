@@ -81,23 +81,31 @@ func (c *Collector) untilSecond(ctx context.Context, since time.Time) error {
 	return c.cfg.Wait(ctx, d)
 }
 
-// settle keeps an answer and gives the newest of what is known. A contradiction
-// is told to operators.
+// settle keeps an answer and gives what counts of what is known: a revocation
+// that is for ever, else the newest. A contradiction is told to operators.
 func (c *Collector) settle(q question, a *answer) *answer {
 	c.answers.put(q.key()+a.Kind, a, len(a.DER))
-	other := c.other(q, a)
-	if other == nil {
-		return a
+	other, taken := c.other(q, a), a
+	if other != nil {
+		newest, differ := certs.Newest([]certs.Status{a.Status, other.Status})
+		newer := newest.Kind == other.Kind && !other.ThisUpdate.Before(q.since) && !c.tooLarge(q, &other.Status)
+		if !forEver(&a.Status) && (newer || forEver(&other.Status)) {
+			taken = other
+			c.answers.put(q.key()+other.Kind, other, len(other.DER)) // it may be of a list that is not kept as long
+		}
+		if differ {
+			c.cfg.Log.Warn("OCSP and CRL contradict each other", "certificate", q.name(),
+				a.Kind, a.State.String(), other.Kind, other.State.String(), "taken", taken.Kind)
+		}
 	}
-	newest, differ := certs.Newest([]certs.Status{a.Status, other.Status})
-	if differ {
-		c.cfg.Log.Warn("OCSP and CRL contradict each other", "certificate", q.name(),
-			a.Kind, a.State.String(), other.Kind, other.State.String(), "taken", newest.Kind)
+	if forEver(&taken.Status) {
+		for _, kind := range []string{certs.FromOCSP, certs.FromCRL} {
+			if kind != taken.Kind {
+				c.answers.drop(q.key() + kind) // so that no "good" is left when this one's place is taken
+			}
+		}
 	}
-	if newest.Kind == other.Kind && !other.ThisUpdate.Before(q.since) && !c.tooLarge(q, &other.Status) {
-		return other
-	}
-	return a
+	return taken
 }
 
 // other gives what the other kind of source is known to say: a kept answer, or

@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"math/big"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,5 +102,44 @@ func TestALargeListThatRevokesCounts(t *testing.T) {
 	m, err := c.Material(t.Context(), needs)
 	if err != nil || len(m.CRLs) != 1 || len(m.OCSPs) != 0 {
 		t.Errorf("an older answer that says good goes into a product: %d answers, %d lists, %v", len(m.OCSPs), len(m.CRLs), err)
+	}
+}
+
+// TestARevocationIsForEver (Regulation 910/2014 Art 28(4)): a newer answer that says good does not revert it, whether it was
+// said of the certificate or stands in a list that is known through another one; only a hold gives way.
+func TestARevocationIsForEver(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason int
+		want   certs.CertState
+	}{"key compromise": {1, certs.StatusRevoked}, "no reason": {0, certs.StatusRevoked}, "hold": {certs.ReasonOnHold, certs.StatusGood}} {
+		w := newWorld(t)
+		leaf, second := w.person(), w.person()
+		w.advance(time.Minute)
+		w.crl.does(gives(must(x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+			Number: big.NewInt(9), ThisUpdate: w.now(), NextUpdate: w.now().Add(12 * time.Hour),
+			RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: leaf.SerialNumber, RevocationTime: w.now(), ReasonCode: tc.reason}},
+		}, w.issuing, w.caKey))))
+		said, known := w.collector(), w.collector()
+		w.ocsp.down.Store(true)
+		if s := must(said.Status(t.Context(), leaf, w.issuing, time.Time{})); s.State != certs.StatusRevoked || s.Reason != tc.reason {
+			t.Fatalf("%s: %+v", name, s)
+		}
+		must(known.Status(t.Context(), second, w.issuing, time.Time{}))
+		w.ocsp.down.Store(false) // the responder does not know of it
+		w.advance(time.Minute)
+		for _, since := range []time.Time{w.now(), {}} {
+			for n, c := range []*revocation.Collector{said, known} {
+				if s, err := c.Status(t.Context(), leaf, w.issuing, since); err != nil || s.State != tc.want {
+					t.Errorf("%s, collector %d, since %v: %+v %v", name, n, since, s, err)
+				}
+				m, err := c.Material(t.Context(), []revocation.Need{{Path: []*x509.Certificate{leaf, w.issuing}, Since: since}})
+				if err != nil || (len(m.CRLs) == 1) != (tc.want == certs.StatusRevoked) {
+					t.Errorf("%s, collector %d, since %v: %d answers, %d lists, %v", name, n, since, len(m.OCSPs), len(m.CRLs), err)
+				}
+			}
+		}
+		if log := w.log.String(); tc.reason == 1 && !strings.Contains(log, "taken=crl") {
+			t.Errorf("log: %q", log)
+		}
 	}
 }
