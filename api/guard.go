@@ -23,7 +23,7 @@ import (
 // Limits of bodies, in bytes.
 const (
 	maxJSON  = 64 << 10  // no message of ours but an order needs 2 KiB; strict reading costs memory in proportion
-	maxOrder = 256 << 10 // 250 digests with names of 255 bytes have 110 KB, and the same in a signed order 64 KiB
+	maxOrder = 256 << 10 // 250 digests with names of 255 bytes have 110 KB, and the same in a signed order 64 KiB; in a part of its own too
 	maxForm  = 4 << 10   // two short fields
 	maxQuery = 64 << 10  // a time-stamp request has 100 bytes, and as many extensions as its maker likes
 	maxKey   = 256       // an API key

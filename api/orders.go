@@ -14,7 +14,8 @@ import (
 	"tekend/signer"
 )
 
-// counted is an upload that knows at which document it is (from 1), and why a document ended early.
+// counted is an upload that knows at which document it is (from 1; 0 before the first and behind the last, where an error is
+// about the order), and why a document ended early.
 type counted interface {
 	signer.Upload
 	count() int

@@ -104,7 +104,8 @@ func TestBadOrders(t *testing.T) {
 		"null":                        {[]piece{ask(`null`), good}, "request_invalid", 400, "request", ""},
 		"too deep":                    {[]piece{ask(`{"signer":` + strings.Repeat(`{"reference":`, 40) + `1` + strings.Repeat("}", 41)), good}, "json_invalid", 400, "request", "/signer" + strings.Repeat("/reference", 32)[:193]},
 		"4 MB of [":                   {[]piece{ask(strings.Repeat("[", 4<<20)), good}, "json_invalid", 400, "request", ""},
-		"over 64 KiB":                 {[]piece{ask(`{"level":"B-T"` + strings.Repeat(" ", 64<<10) + `}`), good}, "json_invalid", 400, "request", ""},
+		"over 256 KiB":                {[]piece{ask(`{"level":"B-T"` + strings.Repeat(" ", 256<<10) + `}`), good}, "json_invalid", 400, "request", ""},
+		"the longest signed order":    {[]piece{ask(`{"signed_order":"a.` + strings.Repeat("b", 64<<10-4) + `.c"}`), good}, "signed_order_invalid", 422, "", ""}, // read, that is
 		"wrong type of value":         {[]piece{ask(`{"level":{"` + secret + `":1}}`), good}, "request_invalid", 400, "request", "/level"},
 		"level unknown":               {[]piece{ask(`{"level":"` + secret + `"}`), good}, "request_invalid", 400, "request", "/level"},
 		"language unknown":            {[]piece{ask(`{"language":"` + secret + `"}`), good}, "request_invalid", 400, "request", "/language"},

@@ -29,20 +29,21 @@ const (
 type rawUpload struct {
 	name string
 	body io.Reader
-	done bool
+	at   int // 0 before the document, 1 at it, 2 behind it
 }
 
 // Next implements signer.Upload.
 func (u *rawUpload) Next(context.Context) (string, io.Reader, error) {
-	if u.done {
+	if u.at > 0 {
+		u.at = 2
 		return "", nil, io.EOF
 	}
-	u.done = true
+	u.at = 1
 	return u.name, u.body, nil
 }
 
 func (u *rawUpload) count() int {
-	if u.done {
+	if u.at == 1 {
 		return 1
 	}
 	return 0
@@ -66,6 +67,7 @@ type partsUpload struct {
 	next  *part // read already
 	any   bool  // documents may be of any type
 	seen  int   // documents handed out
+	ended bool  // all of them were
 	err   error // why a part ended early
 }
 
@@ -102,7 +104,7 @@ func openParts[T SignatureRequestOrder | SignaturePreviewOrder](spec *contract, 
 	if p.media != "application/json" {
 		return nil, partMedia(partRequest, "application/json")
 	}
-	b, err := io.ReadAll(io.LimitReader(p, maxJSON+1))
+	b, err := io.ReadAll(io.LimitReader(p, maxOrder+1))
 	if err != nil {
 		return nil, partError(err)
 	}
@@ -114,7 +116,7 @@ func openParts[T SignatureRequestOrder | SignaturePreviewOrder](spec *contract, 
 
 func decodeOrder(schema *openapi3.SchemaRef, b []byte, order any) error {
 	var v any
-	if err := strictjson.Decode(b, maxJSON, &v); err != nil {
+	if err := strictjson.Decode(b, maxOrder, &v); err != nil {
 		return jsonError(err, partRequest)
 	}
 	if issues := check(schema, v); issues != nil {
@@ -124,7 +126,7 @@ func decodeOrder(schema *openapi3.SchemaRef, b []byte, order any) error {
 		}
 		return invalid(issues...)
 	}
-	if err := strictjson.Decode(b, maxJSON, order); err != nil {
+	if err := strictjson.Decode(b, maxOrder, order); err != nil {
 		return jsonError(err, partRequest)
 	}
 	return nil
@@ -153,6 +155,7 @@ func (u *partsUpload) Next(context.Context) (string, io.Reader, error) {
 	if p == nil {
 		var err error
 		if p, err = u.read(); err != nil {
+			u.ended = true
 			return "", nil, err
 		}
 	}
@@ -169,7 +172,12 @@ func (u *partsUpload) Next(context.Context) (string, io.Reader, error) {
 	return "", nil, invalid(named(Body, partName(p.Part), "is not known here; the parts are request and document"))
 }
 
-func (u *partsUpload) count() int { return u.seen }
+func (u *partsUpload) count() int {
+	if u.ended {
+		return 0
+	}
+	return u.seen
+}
 
 func (u *partsUpload) failed() error { return u.err }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 
 	"tekend/api"
@@ -82,6 +83,9 @@ func TestVisibleOrder(t *testing.T) {
 	media, body = preview(t, `{"visible":[{"page":-1,"box":[40,40,200,60]}],"signed_order":"a.b.c"}`)
 	d.post(orders, media, body).problem(t, "visible_with_signed_order", 422)
 	media, body = preview(t, `{"format":"cades","visible":[{"page":-1,"box":[40,40,200,60]}]}`)
+	d.post(orders, media, body).problem(t, "appearance_invalid", 422)
+	many := strings.Repeat(`{"page":1,"box":[40,40,200,60],"text":"`+strings.Repeat("x", 400)+`"},`, 250) // as many as the contract has
+	media, body = preview(t, `{"visible":[`+strings.TrimSuffix(many, ",")+`]}`)
 	d.post(orders, media, body).problem(t, "appearance_invalid", 422)
 	d.post(orders, "application/json", `{"visible":[{"page":1,"box":[1,1,9,9]}],"digests":[`+digestOrder("a")+`]}`).problem(t, "appearance_invalid", 422)
 }
