@@ -74,6 +74,24 @@ func TestWhatIsAllowed(t *testing.T) {
 	}
 }
 
+// TestValidationDataIsReadAgain: a stream in its place holds something else when its length, an object of its own, changes.
+func TestValidationDataIsReadAgain(t *testing.T) {
+	sound, err := maker.Sound()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const data = "0\x01\x00\nendstream\nmore"
+	one := revise(t, sound, map[int]string{1: soundCatalog("/DSS 20 0 R"), 20: "<</Certs[21 0 R]>>",
+		21: "<</Length 22 0 R>>\nstream\n" + data + "\nendstream", 22: "3"})
+	two := revise(t, one, map[int]string{22: itoa(int64(len(data)))})
+	for doc, want := range map[string]ChangeLevel{string(one): ChangesLTA, string(two): ChangesOther} {
+		got, err := Differences(strings.NewReader(doc), int64(len(doc)), int64(len(sound)), Budget{})
+		if err != nil || got.Level != want {
+			t.Errorf("%+v %v, want %v", got, err, want)
+		}
+	}
+}
+
 // keyed adds a key to the newest trailer of a document of revise.
 func keyed(doc []byte, key string) []byte {
 	at := bytes.LastIndex(doc, []byte(">>\nstartxref"))

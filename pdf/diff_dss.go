@@ -143,7 +143,11 @@ func (p *pairing) derStream(v val) error {
 		if good, err = p.isDER(o); err != nil {
 			return err
 		}
-		p.f.der[pl] = good
+		// What its dictionary refers to, as a length, may stand elsewhere in another revision; and a stream is in no object
+		// stream, of which the number is no place.
+		if at.kind == entryOffset && plain(o.val(), p.s.max.Depth) {
+			p.f.der[pl] = good
+		}
 	}
 	if !good {
 		p.other(reasonDSSStream, num)
