@@ -90,7 +90,7 @@ func (u *update) draw(a *Appearance, width, height float64, rotate int) (*drawin
 		return nil, err
 	}
 	if missing > 0 {
-		return nil, errf(CodeBadAppearance, "the text has %d different characters that the font lacks", missing)
+		return nil, errf(CodeBadAppearance, "the text has %d different characters that the font lacks or that do not show", missing)
 	}
 	lines, size, err := w.fit(a, across, up)
 	if err != nil {

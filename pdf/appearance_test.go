@@ -247,6 +247,8 @@ func TestAppearanceRefused(t *testing.T) {
 		"too large":       {with(func(a *Appearance) { a.FontSize = 90 }), "does not fit"},
 		"letters":         {visible(1, box, "中文 and 中"), "2 different characters"},
 		"control":         {visible(1, box, "a\tb\x00"), "2 different characters"},
+		"nothing to see":  {visible(1, box, "\u200b"), "1 different characters"},
+		"directions":      {visible(1, box, "Jan\u202enesnaJ\u202c \u00adand\u200f"), "4 different characters"},
 		"no text":         {visible(1, box, " \n"), "empty"},
 		"not UTF-8":       {visible(1, box, "\xff"), "UTF-8"},
 		"long":            {visible(1, box, strings.Repeat("x", maxLetters+1)), "more than"},

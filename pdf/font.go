@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 	"unicode/utf16"
 
 	"github.com/go-fonts/liberation/liberationsansregular"
@@ -92,7 +93,8 @@ func (w *writing) add(old int, r rune) (int, error) {
 	return len(w.glyphs) - 1, nil
 }
 
-// text takes the letters of s in and says how many of them the font lacks.
+// text takes the letters of s in and says how many of them it has not to show: the font lacks them, or they only say how
+// others are to stand, which nobody sees here and who reads the text elsewhere obeys.
 func (w *writing) text(s string) (missing int, err error) {
 	lacks := make(map[rune]bool)
 	for _, r := range s {
@@ -103,7 +105,7 @@ func (w *writing) text(s string) (missing int, err error) {
 		if err != nil {
 			return 0, fmt.Errorf("our own font: %w", err)
 		}
-		if old == 0 {
+		if old == 0 || unicode.Is(unicode.Cf, r) {
 			lacks[r] = true
 			continue
 		}
