@@ -27,7 +27,7 @@ func idOf(der []byte) id { return sha256.Sum256(der) }
 // hostile one at most, and twice that when only some of its fields are judged.
 const (
 	maxCertificates = 2048
-	maxStatements   = 1024
+	maxStatements   = 1024    // answers, and as many lists
 	maxBag          = 32      // issuers that may lead from one certificate to an anchor
 	maxPaths        = 400     // path buildings, each of which may verify 256 signatures
 	maxAnswers      = 4000    // readings of an answer for one certificate
@@ -58,6 +58,7 @@ type evidence struct {
 	order      []id // of certs, so that one document always gets one verdict
 	bySubject  map[string][]id
 	statements []*statement
+	taken      map[bool]int // statements: lists and answers
 	known      map[id]*statement
 	poe        map[id]time.Time
 	unreadable map[id]error  // certificates that crypto/x509 does not read
@@ -114,7 +115,7 @@ func newEvidence(o Options) *evidence {
 	all := work{paths: maxPaths, answers: maxAnswers, steps: maxSteps, values: maxValues}
 	e := &evidence{
 		at: o.At, roots: o.Roots, revoker: o.Revocation,
-		certs: map[id]*x509.Certificate{}, bySubject: map[string][]id{}, known: map[id]*statement{},
+		certs: map[id]*x509.Certificate{}, bySubject: map[string][]id{}, known: map[id]*statement{}, taken: map[bool]int{},
 		poe: map[id]time.Time{}, unreadable: map[id]error{}, source: map[id]string{}, tried: map[tried]bool{},
 		mine: all, others: all, said: map[statusKey]*said{}, built: map[pathKey]builtPath{}, asked: map[statusKey]question{},
 	}
@@ -196,7 +197,7 @@ func (e *evidence) addStatement(der []byte, crl bool, source string) id {
 	if e.tried[tried{i, crl}] {
 		return i
 	}
-	if len(e.statements) >= maxStatements && source != fetched {
+	if e.taken[crl] >= maxStatements && source != fetched {
 		e.full = true
 		return i
 	}
@@ -212,6 +213,7 @@ func (e *evidence) addStatement(der []byte, crl bool, source string) id {
 		return i
 	}
 	e.known[i] = s
+	e.taken[crl]++
 	e.statements = append(e.statements, s)
 	if s.ocsp != nil {
 		for _, c := range s.ocsp.Certificates {
@@ -224,16 +226,30 @@ func (e *evidence) addStatement(der []byte, crl bool, source string) id {
 // addMaterial takes in what a DSS dictionary holds and gives the ids.
 func (e *evidence) addMaterial(m pdf.Material, source string) []id {
 	var ids []id
-	for _, der := range m.Certificates {
+	for _, der := range fromBothEnds(m.Certificates) {
 		ids = append(ids, e.addCertificate(der, source))
 	}
-	for _, der := range m.OCSPs {
+	for _, der := range fromBothEnds(m.OCSPs) {
 		ids = append(ids, e.addStatement(der, false, source))
 	}
-	for _, der := range m.CRLs {
+	for _, der := range fromBothEnds(m.CRLs) {
 		ids = append(ids, e.addStatement(der, true, source))
 	}
 	return ids
+}
+
+// fromBothEnds gives the first, the last, the second and so on: each writer adds
+// at the end, so that a flood that was there before, or came later, does not
+// bring what matters beyond the limits.
+func fromBothEnds(list [][]byte) [][]byte {
+	out := make([][]byte, 0, len(list))
+	for i, j := 0, len(list)-1; i <= j; i, j = i+1, j-1 {
+		out = append(out, list[i])
+		if i < j {
+			out = append(out, list[j])
+		}
+	}
+	return out
 }
 
 // scope restricts evidence to what is in it; nil: all.

@@ -198,6 +198,23 @@ func TestAFloodHidesNoRevocation(t *testing.T) {
 	want(t, s, undecided, validate.RevokedNoPOE, "B-T")
 }
 
+// TestAFloodHidesNoData: more answers than are looked at, before the signature or
+// after its data.
+func TestAFloodHidesNoData(t *testing.T) {
+	w := newWorld(t, "P-256")
+	flood := pdf.Material{}
+	ca := &certs.OCSPResponder{Cert: w.issuing, Signer: w.caKey, Issuer: w.issuing}
+	for i := range 1100 {
+		flood.OCSPs = append(flood.OCSPs, w.ocsp(t, says{at: w.at(-1).Add(-time.Duration(i) * time.Second), responder: ca}))
+	}
+	flood.CRLs = [][]byte{w.crl(t, w.issuing, w.at(-600), w.at(600))}
+	before := store(t, w.sign(t, store(t, base(t), flood), recipe{}), w.data(t))
+	after := store(t, store(t, w.sign(t, base(t), recipe{}), w.data(t)), flood)
+	for name, doc := range map[string][]byte{"before": before, "after": after} {
+		t.Run(name, func(t *testing.T) { want(t, w.ask(t, doc, w.at(5), nil).Signatures[0], passed, "", "B-LT") })
+	}
+}
+
 // many is a document with n signature fields, each with Contents of size bytes.
 func many(n, size int) []byte {
 	var b bytes.Buffer
