@@ -306,3 +306,16 @@ func TestATimeStampFromOurFuture(t *testing.T) {
 		}
 	}
 }
+
+// TestAFrontWhoseClockIsBehind: a certificate that is of our future by a moment is waited for, and nothing claims a time before it.
+func TestAFrontWhoseClockIsBehind(t *testing.T) {
+	w := newWorld(t)
+	w.frontBehind.Store(int64(2 * time.Second))
+	for i, format := range []string{signer.PAdES, signer.CAdES} {
+		r, token := w.ordered(signer.Order{Format: format}, upload(onePage("% behind "+format+"\n")))
+		w.walk(token, []string{"approve", "diacritics"}[i], signer.StepDone, signer.StepFailed)
+		if r = w.wait(r.ID, signer.Finished, signer.Failed); r.State != signer.Finished {
+			t.Errorf("%s: %v", format, r.Failure)
+		}
+	}
+}

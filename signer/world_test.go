@@ -65,6 +65,7 @@ type world struct {
 	ahead atomic.Int64
 
 	stampsAhead atomic.Int64 // how much the tsa's clock is ahead of the others'
+	frontBehind atomic.Int64 // how much the front's clock is behind the others'
 
 	orders atomic.Int64 // made by order
 
@@ -371,7 +372,7 @@ func (w *world) startFront() {
 	w.must(err)
 	samc, sum := sam.NewClient(w.sam.socket, 20*time.Second), sha256.Sum256([]byte(termsText))
 	svc := signer.New(signer.Config{
-		Now: w.now, Log: w.log(), PublicURL: "https://sign.example", Terms: signer.Terms{Version: terms, SHA256: sum[:]},
+		Now: func() time.Time { return w.now().Add(-time.Duration(w.frontBehind.Load())) }, Log: w.log(), PublicURL: "https://sign.example", Terms: signer.Terms{Version: terms, SHA256: sum[:]},
 		StopWithin: 200 * time.Millisecond, OneTime: func(client string) bool { return client == once },
 	}, signer.Dependencies{
 		Requests: badDisk{st, &w.disk}, Claims: st, Callbacks: st, Signers: st, Blobs: badDisk{st, &w.disk},
