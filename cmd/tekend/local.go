@@ -118,6 +118,7 @@ func leave(p *program, files []localFile, done []*client.Signed) error {
 		if err := writeWhole(f.target, result); err != nil {
 			return err
 		}
+		fmt.Fprintln(p.stderr, "signed by", oneLine(done[i].Signer.Subject.CommonName)) // whom that should be only the caller knows
 		fmt.Fprintln(p.stderr, "level", done[i].Level)
 		fmt.Fprintf(p.stdout, "signed: %s\n", f.target)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"strconv"
 	"strings"
 )
@@ -29,7 +30,7 @@ func (c *signCmd) visible() ([]visible, error) {
 	}
 	for text := range strings.SplitSeq(rest, ",") {
 		n, err := strconv.ParseFloat(text, 64)
-		if err != nil {
+		if err != nil || math.IsNaN(n) || math.IsInf(n, 0) { // which strconv reads and JSON does not have
 			return nil, wrong
 		}
 		v.Box = append(v.Box, n)
