@@ -183,6 +183,31 @@ func TestManySignatures(t *testing.T) {
 	})
 }
 
+// TestMoreSignaturesThanAreJudged: no verdict on the whole, and none on the field
+// that was left out.
+func TestMoreSignaturesThanAreJudged(t *testing.T) {
+	w := newWorld(t, "P-256")
+	doc := base(t)
+	for i := range 3 {
+		doc = w.sign(t, doc, recipe{at: w.at(i)})
+	}
+	last := w.judge(t, doc, w.at(5)).Signatures[2].FieldName
+	for _, only := range [][]string{nil, {last}} {
+		rep := w.ask(t, doc, w.at(5), func(o *validate.Options) { o.MaxSignatures, o.NoRevocation, o.Only = 2, true, only })
+		if rep.Indication != undecided || rep.SubIndication != validate.Generic || rep.Reasons[0] != "only the oldest 2 of 3 signatures were looked at" {
+			t.Errorf("%v: %+v", only, rep)
+		}
+		for _, s := range rep.Signatures {
+			if s.FieldName == last || s.Changes != "form_filling" {
+				t.Errorf("%+v", s)
+			}
+		}
+		if len(rep.Signatures) != 2-2*len(only) {
+			t.Errorf("%v: %d signatures", only, len(rep.Signatures))
+		}
+	}
+}
+
 // TestAFloodHidesNoRevocation: what the caller knows is read before what the
 // document brings.
 func TestAFloodHidesNoRevocation(t *testing.T) {

@@ -29,7 +29,8 @@ type Options struct {
 	PDF pdf.Budget
 	CMS cms.Budget
 	// MaxSignatures is how many signatures and document time-stamps are judged.
-	// Default MaxSignatures; with more, the verdict is INDETERMINATE.
+	// Default MaxSignatures; with more, the oldest (of a CMS file the first) are
+	// judged, without what the others prove, and the verdict is INDETERMINATE.
 	MaxSignatures int
 	// Revocation answers for the status of certificates that the document's own
 	// data does not prove. nil: nothing is fetched.
@@ -71,7 +72,7 @@ func PDF(ctx context.Context, r io.ReaderAt, size int64, o Options) (*Report, er
 	rep := &Report{Signatures: []SignatureReport{}, NoRevocation: o.NoRevocation, ValidatedAt: o.At}
 	if len(list) > o.MaxSignatures {
 		rep.worse(Indeterminate, Generic)
-		rep.Reasons = append(rep.Reasons, fmt.Sprintf("only %d of %d signatures were looked at", o.MaxSignatures, len(list)))
+		rep.Reasons = append(rep.Reasons, fmt.Sprintf("only the oldest %d of %d signatures were looked at", o.MaxSignatures, len(list)))
 		list = list[:o.MaxSignatures]
 	}
 	d := &document{ctx: ctx, r: in, size: size, o: o, e: newEvidence(o)}
