@@ -254,7 +254,11 @@ func TestAStepThatIsStoppedKeepsWhatItHad(t *testing.T) {
 		defer close(gone)
 		_, _ = old.Callback(context.Background(), a.state, a.code, a.err)
 	}()
-	<-held
+	select {
+	case <-held:
+	case <-time.After(time.Minute):
+		t.Fatal("the call never came")
+	}
 	w.restartFront()
 	close(release)
 	<-gone
