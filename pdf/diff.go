@@ -153,6 +153,8 @@ type comparison struct {
 	changed map[int]*redefined
 	// overridden are those of them that exist in the signed revision, with another value.
 	overridden map[int]bool
+	// held are the object streams of later revisions with objects that are in changed, and what their lengths are in.
+	held map[int]bool
 
 	level     ChangeLevel
 	forbidden bool
@@ -168,7 +170,7 @@ type redefined struct {
 // against gives the changes since the revision with section i.
 func (f *differ) against(i int, end int64) (Changes, error) {
 	c := &comparison{f: f, old: f.at(i), i: i, end: end, level: ChangesNone, changed: make(map[int]*redefined), overridden: make(map[int]bool),
-		known: make(map[int]knownField)}
+		known: make(map[int]knownField), held: make(map[int]bool)}
 	if err := c.whole(); err != nil {
 		return Changes{}, err
 	}
@@ -286,7 +288,7 @@ func (sec *section) end() int64 {
 // take brings changed from the revision k+1 to k, and gives the numbers that it defines anew.
 func (c *comparison) take(k int) ([]int, error) {
 	now := c.f.at(k)
-	var touched []int
+	var touched, streams []int
 	err := c.f.d.s.rowsAt(c.f.d.secs[k], func(num int, _ entry) error {
 		if c.f.used[num] == nil {
 			return nil // the same in all revisions, see scan
@@ -299,17 +301,65 @@ func (c *comparison) take(k int) ([]int, error) {
 		if err != nil {
 			return err
 		}
-		if was, is = was.there(), is.there(); was == is {
+		was, is = was.there(), is.there()
+		r := c.changed[num]
+		if c.held[num] && (r == nil || r.is != is) {
+			c.other(reasonObjectStreamOverridden, num)
+		}
+		if was == is {
 			delete(c.changed, num)
 			delete(c.overridden, num)
-		} else if r := c.changed[num]; r == nil || r.is != is {
+		} else if r == nil || r.is != is {
 			c.changed[num] = &redefined{was: was, is: is}
 			touched = append(touched, num)
+			if is.kind == entryStream {
+				streams = append(streams, int(is.off))
+			}
 		}
 		return nil
 	})
+	for _, num := range streams {
+		if err == nil {
+			err = c.hold(now, num)
+		}
+	}
 	slices.Sort(touched)
 	return slices.Compact(touched), err
+}
+
+// hold notes an object stream that has changed objects: written anew, it would bring others, and their rows would not. Nor may
+// it be read otherwise because of an object that it refers to. A length alone may be one, as some programs have it.
+func (c *comparison) hold(now *doc, num int) error {
+	if c.held[num] {
+		return nil
+	}
+	c.held[num] = true
+	e, err := now.find(num)
+	if err != nil {
+		return err
+	}
+	o, err := now.load(num, e.generation())
+	if err != nil {
+		return err
+	}
+	for _, key := range []string{"Type", "N", "First", "Filter", "DecodeParms", "Length"} {
+		v, err := o.val().direct(key)
+		if err != nil {
+			return err
+		}
+		if key == "Length" && v.kind() == kRef {
+			c.held[int(v.n.num)] = true
+			length, err := now.load(int(v.n.num), int(v.n.gen))
+			if err != nil {
+				return err
+			}
+			v = length.val()
+		}
+		if !plain(v, c.f.d.s.max.Depth) {
+			c.other(reasonObjectStreamOverridden, num)
+		}
+	}
+	return nil
 }
 
 // there makes one of all the ways to say that there is no object.

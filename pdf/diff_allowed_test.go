@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -88,6 +89,77 @@ func TestValidationDataIsReadAgain(t *testing.T) {
 		got, err := Differences(strings.NewReader(doc), int64(len(doc)), int64(len(sound)), Budget{})
 		if err != nil || got.Level != want {
 			t.Errorf("%+v %v, want %v", got, err, want)
+		}
+	}
+}
+
+// packedPage is an object stream with the page, which has this content.
+func packedPage(content string) string {
+	body := strings.Replace(soundPage, "/Contents 4 0 R", "/Contents "+content, 1)
+	return streamBody("/Type/ObjStm/N 1/First 4", []byte("3 0 "+body))
+}
+
+// packRevision appends a revision whose cross-reference stream, object 31, has rows for the objects in it and for the page, which
+// is in object stream 30.
+func packRevision(t *testing.T, doc []byte, objects map[int]string) []byte {
+	t.Helper()
+	d, err := open(bytes.NewReader(doc), int64(len(doc)), Budget{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := bytes.Clone(doc)
+	index, rows := "3 1 ", []byte{2, 0, 0, 30, 0}
+	for num, body := range objects {
+		index += itoa(int64(num)) + " 1 "
+		rows = append(rows, 1, byte(len(out)>>16), byte(len(out)>>8), byte(len(out)), 0)
+		out = fmt.Appendf(out, "%d 0 obj\n%s\nendobj\n", num, body)
+	}
+	at := len(out)
+	index += "31 1"
+	rows = append(rows, 1, byte(at>>16), byte(at>>8), byte(at), 0)
+	out = fmt.Appendf(out, "31 0 obj\n%s\nendobj\n", streamBody(fmt.Sprintf("/Type/XRef/W[1 3 1]/Index[%s]/Size 40/Root 1 0 R/Info 13 0 R/Prev %d", index, d.secs[0].off), rows))
+	return fmt.Appendf(out, "startxref\n%d\n%%%%EOF\n", at)
+}
+
+// TestObjectStreamsOfLaterRevisions: an object stream that came after the signature and is written anew brings other objects, and
+// no row says so.
+func TestObjectStreamsOfLaterRevisions(t *testing.T) {
+	sound, err := maker.Sound()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(doc []byte) Changes {
+		t.Helper()
+		c, err := Differences(bytes.NewReader(doc), int64(len(doc)), int64(len(sound)), Budget{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	evil := packedPage("12 0 R")
+	same := packedPage("4 0 R")
+	length := regexp.MustCompile("/Length [0-9]+")
+	indirect := length.ReplaceAllString(same, "/Length 32 0 R")
+	is := strings.TrimPrefix(length.FindString(same), "/Length ")
+	// Two pages stand in it, and /First says which.
+	two := streamBody("/Type/ObjStm/N 1/First 33 0 R", []byte(fmt.Sprintf("3 0 %-300s%s", soundPage, strings.Replace(soundPage, "/Contents 4", "/Contents 12", 1))))
+	for name, c := range map[string]struct {
+		first, second map[int]string
+		level         [2]ChangeLevel // after each
+	}{
+		"another content":    {map[int]string{30: same}, map[int]string{30: evil}, [2]ChangeLevel{ChangesNone, ChangesOther}},
+		"no object stream":   {map[int]string{30: same}, map[int]string{30: "null"}, [2]ChangeLevel{ChangesNone, ChangesOther}},
+		"the same once more": {map[int]string{30: same}, map[int]string{30: same}, [2]ChangeLevel{ChangesNone, ChangesOther}},
+		"another object":     {map[int]string{30: same}, map[int]string{34: "null"}, [2]ChangeLevel{ChangesNone, ChangesNone}},
+		"a length elsewhere": {map[int]string{30: indirect, 32: is}, map[int]string{34: "null"}, [2]ChangeLevel{ChangesNone, ChangesNone}},
+		"another length":     {map[int]string{30: indirect, 32: is}, map[int]string{32: "9"}, [2]ChangeLevel{ChangesNone, ChangesOther}},
+		"another beginning":  {map[int]string{30: two, 33: "4"}, map[int]string{33: "304"}, [2]ChangeLevel{ChangesOther, ChangesOther}},
+	} {
+		first := packRevision(t, sound, c.first)
+		for i, doc := range [][]byte{first, revise(t, first, c.second)} {
+			if got := ask(doc); got.Level != c.level[i] || got.Permitted != (c.level[i] == ChangesNone) {
+				t.Errorf("%s, revision %d: %+v", name, i+1, got)
+			}
 		}
 	}
 }
