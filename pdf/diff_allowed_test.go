@@ -62,6 +62,7 @@ func TestWhatIsAllowed(t *testing.T) {
 		"print and lock":                          {sound, map[int]string{6: strings.Replace(amountField, "/F 4", "/F 132", 1)}, ChangesFormFilling, ""},
 		"a new field without signature":           {sound, map[int]string{14: strings.Replace(soundForm, "9 0 R]", "9 0 R 20 0 R]", 1), 20: "<</FT/Sig/T(Third)/Type/Annot/Subtype/Widget/Rect[0 0 0 0]>>"}, ChangesFormFilling, ""},
 		"a new field of an old name":              {sound, map[int]string{14: strings.Replace(soundForm, "9 0 R]", "9 0 R 20 0 R]", 1), 20: "<</FT/Sig/T(Amount)/Type/Annot/Subtype/Widget/Rect[0 0 0 0]>>"}, ChangesOther, "field_name 20"},
+		"a field by another generation":           {sound, map[int]string{14: strings.Replace(soundForm, "6 0 R", "6 1 R", 1)}, ChangesOther, "fields 14 field_removed 14"},
 		"a note, P = 3":                           {certified[3], note, ChangesAnnotations, ""},
 		"a note, P = 2":                           {certified[2], note, ChangesAnnotations, "not_allowed_by_certification"},
 		"a note":                                  {sound, note, ChangesAnnotations, "not_allowed_by_certification"},

@@ -197,10 +197,11 @@ func (p *pairing) fields(x, y val) error {
 	if b.kind() != kArray || a.kind() != kArray && a.kind() != kNull {
 		return p.unchanged(reasonFields, y.o.num, a, b)
 	}
-	old := make(map[int64]bool)
+	old := make(map[[2]int64]bool) // number and generation: by another one there is no field
+	id := func(k val) [2]int64 { return [2]int64{k.n.num, int64(k.n.gen)} }
 	for i := 0; a.kind() == kArray && i < len(a.n.kids); i++ {
 		if k := a.kid(i); k.kind() == kRef {
-			old[k.n.num] = true
+			old[id(k)] = true
 		} else if k.kind() != kNull {
 			p.other(reasonFields, y.o.num) // a field that is no object of its own cannot be told from another
 		}
@@ -211,8 +212,8 @@ func (p *pairing) fields(x, y val) error {
 	for i := range b.n.kids {
 		k := b.kid(i)
 		switch {
-		case k.kind() == kRef && old[k.n.num]:
-			delete(old, k.n.num)
+		case k.kind() == kRef && old[id(k)]:
+			delete(old, id(k))
 		case k.kind() == kRef && p.fresh(int(k.n.num)):
 			if err := p.newField(k); err != nil {
 				return err
