@@ -27,7 +27,8 @@ type FetcherConfig struct {
 	Timeout time.Duration
 	// CRLTimeout bounds one list. Default: 60 s.
 	CRLTimeout time.Duration
-	// Stall bounds the time without a byte. Default: 5 s.
+	// Stall bounds the time without a byte; above 1 MiB, the time for each
+	// further MiB. Default: 5 s.
 	Stall time.Duration
 	// PerHost bounds what is fetched from one host at a time, All what is fetched
 	// from all hosts. Default: 8 and 64.
@@ -212,16 +213,18 @@ func (f *Fetcher) once(ctx context.Context, u *url.URL, e errand) (body []byte, 
 	return body, "", nil
 }
 
-// watch ends the request when no byte came for a while.
+// watch ends the request when no byte came for a while; of a large body, no
+// further maxSmall of them: another one may be waiting for it to end.
 type watch struct {
 	io.Reader
 	timer *time.Timer
 	stall time.Duration
+	large bool
 }
 
 func (w *watch) Read(p []byte) (int, error) {
 	n, err := w.Reader.Read(p)
-	if n > 0 {
+	if n > 0 && !w.large {
 		w.timer.Reset(w.stall)
 	}
 	return n, err
@@ -253,6 +256,7 @@ func (f *Fetcher) read(ctx context.Context, r *watch, said int64, limit int) ([]
 				}
 				defer func() { <-f.large }()
 			}
+			r.timer.Reset(r.stall)
 			full, part = append(full, part), make([]byte, 0, maxSmall)
 		}
 		n, err := r.Read(part[len(part):cap(part)])
@@ -273,7 +277,7 @@ func (f *Fetcher) waitLarge(ctx context.Context, r *watch) error {
 	r.timer.Stop() // it is we who are slow
 	select {
 	case f.large <- struct{}{}:
-		r.timer.Reset(r.stall)
+		r.large = true
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

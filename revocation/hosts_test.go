@@ -48,3 +48,35 @@ func TestASlowHostTakesNoOthersPlaces(t *testing.T) {
 		t.Errorf("%d of 20 had their turn", n)
 	}
 }
+
+// TestATrickleKeepsNoLargeListWaiting: large lists are read one after the other; a host that sends a byte now and then does
+// not keep the place.
+func TestATrickleKeepsNoLargeListWaiting(t *testing.T) {
+	const size = 3 << 20
+	began := make(chan struct{})
+	trickle := newHost(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write(make([]byte, size/2))
+		for n := 0; r.Context().Err() == nil; n++ {
+			if _, err := w.Write([]byte{0}); err != nil {
+				return
+			}
+			_ = http.NewResponseController(w).Flush()
+			if n == 1 {
+				close(began)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+	good := newHost(t, gives(make([]byte, size)))
+	f := fetcher(func(c *revocation.FetcherConfig) { c.CRLTimeout, c.Stall = 30*time.Second, time.Second })
+	ended := make(chan error, 1)
+	go func() { _, err := f.CRL(t.Context(), trickle.URL); ended <- err }()
+	<-began
+	start := time.Now()
+	if der, err := f.CRL(t.Context(), good.URL); err != nil || len(der) != size || time.Since(start) > 10*time.Second {
+		t.Errorf("%d bytes, %v after %v", len(der), err, time.Since(start))
+	}
+	if err := <-ended; classes(err) != "unreachable" {
+		t.Errorf("the one that trickles: %v", err)
+	}
+}
