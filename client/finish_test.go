@@ -195,6 +195,35 @@ func TestProductsThatAreRefused(t *testing.T) {
 	}
 }
 
+// TestCertificatesThatSignNoDocuments: under the right root, and of the key that signed, but of another purpose.
+func TestCertificatesThatSignNoDocuments(t *testing.T) {
+	for name, o := range map[string]certs.Order{
+		"a time-stamping unit": {Profile: certs.TSU, Publication: publication("root")},
+		"an authority":         {Profile: certs.IssuingCA, Publication: publication("root")},
+		"a responder":          {Profile: certs.Responder, Publication: publication("issuing-ca")},
+	} {
+		w := newWorld(t)
+		c := w.client(t, "")
+		doc := sample(t, "libreoffice-writer.pdf")
+		by := certs.Issuer{Cert: w.root, Signer: w.rootKey}
+		if o.Profile == certs.Responder {
+			by = certs.Issuer{Cert: w.issuing, Signer: w.caKey}
+		}
+		o.Subject, o.PublicKey, o.NotBefore, o.NotAfter = org("SANDBOX "+name), w.key.Public(), w.from, w.from.AddDate(0, 0, 30)
+		if o.Profile == certs.TSU {
+			o.PrivateKeyEnd = w.from.AddDate(0, 0, 10)
+		}
+		w.leaf = issue(t, by, o)
+		for _, format := range []string{client.PAdES, client.CAdES} {
+			p := prepare(t, c, doc, client.Options{Format: format})
+			s, err := c.Finish(t.Context(), doc, doc.Size(), p, w.sign(t, p, lies{}))
+			if s != nil || codeOf(err) != client.CodeBadProduct {
+				t.Errorf("%s, %s: %v %v", name, format, s, err)
+			}
+		}
+	}
+}
+
 // TestValidationDataThatIsNotEnough: at B-LT our own check is the last word.
 func TestValidationDataThatIsNotEnough(t *testing.T) {
 	w := newWorld(t)

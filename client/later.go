@@ -56,7 +56,10 @@ func (c *Client) PrepareFor(ctx context.Context, r *Request, document io.ReaderA
 	if cert.NotBefore.Sub(at) > maxAhead {
 		return nil, errf(CodeBadOptions, "the person's certificate is not valid yet; a clock is wrong")
 	}
-	if o.Reserve == 0 && cert.CMSSize > 0 && cert.CMSSize <= maxReserve {
+	if o.Reserve == 0 && cert.CMSSize > 0 {
+		if cert.CMSSize > maxReserve { // a smaller space would be found too small after the person has confirmed
+			return nil, errf(CodeBadOptions, fmt.Sprintf("the service wants a space of %d bytes for the signature, and %d are the most; Reserve decides instead of it", cert.CMSSize, maxReserve))
+		}
 		o.Reserve = cert.CMSSize
 	}
 	return c.prepare(ctx, document, size, o, latest(at, cert.NotBefore))

@@ -131,7 +131,6 @@ type lies struct {
 	digest     []byte // signed instead of the ordered one
 	attributes func(a cms.Algorithm, digest []byte) ([]byte, error)
 	hash       string                // instead of the ordered one
-	leaf       *x509.Certificate     // whose certificate is sent
 	parts      func(*cms.Parts)      // of the CMS, after signing
 	product    func(*client.Product) // at last
 	stampValue []byte                // is stamped instead of the signature value
