@@ -40,6 +40,9 @@ var exceptions = []exception{
 		"pyHanko 0.38 counts the empty appearance of a document time-stamp's field, which PDF/A-1 demands of every field (ISO 19005-1, 6.9), as form filling"},
 }
 
+// fewestJudges is what a CAdES B-LTA has: EU DSS, OpenSSL and ourselves.
+const fewestJudges = 3
+
 // TestMatrix: each document of testdata/pdf with each level, each document with
 // each algorithm and each level with each algorithm; with TEKEND_MATRIX=full
 // (make matrix) each document at each level with each algorithm. Beside them
@@ -77,6 +80,12 @@ func court(t *testing.T, products []product, all []judge) (total counts) {
 	t.Helper()
 	if len(exceptions) > mostExceptions {
 		t.Errorf("%d exceptions, at most %d", len(exceptions), mostExceptions)
+	}
+	for _, p := range products {
+		heard := slices.DeleteFunc(slices.Clone(all), func(j judge) bool { return !j.about(p) })
+		if len(heard) < fewestJudges {
+			t.Errorf("%s has %d judges", p.name, len(heard))
+		}
 	}
 	shown := slices.Concat(products, controls(t, products))
 	var mu sync.Mutex
