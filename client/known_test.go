@@ -3,11 +3,13 @@ package client_test
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"testing"
 	"time"
 
 	"tekend/certs"
 	"tekend/client"
+	"tekend/tsa"
 )
 
 // vouches knows every certificate to be good, now.
@@ -41,6 +43,27 @@ func TestALevelIsInTheFile(t *testing.T) {
 		check(t, err)
 		if s.Level != level {
 			t.Error(s.Level)
+		}
+	}
+}
+
+// TestNoDocumentTimeStamp: an authority that is away costs nothing but another call; one that lies is told from it.
+func TestNoDocumentTimeStamp(t *testing.T) {
+	w, stranger := newWorld(t), newWorld(t)
+	doc := sample(t, "libreoffice-writer.pdf")
+	for name, one := range map[string]struct {
+		tsa  string
+		away bool
+	}{"away": {"http://127.0.0.1:1/tsa", true}, "under a root that is not trusted": {stranger.tsaURL, false}} {
+		c, err := client.New(client.Config{BaseURL: "http://127.0.0.1:1", Key: apiKey, TSA: one.tsa, Roots: w.roots, Now: time.Now})
+		check(t, err)
+		p := prepare(t, c, doc, client.Options{Level: "B-LTA"})
+		got := w.sign(t, p, lies{})
+		if s, err := c.Finish(t.Context(), doc, doc.Size(), p, got); s != nil || codeOf(err) != client.CodeTimeStamp || errors.Is(err, tsa.ErrUnreachable) != one.away {
+			t.Errorf("%s: %v %v", name, s, err)
+		}
+		if s, err := w.client(t, "").Finish(t.Context(), doc, doc.Size(), p, got); err != nil || s.Level != "B-LTA" {
+			t.Errorf("%s: the same again: %v", name, err)
 		}
 	}
 }

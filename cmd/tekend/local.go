@@ -12,6 +12,7 @@ import (
 
 	"tekend/client"
 	orders "tekend/order"
+	"tekend/tsa"
 )
 
 // localFile is a file that stays here.
@@ -96,7 +97,9 @@ func (c *signCmd) round(p *program, api *apiClient, cl *client.Client, files []l
 		if err != nil {
 			return err
 		}
-		s, err := cl.Finish(p.ctx, f, f.size, job.Preparations[i], got)
+		s, err := patiently(p, stampPause, func() (*client.Signed, error) {
+			return cl.Finish(p.ctx, f, f.size, job.Preparations[i], got)
+		})
 		if err != nil {
 			return err
 		}
@@ -106,6 +109,28 @@ func (c *signCmd) round(p *program, api *apiClient, cl *client.Client, files []l
 		return err
 	}
 	return job.file.remove()
+}
+
+// stampPause is between two questions to a time-stamping authority that does not answer.
+const stampPause = 5 * time.Second
+
+// patiently repeats finishing while the time-stamping authority is away: the person has confirmed, and without a job what was
+// prepared is here alone.
+func patiently(p *program, pause time.Duration, finish func() (*client.Signed, error)) (*client.Signed, error) {
+	for said := false; ; said = true {
+		s, err := finish()
+		if !errors.Is(err, tsa.ErrUnreachable) {
+			return s, err
+		}
+		if !said {
+			fmt.Fprintln(p.stderr, "waiting:", oneLine(err.Error()))
+		}
+		select {
+		case <-time.After(pause):
+		case <-p.ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // leave writes what was signed to its places, when all of it is there.
