@@ -94,6 +94,32 @@ func TestValidationDataIsReadAgain(t *testing.T) {
 	}
 }
 
+// TestPagesWithOneArray: two pages get one and the same new array of annotations, which is that of the first.
+func TestPagesWithOneArray(t *testing.T) {
+	const second = "<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Resources<<>>/Contents 4 0 R/Annots "
+	first := strings.Replace(second, "/Annots", "/Rotate 0/Annots", 1)
+	stamp := "<</Type/Annot/Subtype/Stamp/Rect[0 0 99 99]>>"
+	for name, old := range map[string][2]string{
+		"in the pages": {"[8 0 R]", "[9 0 R]"}, "objects": {"10 0 R", "11 0 R"}, "one without": {"[8 0 R]", "null"},
+	} {
+		base := classic(spec{more: []item{{2, "<</Type/Pages/Kids[6 0 R 7 0 R]/Count 2>>"}, {6, first + old[0] + ">>"}, {7, second + old[1] + ">>"},
+			{8, stamp}, {9, stamp}, {10, "[8 0 R]"}, {11, "[9 0 R]"}}})
+		for text, c := range map[string]struct {
+			objects map[int]string
+			level   ChangeLevel
+		}{
+			"its own":  {map[int]string{6: first + "12 0 R>>", 12: "[8 0 R]"}, ChangesNone},
+			"for both": {map[int]string{6: first + "12 0 R>>", 7: second + "12 0 R>>", 12: "[8 0 R]"}, ChangesOther},
+		} {
+			doc := revise(t, base, c.objects)
+			got, err := Differences(bytes.NewReader(doc), int64(len(doc)), int64(len(base)), Budget{})
+			if err != nil || (got.Level == ChangesOther) != (c.level == ChangesOther) {
+				t.Errorf("%s, %s: %+v %v, want %v", name, text, got, err, c.level)
+			}
+		}
+	}
+}
+
 // packedPage is an object stream with the page, which has this content.
 func packedPage(content string) string {
 	body := strings.Replace(soundPage, "/Contents 4 0 R", "/Contents "+content, 1)

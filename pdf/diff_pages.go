@@ -85,10 +85,14 @@ func (p *pairing) annots(a, b val, num int) error {
 		return p.unchanged(reasonAnnotations, num, a, b)
 	}
 	if b.own {
-		if p.lists[b.o.num] {
+		pair := [2]int{num, b.o.num} // two pages can have one array now
+		if a.own {
+			pair[0] = a.o.num
+		}
+		if p.lists[pair] {
 			return nil
 		}
-		p.lists[b.o.num] = true
+		p.lists[pair] = true
 	}
 	var kids []val
 	if a.kind() == kArray {

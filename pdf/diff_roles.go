@@ -17,14 +17,14 @@ type pairing struct {
 	explained map[int]bool
 	// widgets are new signature fields and their widgets, with the number of pages that list them.
 	widgets map[int]int
-	seen    map[int]bool // new fields
-	lists   map[int]bool // arrays of annotations that were compared
+	seen    map[int]bool    // new fields
+	lists   map[[2]int]bool // arrays of annotations that were compared: the old one, or its page, and the new one
 }
 
 // judge compares with the revision that has section k, which defined the numbers in touched.
 func (c *comparison) judge(k int, touched []int) error {
 	p := &pairing{comparison: c, s: c.f.d.s, now: c.f.at(k), explained: make(map[int]bool),
-		widgets: make(map[int]int), seen: make(map[int]bool), lists: make(map[int]bool)}
+		widgets: make(map[int]int), seen: make(map[int]bool), lists: make(map[[2]int]bool)}
 	if sec := c.f.d.secs[k]; sec.hybrid != nil && !sec.copied {
 		// Readers disagree which half of it counts.
 		p.other(reasonHybridSection, 0)
