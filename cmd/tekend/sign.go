@@ -28,7 +28,7 @@ type signCmd struct {
 	Local     bool     `help:"The files stay here: only their digests are sent, and no name but that of --label."`
 	Label     []string `help:"With --local: what the page and the app call each file, in their order. Default: names that say nothing." placeholder:"NAME"`
 	Job       string   `help:"With --local: keep in this file what is needed to go on after an interruption; with the same files the command goes on." type:"path" placeholder:"FILE"`
-	Trust     string   `help:"With --local: PEM file with the roots that the result is checked against. Default: the sandbox's." type:"path" placeholder:"root.pem"`
+	Trust     string   `help:"With --local: PEM file with the roots that the result is checked against. Default: the sandbox's, when it signs." type:"path" placeholder:"root.pem"`
 	Continue  []string `help:"Instead of files: the next signature on document N of a finished request." placeholder:"REQUEST/N"`
 	Exclusive bool     `help:"The files are originals and not forms: while this request is open no other one can sign them."`
 	Visible   string   `help:"Let the signature show: page (-1 is the last), then x and y of the lower left corner, width and height of its box in 1/72 inch. 'field': in the empty signature field that the document has." placeholder:"PAGE,X,Y,W,H"`
@@ -82,7 +82,7 @@ func (c *signCmd) Run(p *program) error {
 	}
 	api := newAPIClient(base, key)
 	if c.Local {
-		return c.local(p, api, targets)
+		return c.local(p, api, targets, sandbox)
 	}
 	o, err := c.order(p)
 	if err != nil {
