@@ -49,7 +49,7 @@ type SignerInfo struct {
 	contentType        asn1.ObjectIdentifier
 	digestAlgorithm    algorithmIdentifier
 	signatureAlgorithm algorithmIdentifier
-	certificates       [][]byte
+	embedded           *embedded             // certificates, shared by all signers
 	announced          []algorithmIdentifier // digestAlgorithms of the SignedData
 }
 
@@ -128,12 +128,13 @@ func (sd *SignedData) read(body cryptobyte.String) error {
 			sd.Others++
 		}
 	}
+	bag := newEmbedded(sd.Certificates)
 	for !signers.Empty() {
 		var one cryptobyte.String
 		if !signers.ReadASN1(&one, casn1.SEQUENCE) {
 			return errf(CodeMalformed, "SignedData: signerInfos")
 		}
-		si := SignerInfo{contentType: sd.ContentType, certificates: sd.Certificates, announced: sd.digestAlgorithms}
+		si := SignerInfo{contentType: sd.ContentType, embedded: bag, announced: sd.digestAlgorithms}
 		if err := si.read(one); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"slices"
+	"sync"
 
 	"golang.org/x/crypto/cryptobyte"
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -117,7 +118,7 @@ func (si *SignerInfo) FindCertificate(more [][]byte) (*x509.Certificate, error) 
 	if len(named) > 0 {
 		return nil, errf(CodeCertificate, "signing-certificate names another certificate than the embedded one")
 	}
-	return nil, errf(CodeNoCertificate, "no readable certificate for the signer among %d", len(si.certificates)+len(more))
+	return nil, errf(CodeNoCertificate, "no readable certificate for the signer among %d", len(si.embedded.der)+len(more))
 }
 
 // Named gives the certificates that sid names, among the embedded ones and
@@ -125,8 +126,31 @@ func (si *SignerInfo) FindCertificate(more [][]byte) (*x509.Certificate, error) 
 // who signed: anybody can make a certificate with a name and number.
 func (si *SignerInfo) Named(more [][]byte) []*x509.Certificate {
 	var out []*x509.Certificate
-	for _, der := range append(append([][]byte{}, si.certificates...), more...) {
-		if c, err := ReadCertificate(der); err == nil && si.names(c) {
+	for _, c := range append(si.embedded.all(), readable(more)...) {
+		if si.names(c) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// embedded are the certificates of a SignedData. They are parsed once, when
+// they are first asked for: there can be many signers, and many certificates.
+type embedded struct {
+	der    [][]byte
+	parsed func() []*x509.Certificate
+}
+
+func newEmbedded(der [][]byte) *embedded {
+	return &embedded{der, sync.OnceValue(func() []*x509.Certificate { return readable(der) })}
+}
+
+// all gives them in the order found, without those that cannot be read.
+func (e *embedded) all() []*x509.Certificate { return slices.Clip(e.parsed()) }
+
+func readable(list [][]byte) (out []*x509.Certificate) {
+	for _, der := range list {
+		if c, err := ReadCertificate(der); err == nil {
 			out = append(out, c)
 		}
 	}
