@@ -5,7 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,5 +40,23 @@ func TestAConfirmationIsNotLostToATimeStamp(t *testing.T) {
 	defer cancel()
 	if _, err := patiently(&program{ctx: ctx, stderr: &out}, time.Hour, func() (*client.Signed, error) { return nil, away }); !errors.Is(err, tsa.ErrUnreachable) {
 		t.Errorf("stopped: %v", err)
+	}
+}
+
+// TestAServiceThatDoesNotWait: it is not asked thousands of times because it answers at once.
+func TestAServiceThatDoesNotWait(t *testing.T) {
+	var calls atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		_, _ = io.WriteString(w, `{"id":"sr_1","state":"prepared"}`)
+	}))
+	defer srv.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer cancel()
+	if _, err := waitFinished(ctx, newAPIClient(srv.URL, "key"), "sr_1", func(string) {}); err == nil {
+		t.Error("finished")
+	}
+	if n := calls.Load(); n < 2 || n > 4 {
+		t.Errorf("%d calls", n)
 	}
 }

@@ -393,9 +393,10 @@ func waitFinished(ctx context.Context, api *apiClient, id string, say func(strin
 		if err := api.getJSON(ctx, api.base+"/v1/signature-requests/"+id+"?wait=20s", &r); err != nil {
 			return nil, err
 		}
+		pause := time.Second // of a service that answers a question with wait at once
 		if r.State != last {
 			say("state: " + r.State)
-			last = r.State
+			last, pause = r.State, 0
 		}
 		if r.Notice != nil && r.Notice.Code != notice {
 			say("waiting: " + r.Notice.String())
@@ -407,7 +408,9 @@ func waitFinished(ctx context.Context, api *apiClient, id string, say func(strin
 		case "declined", "expired", "failed":
 			return nil, ended(r.State, r.Problem)
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
 			return nil, errStopped
 		}
 	}
