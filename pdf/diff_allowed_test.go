@@ -94,6 +94,35 @@ func TestValidationDataIsReadAgain(t *testing.T) {
 	}
 }
 
+// TestObjectZero: no table should have it in use, and readers that look for it find it.
+func TestObjectZero(t *testing.T) {
+	page := item{3, "<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Resources<<>>/Contents[4 0 R 0 0 R]>>"}
+	const drawing = "0 0 obj\n<</Length 14>>\nstream\n0 0 99 99 re f\nendstream\nendobj\n"
+	for name, base := range map[string][]byte{"referred to": classic(spec{more: []item{page}}), "for nobody": classic(spec{})} {
+		for where, doc := range map[string][]byte{
+			"a row":     revise(t, base, map[int]string{0: streamBody("", []byte("0 0 99 99 re f"))}),
+			"in stream": revise(t, base, map[int]string{0: "null", 20: streamBody("", []byte(drawing))}),
+		} {
+			if where == "in stream" { // the row says so
+				old := fmt.Appendf(nil, "xref\n0 1\n%010d", bytes.LastIndex(doc, []byte("\n0 0 obj\nnull"))+1)
+				row := fmt.Appendf(nil, "xref\n0 1\n%010d", bytes.LastIndex(doc, []byte(drawing)))
+				if doc = bytes.Replace(doc, old, row, 1); !bytes.Contains(doc, row) {
+					t.Fatal("no such row")
+				}
+				doc = bytes.Replace(doc, []byte("\n0 0 obj\nnull"), []byte("\n0 0 OBJ\nnull"), 1)
+			}
+			got, err := Differences(bytes.NewReader(doc), int64(len(doc)), int64(len(base)), Budget{})
+			want := ChangesOther
+			if name == "for nobody" && where == "in stream" {
+				want = ChangesNone
+			}
+			if err != nil || got.Level != want {
+				t.Errorf("%s, %s: %+v %v, want %v", name, where, got, err, want)
+			}
+		}
+	}
+}
+
 // TestPagesWithOneArray: two pages get one and the same new array of annotations, which is that of the first.
 func TestPagesWithOneArray(t *testing.T) {
 	const second = "<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Resources<<>>/Contents 4 0 R/Annots "

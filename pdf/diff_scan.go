@@ -84,13 +84,13 @@ func (f *differ) targets() error {
 	return nil
 }
 
-// rowsAt gives the rows of a section, and of the stream of a hybrid one, in one pass; object 0 is left out.
+// rowsAt gives the rows of a section, and of the stream of a hybrid one, in one pass.
 func (s *source) rowsAt(sec *section, f func(num int, e entry) error) error {
 	one := func(num int, e entry, err error) error {
 		if err == nil {
 			err = s.work(1)
 		}
-		if err != nil || num == 0 {
+		if err != nil {
 			return err
 		}
 		return f(num, e)
@@ -199,8 +199,8 @@ func (w *scanner) row(num int, e entry) error {
 	if err == nil || !soft(err) {
 		return err
 	}
-	// Some programs write offset 0 for an object that there is not. The header is there.
-	if e.kind == entryStream || e.off > 0 {
+	// Some programs write offset 0 for an object that there is not, and the header is there; and some a row for object 0.
+	if num > 0 && (e.kind == entryStream || e.off > 0) {
 		w.f.opaque = num
 	}
 	return nil
@@ -234,7 +234,7 @@ func (w *scanner) offset(num int, e entry) error {
 		return err
 	}
 	w.f.extent[w.sec] = max(w.f.extent[w.sec], end)
-	if w.sec < w.f.last {
+	if w.sec < w.f.last && num > 0 { // no table should have object 0, see gaps
 		w.f.pieces = append(w.f.pieces, extent{e.off, end})
 	}
 	return nil
