@@ -66,7 +66,7 @@ type Client struct {
 	longest time.Duration // of one call
 }
 
-// longestCall bounds one call with its answer: maxAnswer over 2 Mbit/s takes two minutes. A service that sends a byte now and then would
+// longestCall bounds one call with its answer: maxAnswer over 2 Mbit/s takes four and a half minutes. A service that sends a byte now and then would
 // hold its caller for ever.
 const longestCall = 5 * time.Minute
 

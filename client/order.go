@@ -250,8 +250,8 @@ func retryable(err error) bool {
 	return errors.Is(err, &Error{Code: CodeUnreachable})
 }
 
-// maxAnswer bounds an answer, in bytes: a product may hold a revocation list of 20 MB, in base64.
-const maxAnswer = 32 << 20
+// maxAnswer bounds an answer, in bytes: a product may hold a revocation list of 20 MB, in base64, and with CAdES a second time in its CMS.
+const maxAnswer = 64 << 20
 
 // ask is one request to the service.
 type ask struct {

@@ -247,3 +247,18 @@ func TestAnAnswerThatStops(t *testing.T) {
 		t.Errorf("%+v %v after %d calls", r, err, calls.Load())
 	}
 }
+
+// TestALargeProduct: a confirmed signature is not lost to the list of revoked certificates that somebody else's authority has.
+func TestALargeProduct(t *testing.T) {
+	w := newWorld(t)
+	list := make([]byte, 20<<20)
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(rw).Encode(client.Product{Format: client.CAdES, CMS: list, CRLs: [][]byte{list}})
+	}))
+	defer srv.Close()
+	p, err := w.client(t, srv.URL).Product(t.Context(), "sr_1", 1)
+	check(t, err)
+	if len(p.CMS) != len(list) || len(p.CRLs) != 1 || len(p.CRLs[0]) != len(list) {
+		t.Errorf("%d %d", len(p.CMS), len(p.CRLs))
+	}
+}
