@@ -92,6 +92,10 @@ func TestValidationDataIsReadAgain(t *testing.T) {
 			t.Errorf("%+v %v, want %v", got, err, want)
 		}
 	}
+	all, bad, err := ValidationData(bytes.NewReader(two), int64(len(two)), []int64{int64(len(two)), int64(len(one))}, Budget{})
+	if err != nil || bad != 0 || len(all) != 2 || string(all[0].Certificates[0]) != data || string(all[1].Certificates[0]) != data[:3] {
+		t.Errorf("%q %d %v", all, bad, err)
+	}
 }
 
 // TestObjectZero: no table should have it in use, and readers that look for it find it.

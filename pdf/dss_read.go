@@ -102,7 +102,12 @@ func (k *dssReader) entry(d *doc, ref val) ([]byte, error) {
 	if err != nil {
 		return nil, k.skip(err)
 	}
-	at := place{off: o.data, idx: -1, num: o.num}
+	// With its length, which can be an object of its own and another one in another revision.
+	length, err := d.intOf(o.val(), "Length")
+	if err != nil {
+		return nil, k.skip(err)
+	}
+	at := place{off: o.data, idx: int(length), num: o.num}
 	if der, known := k.byPlace[at]; known && o.data > 0 {
 		return der, nil
 	}
