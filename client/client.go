@@ -25,6 +25,7 @@ package client
 import (
 	"crypto/x509"
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -41,6 +42,8 @@ type Config struct {
 	BaseURL string
 	// Key is the API key. Required.
 	Key string
+	// PlainHTTP allows a BaseURL of http beyond this machine, where something else keeps the key from being read on the way.
+	PlainHTTP bool
 	// TSA is where document time-stamps of level B-LTA come from. Default: BaseURL/tsa.
 	TSA string
 	// Roots are the trust anchors of signers and of time-stamping units: every product is checked against them. Required.
@@ -84,6 +87,9 @@ func New(cfg Config) (*Client, error) {
 			return nil, errf(CodeBadOptions, "an address is not one of http or https")
 		}
 	}
+	if !cfg.PlainHTTP && InClear(cfg.BaseURL) {
+		return nil, errf(CodeBadOptions, "the API key would be sent in clear: use https, or set PlainHTTP where something else protects the way")
+	}
 	hc := http.Client{Transport: &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		ResponseHeaderTimeout: 2 * time.Minute, // a long poll takes one
@@ -94,6 +100,16 @@ func New(cfg Config) (*Client, error) {
 	}
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{cfg: cfg, http: &hc, longest: longestCall, tsa: tsa.NewClient(tsa.ClientConfig{URL: cfg.TSA, Roots: cfg.Roots, Now: cfg.Now}, &hc)}, nil
+}
+
+// InClear says whether a key that is sent to this address can be read on the way: it is not https, and not on this machine.
+func InClear(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return true
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Scheme == "http" && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
 }
 
 // Error is why something was not done. Code is stable and made for programs; Detail is for people and holds nothing of a

@@ -181,9 +181,16 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 		"no host":  {BaseURL: "sign.example", Key: "k", Roots: w.roots, Now: time.Now},
 		"a file":   {BaseURL: "file:///etc/passwd", Key: "k", Roots: w.roots, Now: time.Now},
 		"no TSA":   {BaseURL: "https://sign.example", TSA: "tsa", Key: "k", Roots: w.roots, Now: time.Now},
+		"in clear": {BaseURL: "http://sign.example", Key: "k", Roots: w.roots, Now: time.Now},
 	} {
 		if _, err := client.New(cfg); codeOf(err) != client.CodeBadOptions {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, cfg := range []client.Config{{BaseURL: "http://sign.example", PlainHTTP: true}, {BaseURL: "http://localhost:8080"}, {BaseURL: "http://[::1]"}} {
+		cfg.Key, cfg.Roots, cfg.Now = "k", w.roots, time.Now
+		if _, err := client.New(cfg); err != nil {
+			t.Errorf("%s: %v", cfg.BaseURL, err)
 		}
 	}
 	c := w.client(t, "")

@@ -43,7 +43,7 @@ func (c *signCmd) local(p *program, api *apiClient, targets []string, sandbox bo
 	if err != nil {
 		return err
 	}
-	cl, err := client.New(client.Config{BaseURL: api.base, Key: api.key, Roots: roots, Now: p.now})
+	cl, err := client.New(client.Config{BaseURL: api.base, Key: api.key, Roots: roots, Now: p.now, PlainHTTP: c.PlainHTTP})
 	if err != nil {
 		return localError(err)
 	}

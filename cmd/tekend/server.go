@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"tekend/client"
 )
 
 // sandboxFile is what D/sandbox.json holds; paths are relative to D.
@@ -49,9 +51,10 @@ func findSandbox(dir string) (*sandboxFile, error) {
 
 // serverFlags say which server a command talks to.
 type serverFlags struct {
-	Sandbox string `help:"Folder of a sandbox, for its address, key and roots." default:".sandbox" type:"path" placeholder:"DIR"`
-	Server  string `help:"Base URL of the service. Default: the sandbox's." placeholder:"URL"`
-	KeyFile string `help:"File with the API key. Default: the sandbox's." type:"path" placeholder:"FILE"`
+	Sandbox   string `help:"Folder of a sandbox, for its address, key and roots." default:".sandbox" type:"path" placeholder:"DIR"`
+	Server    string `help:"Base URL of the service. Default: the sandbox's." placeholder:"URL"`
+	KeyFile   string `help:"File with the API key. Default: the sandbox's." type:"path" placeholder:"FILE"`
+	PlainHTTP bool   `name:"plain-http" help:"Send the API key by http to another machine: something else protects the way."`
 }
 
 // resolve gives base URL, API key, and whether it is a sandbox of ours.
@@ -72,6 +75,8 @@ func (f serverFlags) resolve() (base, key string, sandbox bool, err error) {
 		return "", "", false, usage("no server: give --server URL, or start one here with: make demo")
 	case keyFile == "":
 		return "", "", false, usage("no API key: give --key-file FILE")
+	case client.InClear(base) && !f.PlainHTTP:
+		return "", "", false, usage("the API key would be sent in clear to that server: give an address of https, or --plain-http where something else protects the way")
 	}
 	b, err := os.ReadFile(keyFile)
 	if err != nil {
