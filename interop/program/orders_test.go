@@ -38,7 +38,7 @@ func (w *world) testJSON(t *testing.T) {
 		{"two values", `{} {}`, want{400, "json_invalid", false}, ""},
 		{"not JSON", `level=B-T`, want{400, "json_invalid", false}, ""},
 		{"deep", strings.Repeat("[", 30000), want{400, "json_invalid", false}, ""},
-		{"too long", `{"redirect_url":"` + strings.Repeat("x", 70<<10) + `"}`, want{400, "json_invalid", false}, ""},
+		{"too long", `{"redirect_url":"` + strings.Repeat("x", 260<<10) + `"}`, want{400, "json_invalid", false}, ""},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
