@@ -77,6 +77,28 @@ func (p *tracee) work(t *testing.T) string {
 	return strings.TrimSpace(line)
 }
 
+// idle waits until every thread sleeps in a call. One that is between two calls runs, or is held by its tracer.
+func (p *tracee) idle(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		asleep := 0
+		for _, path := range tasks {
+			b, err := os.ReadFile(path)
+			if _, rest, found := strings.Cut(string(b), ") "); err == nil && found && strings.HasPrefix(rest, "S") {
+				asleep++
+			}
+		}
+		if asleep > 0 && asleep == len(tasks) {
+			return
+		}
+	}
+	t.Fatal("the program is never idle")
+}
+
 func (p *tracee) size(t *testing.T) int {
 	t.Helper()
 	info, err := os.Stat(p.file)
@@ -92,7 +114,7 @@ func attach(t *testing.T, p *tracee, plan ptrace.Plan) *ptrace.Tracer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(10 * time.Millisecond) // the reads in which it waits are entered again
+	p.idle(t) // the reads in which it waits are entered again
 	tr.Open(plan)
 	return tr
 }
@@ -114,7 +136,7 @@ func TestCountsAreExactOverAllThreads(t *testing.T) {
 		if got := p.work(t); got != "failed 0 errno 0" {
 			t.Fatal(got)
 		}
-		time.Sleep(5 * time.Millisecond) // until it reads again
+		p.idle(t)
 		r := detach(t, tr)
 		// Two threads with 200 calls each; pipes between them: 2 writes, 1 read in time, 1 read that waits; the answer;
 		// the next line's read.
