@@ -44,6 +44,11 @@ type problem struct {
 	Detail string `json:"detail"`
 	Code   string `json:"code"`
 	Hint   string `json:"hint"`
+	Issues []struct {
+		Name    string `json:"name"`
+		Pointer string `json:"pointer"`
+		Reason  string `json:"reason"`
+	} `json:"issues"`
 }
 
 // signatureRequest is the part of the REST resource that the CLI reads.
@@ -154,6 +159,11 @@ func (p problem) String() string {
 	text := p.Detail
 	if text == "" {
 		text = p.Title
+	}
+	for _, is := range p.Issues {
+		if is.Reason != p.Detail {
+			text += "; " + strings.TrimSpace(is.Name+is.Pointer+" "+is.Reason)
+		}
 	}
 	if p.Hint != "" {
 		text += "; " + p.Hint

@@ -153,7 +153,7 @@ func (c *signCmd) order(p *program) (order, error) {
 	for _, text := range c.Continue {
 		id, n, found := strings.Cut(text, "/")
 		number, err := strconv.Atoi(n)
-		if !found || err != nil {
+		if !found || err != nil || number < 1 || !strings.HasPrefix(id, "sr_") {
 			return o, usage("--continue %s: give it as REQUEST/N, for example sr_…/1", text)
 		}
 		o.Continues = append(o.Continues, continued{id, number})
