@@ -152,16 +152,25 @@ func TestAnIdempotencyKeyIsTakenOnce(t *testing.T) {
 	}
 }
 
-// TestADatabaseOfTheFirstVersionIsTakenOver: a new migration is a new file.
-func TestADatabaseOfTheFirstVersionIsTakenOver(t *testing.T) {
-	dir := t.TempDir()
+// earlier makes a database as the first migrations leave it, up to one of this number, with a request sr_1.
+func earlier(t *testing.T, dir, last string) *db.DB {
+	t.Helper()
 	old := fstest.MapFS{}
-	for _, name := range []string{"migrations/00001_front.sql", "migrations/postgres/00001_front.sql"} {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
+	names, err := filepath.Glob("migrations/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if filepath.Base(name) > last+"~" {
+			continue
 		}
-		old[name] = &fstest.MapFile{Data: text}
+		for _, name := range []string{name, filepath.Join("migrations/postgres", filepath.Base(name))} {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			old[name] = &fstest.MapFile{Data: text}
+		}
 	}
 	d, err := db.Open(t.Context(), dbtest.Source(t, filepath.Join(dir, "front.db")), old)
 	if err != nil {
@@ -169,7 +178,39 @@ func TestADatabaseOfTheFirstVersionIsTakenOver(t *testing.T) {
 	}
 	_, err = d.ExecContext(t.Context(), `INSERT INTO requests (id, client, state, version, token, token_sha256, level, language, reference, redirect_url,
 		created_at, expires_at, next_at, progress) VALUES ('sr_1', 'acme', 'created', 1, 't', ?, 'B-T', 'nl', '', '', 1, 2, 3, '{}')`, []byte{1})
-	if err := errors.Join(err, d.Close()); err != nil {
+	if err != nil {
+		t.Fatal(errors.Join(err, d.Close()))
+	}
+	return d
+}
+
+// TestWhoHasMadeARevisionIsTakenOver: a database that knew one request for a document, be it open or finished.
+func TestWhoHasMadeARevisionIsTakenOver(t *testing.T) {
+	dir := t.TempDir()
+	d := earlier(t, dir, "00008")
+	for made := range 2 {
+		if _, err := d.ExecContext(t.Context(), `INSERT INTO holds (client, sha256, request, made) VALUES ('acme', ?, 'sr_1', ?)`, []byte{byte(made)}, made); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir)
+	for made := range 2 {
+		r := record(fmt.Sprint("sr_2", made))
+		r.Client, r.Continues, r.Holds = "acme", true, [][]byte{{byte(made)}}
+		held, ok := errors.AsType[*signer.HeldError](s.Insert(t.Context(), r))
+		if !ok || held.Request != "sr_1" || held.Made != (made == 1) {
+			t.Errorf("made %d: %+v", made, held)
+		}
+	}
+}
+
+// TestADatabaseOfTheFirstVersionIsTakenOver: a new migration is a new file.
+func TestADatabaseOfTheFirstVersionIsTakenOver(t *testing.T) {
+	dir := t.TempDir()
+	if err := earlier(t, dir, "00001").Close(); err != nil {
 		t.Fatal(err)
 	}
 	s := open(t, dir)

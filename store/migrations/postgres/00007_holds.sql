@@ -1,14 +1,14 @@
 -- +goose Up
--- Who makes the next revision of a document: one open request of a client, and who has made it. The holder goes with the
--- request's end; a finished one is the maker from then on, and stays it whatever becomes of those who branch off.
+-- Who makes the next revision of a document: one open request of a client. The row goes with the request's end, unless it
+-- was finished: then it tells who has made it.
 CREATE TABLE holds (
-    client TEXT NOT NULL,
-    sha256 BYTEA NOT NULL,                   -- of the document that the next signature stands on
-    holder TEXT REFERENCES requests (id),   -- open
-    maker  TEXT REFERENCES requests (id),   -- finished, the newest one
+    client  TEXT NOT NULL,
+    sha256  BYTEA NOT NULL,              -- of the document that the next signature stands on
+    request TEXT NOT NULL REFERENCES requests (id),
+    made    BIGINT NOT NULL,           -- 1: request is finished
     PRIMARY KEY (client, sha256)
 );
-CREATE INDEX holds_holder ON holds (holder);
+CREATE INDEX holds_request ON holds (request);
 
 -- +goose Down
 DROP TABLE holds;
