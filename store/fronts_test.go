@@ -17,6 +17,7 @@ func TestOnPostgres(t *testing.T) {
 		"TestARequestComesBackAsItWasStoredAlsoAfterARestart": TestARequestComesBackAsItWasStoredAlsoAfterARestart,
 		"TestAnIdempotencyKeyIsTakenOnce":                     TestAnIdempotencyKeyIsTakenOnce,
 		"TestADatabaseOfTheFirstVersionIsTakenOver":           TestADatabaseOfTheFirstVersionIsTakenOver,
+		"TestWhoHasMadeARevisionIsTakenOver":                  TestWhoHasMadeARevisionIsTakenOver,
 		"TestUnknownRequestsTokensStatesAndKeysAreNotFound":   TestUnknownRequestsTokensStatesAndKeysAreNotFound,
 		"TestOfManyWritersOneWins":                            TestOfManyWritersOneWins,
 		"TestAChangeHappensWholeOrNotAtAll":                   TestAChangeHappensWholeOrNotAtAll,
