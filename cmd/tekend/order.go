@@ -34,11 +34,11 @@ func (c *orderKeygenCmd) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	if err := newFile(c.Key, 0o600, private); err != nil {
-		return usage("%w", err)
+	if err := writeBytes(c.Key, private, modeSecret, os.Link); err != nil {
+		return err
 	}
-	if err := newFile(c.Public, 0o644, public); err != nil {
-		return usage("%w", err)
+	if err := writeBytes(c.Public, public, modeResult, os.Link); err != nil {
+		return err
 	}
 	_, err = fmt.Fprintf(p.stdout, "key: %s\npublic key for the operators: %s\n", c.Key, c.Public)
 	return err

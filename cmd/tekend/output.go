@@ -20,16 +20,6 @@ const (
 	modeSecret = 0o600
 )
 
-// newFile writes a file that is not there yet.
-func newFile(path string, mode os.FileMode, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Close())
-}
-
 // besides makes a file in the folder of path that may become path.
 func besides(path string, mode os.FileMode) (*os.File, error) {
 	return os.OpenFile(filepath.Join(filepath.Dir(path), ".tekend-"+rand.Text()), os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
@@ -61,10 +51,10 @@ func writeWhole(path string, r io.Reader) error {
 	return nil
 }
 
-// writeSecret puts b at path, for nobody else to read, whoever could read what was there; how is os.Rename to replace that,
-// or os.Link to be refused where something is.
-func writeSecret(path string, b []byte, how func(from, to string) error) error {
-	tmp, err := besides(path, modeSecret)
+// writeBytes puts b at path, for those that mode says, whoever could read what was there; how is os.Rename to replace that, or
+// os.Link to be refused where something is.
+func writeBytes(path string, b []byte, mode os.FileMode, how func(from, to string) error) error {
+	tmp, err := besides(path, mode)
 	if err != nil {
 		return usage("%w", err)
 	}

@@ -145,10 +145,10 @@ func TestASecretIsForItsOwnerAlone(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeSecret(path, []byte("x"), os.Link); exitOf(err) != exitUsage {
+	if err := writeBytes(path, []byte("x"), modeSecret, os.Link); exitOf(err) != exitUsage {
 		t.Errorf("what is there is kept when it must be: %v", err)
 	}
-	if err := writeSecret(path, []byte("x"), os.Rename); err != nil {
+	if err := writeBytes(path, []byte("x"), modeSecret, os.Rename); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {

@@ -47,7 +47,7 @@ func keepSigner(path string, api *apiClient, link string) error {
 		if err != nil {
 			return err
 		}
-		return writeSecret(path, b, os.Rename)
+		return writeBytes(path, b, modeSecret, os.Rename)
 	}
 	return no("the service gave the signer nothing to show: was the request confirmed?")
 }
