@@ -123,11 +123,11 @@ func verified(t *testing.T, w world, args ...string) evidence.Report {
 // inPython gives the second verifier's reason, "" for ok.
 func inPython(t *testing.T, w world, bundle string, signed ...string) string {
 	t.Helper()
-	args := []string{filepath.Join(w.root, "interop/python/evidence_verify.py"), "--trust", w.trust, "--trust", foreignRoot(w)}
+	args := []string{"--trust", w.trust, "--trust", foreignRoot(w)}
 	for _, f := range signed {
 		args = append(args, "--signed", f)
 	}
-	out, err := exec.Command(filepath.Join(w.root, "interop/.venv/bin/python"), append(args, bundle)...).CombinedOutput()
+	out, err := sandboxtest.Python(t, "evidence_verify.py", append(args, bundle)...).CombinedOutput()
 	f := strings.Split(strings.TrimSpace(string(out)), "\t")
 	if len(f) < 2 {
 		t.Fatalf("%v\n%s", err, out)

@@ -201,28 +201,22 @@ func bundle(t *testing.T, w world) string {
 }
 
 func pyHanko(t *testing.T, w world, paths []string) map[string]answer {
-	python := filepath.Join(w.root, "interop/.venv/bin/python")
-	return batch(t, exec.Command(python, append([]string{filepath.Join(w.root, "interop/python/judge.py"), w.trust, w.pki}, paths...)...), paths)
+	return batch(t, sandboxtest.Python(t, "judge.py", append([]string{w.trust, w.pki}, paths...)...), paths)
 }
 
 func dss(t *testing.T, w world, paths []string) map[string]answer {
-	java := filepath.Join(w.root, "interop/java/target")
-	args := append([]string{"-cp", java + "/judge-1.jar:" + java + "/lib/*", "tekend.Judge", w.trust, w.pki}, paths...)
-	return batch(t, exec.Command("java", args...), paths)
+	return batch(t, sandboxtest.Java(t, "Judge", append([]string{w.trust, w.pki}, paths...)...), paths)
 }
 
 // dssWithList is the stranger: a trusted list and the addresses in certificates
 // are all he has. Yes is QESIG, TOTAL_PASSED, with a QTSA time-stamp.
 func dssWithList(t *testing.T, w world, paths []string) map[string]answer {
 	t.Helper()
-	java := filepath.Join(w.root, "interop/java/target")
-	class := "-cp " + java + "/judge-1.jar:" + java + "/lib/* tekend."
-	made := exec.Command("java", append(strings.Fields(class+"TrustedList"), "sandbox", filepath.Dir(w.pki))...)
-	if out, err := run(t, made); err != nil {
+	if out, err := run(t, sandboxtest.Java(t, "TrustedList", "sandbox", filepath.Dir(w.pki))); err != nil {
 		t.Fatalf("no trusted list: %v\n%s", err, out)
 	}
 	list := w.pki + "/trusted-list"
-	return batch(t, exec.Command("java", append(append(strings.Fields(class+"Qualified"), "file://"+list+".xml", list+"-signer.pem"), paths...)...), paths)
+	return batch(t, sandboxtest.Java(t, "Qualified", append([]string{"file://" + list + ".xml", list + "-signer.pem"}, paths...)...), paths)
 }
 
 // batch reads the table that our judge programs print, a line a file.

@@ -137,18 +137,16 @@ var others = []on{
 
 func pyHanko(mode string) func(t *testing.T, w *world, files [][2]string) {
 	return func(t *testing.T, w *world, files [][2]string) {
-		root := sandboxtest.Root(t)
-		run(t, exec.Command(filepath.Join(root, "interop/.venv/bin/python"), filepath.Join(root, "interop/python/after.py"),
-			w.key, w.cert, w.info.RootPEM, w.info.TSA, w.lines(t, mode+"\t", files)))
+		run(t, sandboxtest.Python(t, "after.py", w.key, w.cert, w.info.RootPEM, w.info.TSA, w.lines(t, mode+"\t", files)))
 	}
 }
 
 func dssSigns(t *testing.T, w *world, files [][2]string) {
-	run(t, java(t, "tekend.Sign", w.lines(t, strings.Join([]string{w.key, w.cert, w.cert, w.info.TSA}, "\t")+"\t", files)))
+	run(t, sandboxtest.Java(t, "Sign", w.lines(t, strings.Join([]string{w.key, w.cert, w.cert, w.info.TSA}, "\t")+"\t", files)))
 }
 
 func dssExtends(t *testing.T, w *world, files [][2]string) {
-	run(t, java(t, "tekend.Extend", w.info.RootPEM, w.info.TSA, w.lines(t, "", files)))
+	run(t, sandboxtest.Java(t, "Extend", w.info.RootPEM, w.info.TSA, w.lines(t, "", files)))
 }
 
 // lines writes a job file: a line a file, of in and out.
@@ -161,12 +159,6 @@ func (w *world) lines(t *testing.T, head string, files [][2]string) string {
 	path := filepath.Join(t.TempDir(), "lines")
 	write(t, path, []byte(b.String()))
 	return path
-}
-
-func java(t *testing.T, class string, args ...string) *exec.Cmd {
-	t.Helper()
-	jars := filepath.Join(sandboxtest.Root(t), "interop/java/target")
-	return exec.Command("java", append([]string{"-cp", jars + "/judge-1.jar:" + jars + "/lib/*", class}, args...)...)
 }
 
 func run(t *testing.T, cmd *exec.Cmd) {

@@ -9,7 +9,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -54,8 +53,7 @@ type answer struct{ verdict, format, indication, stamps, reasons string }
 // answers has all questions judged by one DSS process.
 func (f *folder) answers() map[string]answer {
 	f.t.Helper()
-	jars := filepath.Join(sandboxtest.Root(f.t), "interop/java/target")
-	cmd := exec.Command("java", "-cp", jars+"/judge-1.jar:"+jars+"/lib/*", "tekend.Cades", f.write("questions", []byte(f.questions.String())))
+	cmd := sandboxtest.Java(f.t, "Cades", f.write("questions", []byte(f.questions.String())))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

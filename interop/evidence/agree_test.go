@@ -11,7 +11,6 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -141,9 +140,8 @@ func (j *judges) all(w *world, files []string, want bool) int {
 // python gives the second verifier's reason for each file, "" for ok.
 func (j *judges) python(w *world, files []string) map[string]string {
 	j.t.Helper()
-	root := sandboxtest.Root(j.t)
-	args := []string{filepath.Join(root, "interop/python/evidence_verify.py"), "--trust", w.path("root.pem"), "--log-key", w.logKey, "--witness-key", w.witness}
-	cmd := exec.Command(filepath.Join(root, "interop/.venv/bin/python"), append(args, files...)...)
+	args := []string{"--trust", w.path("root.pem"), "--log-key", w.logKey, "--witness-key", w.witness}
+	cmd := sandboxtest.Python(j.t, "evidence_verify.py", append(args, files...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -111,9 +111,9 @@ func dss(t *testing.T, products []product, offline bool) map[string]verdict {
 		rows = append(rows, row)
 	}
 	if offline {
-		return batch(t, cut(java(t, "tekend.Qualified", "--offline", products[0].at.address, "--cases", table(t, rows))), 8, len(rows))
+		return batch(t, cut(sandboxtest.Java(t, "Qualified", "--offline", products[0].at.address, "--cases", table(t, rows))), 8, len(rows))
 	}
-	return batch(t, java(t, "tekend.Qualified", "--cases", table(t, rows)), 8, len(rows))
+	return batch(t, sandboxtest.Java(t, "Qualified", "--cases", table(t, rows)), 8, len(rows))
 }
 
 func pyHanko(t *testing.T, products []product, offline bool) map[string]verdict {
@@ -127,9 +127,9 @@ func pyHanko(t *testing.T, products []product, offline bool) map[string]verdict 
 		rows = append(rows, row)
 	}
 	if offline {
-		return batch(t, cut(python(t, script, "--offline", products[0].at.address, table(t, rows))), 5, len(rows))
+		return batch(t, cut(sandboxtest.Python(t, script, "--offline", products[0].at.address, table(t, rows))), 5, len(rows))
 	}
-	return batch(t, python(t, script, table(t, rows)), 5, len(rows))
+	return batch(t, sandboxtest.Python(t, script, table(t, rows)), 5, len(rows))
 }
 
 // pdfsig prints the signatures in their order. The newest one must be valid and
@@ -190,7 +190,7 @@ func extracted(t *testing.T, products []product) map[string]string {
 		}
 		dirs[p.name], args = dir, append(args, p.file, dir)
 	}
-	if out, err := run(t, python(t, "extract.py", args...)); err != nil {
+	if out, err := run(t, sandboxtest.Python(t, "extract.py", args...)); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return dirs

@@ -64,7 +64,7 @@ func stayPDFA(t *testing.T, products []product, least int) {
 // veraPDF is one JVM; by path.
 func veraPDF(t *testing.T, files []string) map[string]verdict {
 	t.Helper()
-	return batch(t, java(t, "tekend.VeraPdf", files...), 4, len(files))
+	return batch(t, sandboxtest.Java(t, "VeraPdf", files...), 4, len(files))
 }
 
 // The first page of each product goes onto a sheet, this wide.

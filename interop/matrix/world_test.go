@@ -57,7 +57,7 @@ func places(t *testing.T) []*place {
 		write(t, p.bundle, all)
 		list, args = append(list, p), append(args, s.Dir)
 	}
-	if out, err := java(t, "tekend.TrustedList", args...).CombinedOutput(); err != nil {
+	if out, err := sandboxtest.Java(t, "TrustedList", args...).CombinedOutput(); err != nil {
 		t.Fatalf("no trusted list: %v\n%s", err, out)
 	}
 	return list
@@ -166,18 +166,6 @@ func change(t *testing.T, p product, path string) product {
 	data[at] ^= 1
 	write(t, path, data)
 	return p
-}
-
-func java(t *testing.T, class string, args ...string) *exec.Cmd {
-	t.Helper()
-	jars := filepath.Join(sandboxtest.Root(t), "interop/java/target")
-	return exec.Command("java", append([]string{"-cp", jars + "/judge-1.jar:" + jars + "/lib/*", class}, args...)...)
-}
-
-func python(t *testing.T, script string, args ...string) *exec.Cmd {
-	t.Helper()
-	root := sandboxtest.Root(t)
-	return exec.Command(filepath.Join(root, "interop/.venv/bin/python"), append([]string{filepath.Join(root, "interop/python", script)}, args...)...)
 }
 
 // cut runs a command in a network of its own, in which there is nothing.

@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -43,8 +42,7 @@ type listFile struct{ xml, signer string }
 // java runs one of our classes.
 func java(t testing.TB, class string, args ...string) (string, error) {
 	t.Helper()
-	jars := filepath.Join(sandboxtest.Root(t), "interop/java/target")
-	cmd := exec.Command("java", append([]string{"-cp", jars + "/judge-1.jar:" + jars + "/lib/*", class}, args...)...)
+	cmd := sandboxtest.Java(t, class, args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -72,7 +70,7 @@ func cases(t testing.TB, questions []question, scheme string) string {
 // ask has all questions judged by one DSS process.
 func ask(t testing.TB, questions []question) map[string]answer {
 	t.Helper()
-	out, err := java(t, "tekend.Qualified", "--cases", cases(t, questions, "file://"))
+	out, err := java(t, "Qualified", "--cases", cases(t, questions, "file://"))
 	all := map[string]answer{}
 	for line := range strings.Lines(out) {
 		f := strings.Split(strings.TrimRight(line, "\n"), "\t")
@@ -100,8 +98,7 @@ type second struct {
 // askPyHanko has all questions judged by one pyHanko process.
 func askPyHanko(t testing.TB, questions []question) map[string]second {
 	t.Helper()
-	root := sandboxtest.Root(t)
-	cmd := exec.Command(filepath.Join(root, "interop/.venv/bin/python"), filepath.Join(root, "interop/python/stranger.py"), "--cases", cases(t, questions, ""))
+	cmd := sandboxtest.Python(t, "stranger.py", "--cases", cases(t, questions, ""))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, _ := cmd.Output()
@@ -120,7 +117,7 @@ func askPyHanko(t testing.TB, questions []question) map[string]second {
 // sandboxList makes a sandbox's own list, as `make trusted-list` does.
 func sandboxList(t testing.TB, s *sandboxtest.Sandbox) listFile {
 	t.Helper()
-	if _, err := java(t, "tekend.TrustedList", "sandbox", s.Dir); err != nil {
+	if _, err := java(t, "TrustedList", "sandbox", s.Dir); err != nil {
 		t.Fatal(err)
 	}
 	return listFile{filepath.Join(s.Dir, "pki/trusted-list.xml"), filepath.Join(s.Dir, "pki/trusted-list-signer.pem")}
@@ -176,7 +173,7 @@ func makeLists(t testing.TB, lists map[string]list) map[string]listFile {
 		write(t, base+".properties", []byte(p.String()))
 		files = append(files, base+".properties")
 	}
-	if _, err := java(t, "tekend.TrustedList", files...); err != nil {
+	if _, err := java(t, "TrustedList", files...); err != nil {
 		t.Fatal(err)
 	}
 	return made

@@ -13,7 +13,6 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"math/big"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -84,8 +83,7 @@ func lint(t *testing.T, papers []paper, sandbox bool) {
 	}
 	file := filepath.Join(t.TempDir(), "papers")
 	write(t, file, []byte(cases.String()))
-	root := sandboxtest.Root(t)
-	cmd := exec.Command(filepath.Join(root, "interop/.venv/bin/python"), filepath.Join(root, "interop/python/lint.py"), file)
+	cmd := sandboxtest.Python(t, "lint.py", file)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

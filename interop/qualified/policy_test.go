@@ -28,7 +28,7 @@ func TestThePolicyIsDSSsOwnButForOneLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := java(t, "tekend.DefaultPolicy")
+	out, err := java(t, "DefaultPolicy")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"math/big"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -137,10 +136,8 @@ func (p *published) post(query []byte) []byte {
 // they accept. (EU DSS's client gets those of the twins.)
 func TestOthersAskForTime(t *testing.T) {
 	s := sandboxtest.Start(t)
-	root := sandboxtest.Root(t)
 	hashes := []string{"sha256", "sha384", "sha512"}
-	cmd := exec.Command(filepath.Join(root, "interop/.venv/bin/python"), append([]string{filepath.Join(root, "interop/python/stamp.py"),
-		s.Info(t).TSA, s.Info(t).RootPEM, filepath.Join(s.Dir, "pki")}, hashes...)...)
+	cmd := sandboxtest.Python(t, "stamp.py", append([]string{s.Info(t).TSA, s.Info(t).RootPEM, filepath.Join(s.Dir, "pki")}, hashes...)...)
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
 		t.Fatalf("pyHanko is missing: %v; run scripts/install test, make judges", err)

@@ -73,7 +73,7 @@ func newTwinWorld(t *testing.T) *twinWorld {
 	w.ca.revoke(signers["revoked"], w.before.Add(-time.Hour))
 	file := filepath.Join(dir, "orders")
 	write(t, file, []byte(orders.String()))
-	if _, err := java(t, "tekend.Sign", file); err != nil {
+	if _, err := java(t, "Sign", file); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(2 * time.Second) // lists and CRLs know whole seconds only

@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -97,8 +96,7 @@ func (w *world) dss(t testing.TB, twins []twin) []opinion {
 		}
 		questions.WriteString(strings.Join(line, "\t") + "\n")
 	}
-	jars := filepath.Join(sandboxtest.Root(t), "interop/java/target")
-	cmd := exec.Command("java", "-cp", jars+"/judge-1.jar:"+jars+"/lib/*", "tekend.Twins", write("questions", []byte(questions.String())))
+	cmd := sandboxtest.Java(t, "Twins", write("questions", []byte(questions.String())))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
